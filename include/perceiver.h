@@ -1,0 +1,292 @@
+/* perceiver.h - the public interface of libperceiver, and the only header that its programs include.
+ *
+ * libperceiver trains and runs autoregressive models over very long sequences: Perceiver AR
+ * (Hawthorne et al. 2022, arXiv 2202.07765). One causally masked cross-attention reads a long input
+ * into a few latents; a causally masked self-attention stack over the latents does the rest.
+ *
+ * Generate text with a trained run in a dozen lines:
+ *
+ *     pcv_error err;
+ *     pcv_engine *engine;
+ *     pcv_session *session;
+ *     if (pcv_engine_open(&engine, "runs/books", NULL, &err)) die(err.message);
+ *     if (pcv_session_open(&session, engine, NULL, &err)) die(err.message);
+ *     pcv_session_feed_text(session, "It was", 6, &err);
+ *     for (int i = 0; i < 200; i++) {
+ *         int32_t id;
+ *         if (pcv_session_next(session, &id, &err)) die(err.message);
+ *         const char *bytes = pcv_session_text(session, id, &size);
+ *         fwrite(bytes, 1, size, stdout);
+ *     }
+ *     pcv_session_close(session);
+ *     pcv_engine_close(engine);
+ *
+ * Conventions. Every function that can fail returns a pcv_status, 0 for success, and then has filled
+ * *err (which may be NULL) with one line that says what happened and what to do. Objects come from
+ * pcv_X_open and go with pcv_X_close, which accept NULL. One engine may serve many sessions, but an
+ * engine and its sessions belong to one thread at a time. Nothing here prints or exits.
+ *
+ * The first half of this header is stable; what stands below "experimental" may change. */
+#ifndef PERCEIVER_H
+#define PERCEIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PCV_VERSION "0.1.0"
+#define PCV_API     __attribute__((visibility("default")))
+
+/* Status codes, and the exit codes of the program (those of sysexits.h). */
+typedef enum pcv_status {
+    PCV_OK = 0,
+    PCV_USAGE = 64,       /* wrong call or flag */
+    PCV_DATA = 65,        /* an input file is damaged or not what it should be */
+    PCV_NOINPUT = 66,     /* an input does not exist or cannot be read */
+    PCV_NUMERIC = 70,     /* a loss or weight is not finite */
+    PCV_MEMORY = 71,      /* memory does not suffice */
+    PCV_CANTCREATE = 73,  /* an output exists already or cannot be made */
+    PCV_IO = 74,          /* reading or writing failed */
+    PCV_INTERRUPTED = 75, /* stopped on request; what was done is saved and can be resumed */
+    PCV_CONFIG = 78,      /* a setting is unknown or out of range */
+} pcv_status;
+
+typedef struct pcv_error {
+    int code;
+    char message[1024];
+} pcv_error;
+
+/* ------------------------------------------------------------------ settings
+ * Everything that can be chosen about a model, its training and its sampling has one name, which is
+ * a long option of the program and (with dots) a key of config.json. */
+
+typedef enum pcv_group { PCV_MODEL, PCV_TRAINING, PCV_SAMPLING, PCV_EVALUATION, PCV_GROUPS } pcv_group;
+
+typedef struct pcv_option {
+    const char *name;     /* without dashes */
+    const char *argument; /* what its value is: "N", "X", a list of names; NULL: a switch */
+    const char *initial;  /* default as text */
+    const char *help;     /* one sentence */
+} pcv_option;
+
+/* The i-th option of a group; false when there is none. */
+PCV_API bool pcv_option_at(pcv_group group, int i, pcv_option *option);
+
+typedef struct pcv_settings pcv_settings;
+
+PCV_API int pcv_settings_open(pcv_settings **settings, pcv_error *err);
+PCV_API void pcv_settings_close(pcv_settings *settings);
+
+/* Chooses a value. What is chosen here wins over a config file, which wins over a preset, which
+ * wins over a dialect's and the built-in defaults, whatever the order of the calls. */
+PCV_API int pcv_settings_set(pcv_settings *settings, const char *name, const char *value,
+                             pcv_error *err);
+
+/* Takes the model and training settings of a config.json. */
+PCV_API int pcv_settings_read(pcv_settings *settings, const char *path, pcv_error *err);
+
+/* ------------------------------------------------------------------ engine and session
+ * An engine is a run's weights, loaded. A session is one timeline of tokens with its caches. */
+
+typedef struct pcv_engine pcv_engine;
+typedef struct pcv_session pcv_session;
+
+typedef enum pcv_window {
+    PCV_REFILL, /* a full latent window starts again with half of them; every distribution equals
+                   an uncached pass with that many latents (the published decoding) */
+    PCV_EXACT,  /* every token recomputes the latents: the uncached distribution, always */
+    PCV_SLIDE,  /* the oldest latent falls off: fastest, and allowed to differ */
+} pcv_window;
+
+PCV_API int pcv_engine_open(pcv_engine **engine, const char *run, const pcv_settings *settings,
+                            pcv_error *err);
+PCV_API void pcv_engine_close(pcv_engine *engine);
+
+/* Opens an empty timeline; sampling settings (window, temperature, seed, ...) come from `settings`
+ * (NULL: defaults). An empty timeline starts with the tokenizer's start token. */
+PCV_API int pcv_session_open(pcv_session **session, pcv_engine *engine,
+                             const pcv_settings *settings, pcv_error *err);
+PCV_API void pcv_session_close(pcv_session *session);
+
+/* Appends tokens. Any number, from none to far beyond the context. */
+PCV_API int pcv_session_feed(pcv_session *session, const int32_t *ids, size_t count,
+                             pcv_error *err);
+PCV_API int pcv_session_feed_text(pcv_session *session, const char *text, size_t size,
+                                  pcv_error *err);
+
+/* The vocabulary's logits for the next token; valid until the next call. NULL on failure. */
+PCV_API const float *pcv_session_logits(pcv_session *session, pcv_error *err);
+
+/* Samples the next token, appends it and stores it in *id; -1 when the model ended the document. */
+PCV_API int pcv_session_next(pcv_session *session, int32_t *id, pcv_error *err);
+
+/* The bytes that a token stands for; *size is 0 for a token that stands for none. */
+PCV_API const char *pcv_session_text(const pcv_session *session, int32_t id, size_t *size);
+
+PCV_API int64_t pcv_engine_vocabulary(const pcv_engine *engine);
+PCV_API int64_t pcv_session_length(const pcv_session *session);
+
+/* ------------------------------------------------------------------ experimental */
+
+/* Called now and then from long work. Returning non-zero asks it to stop and save. */
+typedef struct pcv_progress {
+    const char *stage; /* what is going on: "training", "evaluating" */
+    double done, total;
+    double seconds;   /* since the stage began */
+    double rate;      /* units per second */
+    const char *unit; /* of rate: "tokens" */
+    const char *line; /* a summary for people, or NULL */
+} pcv_progress;
+typedef int pcv_progress_fn(void *context, const pcv_progress *progress);
+
+/* One line for people: warnings, validation results, samples. */
+typedef void pcv_message_fn(void *context, const char *line);
+
+typedef struct pcv_watch {
+    pcv_progress_fn *progress;
+    pcv_message_fn *message;
+    void *context;
+} pcv_watch;
+
+/* ---- data sets */
+
+typedef struct pcv_prepare_options {
+    const char *kind;              /* "text" or "bytes" */
+    const char *const *inputs;     /* files and folders to be split, NULL-terminated, or NULL */
+    const char *const *splits[3];  /* given train, validation, test files, or NULL */
+    const char *output;            /* folder to make */
+    const char *tokenizer;         /* "bytes" (259 ids) or "bytes-262"; NULL: "bytes" */
+    const char *split_percent;     /* "90,5,5" when NULL */
+    uint64_t seed;                 /* of the split */
+} pcv_prepare_options;
+
+typedef struct pcv_prepare_report {
+    int64_t files[3], tokens[3], bytes[3]; /* train, validation, test */
+    int64_t skipped;
+} pcv_prepare_report;
+
+/* Encodes files into a data set folder. Files that cannot be read are skipped, each reported
+ * through watch->message; the status says so only when none was good. */
+PCV_API int pcv_prepare(const pcv_prepare_options *options, const pcv_watch *watch,
+                        pcv_prepare_report *report, pcv_error *err);
+
+/* ---- planning and training */
+
+typedef struct pcv_plan_part {
+    char name[48];
+    int64_t parameters;
+} pcv_plan_part;
+
+typedef struct pcv_plan_report {
+    int64_t parameters;
+    int parts;
+    pcv_plan_part part[16];
+    double flops_cross, flops_self, flops_head; /* of one forward pass of one sequence */
+    double flops_step;                          /* of a training step: forward, backward */
+    int64_t bytes_parameters, bytes_gradients, bytes_optimizer, bytes_activations, bytes_total;
+    int64_t bytes_recompute; /* total with everything recomputed */
+    int64_t bytes_available; /* what this machine has free */
+    double step_seconds;     /* from a short probe; 0 when none was made */
+    double tokens_per_second;
+    int64_t targets_per_step;
+    bool fits;
+} pcv_plan_report;
+
+/* What a training step needs, without training. probe_seconds 0: time nothing. */
+PCV_API int pcv_plan(const pcv_settings *settings, const char *dataset, double probe_seconds,
+                     pcv_plan_report *report, pcv_error *err);
+
+typedef struct pcv_train_options {
+    const char *dataset; /* folder or generator ("copy:1024"); NULL with resume: the run's */
+    const char *run;     /* folder to make, or to go on with */
+    bool resume;
+} pcv_train_options;
+
+typedef struct pcv_train_report {
+    int64_t steps, tokens;
+    double seconds, loss, validation_bits, best_validation_bits;
+} pcv_train_report;
+
+/* Trains until the step or minute limit, or until watch->progress asks to stop (PCV_INTERRUPTED
+ * then, with everything saved). */
+PCV_API int pcv_train(const pcv_train_options *options, const pcv_settings *settings,
+                      const pcv_watch *watch, pcv_train_report *report, pcv_error *err);
+
+/* ---- evaluation */
+
+typedef struct pcv_bucket {
+    int64_t from, to; /* target positions, or context lengths: [from, to) */
+    int64_t tokens;
+    double loss, standard_error; /* nats per token */
+} pcv_bucket;
+
+enum { PCV_BUCKETS = 40 };
+
+typedef struct pcv_evaluation {
+    int64_t tokens, bytes, documents;
+    double loss; /* nats per token */
+    double bits_per_token, bits_per_byte, perplexity, accuracy;
+    double standard_error;      /* of loss */
+    double standard_error_bits; /* of bits_per_byte */
+    double seconds;
+    int64_t latents, context, stride;
+    int positions, contexts;
+    pcv_bucket position[PCV_BUCKETS]; /* by index of the target in its document */
+    pcv_bucket context_length[PCV_BUCKETS]; /* the same targets behind growing prefixes */
+} pcv_evaluation;
+
+/* Scores every target of a split once. Reads split, latents, context, stride, ... from settings. */
+PCV_API int pcv_evaluate(pcv_engine *engine, const char *dataset, const pcv_settings *settings,
+                         const pcv_watch *watch, pcv_evaluation *result, pcv_error *err);
+
+typedef struct pcv_scores {
+    int64_t count, vocabulary;
+    int32_t *ids;    /* the tokens of the file, without the start token */
+    double *logprob; /* natural logarithm, each given everything before it */
+    float *logits;   /* [count, vocabulary], or NULL when not asked for */
+} pcv_scores;
+
+/* Log-probability of every token of a sequence that begins with the start token (it is put in
+ * front when it is not there). */
+PCV_API int pcv_score(pcv_engine *engine, const int32_t *ids, size_t count, bool logits,
+                      const pcv_settings *settings, pcv_scores *scores, pcv_error *err);
+PCV_API int pcv_score_file(pcv_engine *engine, const char *path, bool are_ids, bool logits,
+                           const pcv_settings *settings, pcv_scores *scores, pcv_error *err);
+PCV_API int pcv_scores_save(const pcv_scores *scores, const char *path, pcv_error *err);
+PCV_API void pcv_scores_free(pcv_scores *scores);
+
+/* ---- information and timing */
+
+/* A description of a run, a data set or a safetensors file, as text for people or as JSON; the
+ * caller frees it with pcv_text_free. */
+PCV_API int pcv_info(const char *path, bool json, char **description, pcv_error *err);
+PCV_API void pcv_text_free(char *text);
+
+/* One measured line of a benchmark. */
+typedef struct pcv_timing {
+    char name[64], level[16]; /* what, and at which kernel level */
+    double seconds;           /* median of one call */
+    double seconds_min;
+    double gflops, gigabytes_per_second;
+    double tokens_per_second;
+    int64_t peak_bytes;
+    int64_t tokens;
+} pcv_timing;
+typedef void pcv_timing_fn(void *context, const pcv_timing *timing);
+
+/* what: "ops", "train" or "generate". */
+PCV_API int pcv_bench(const char *what, const pcv_settings *settings, pcv_timing_fn *report,
+                      void *context, pcv_error *err);
+
+/* The kernel levels of this machine, best first, as names; NULL-terminated. */
+PCV_API const char *const *pcv_kernel_levels(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,383 @@
+#include "base/fields.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *member(const field *f, void *object) { return (char *)object + f->offset; }
+
+static const void *member_const(const field *f, const void *object) {
+    return (const char *)object + f->offset;
+}
+
+const field *fields_by_flag(const field_table *table, const char *flag) {
+    for (int i = 0; i < table->count; i++)
+        if (table->rows[i].flag && !strcmp(table->rows[i].flag, flag)) return &table->rows[i];
+    return NULL;
+}
+
+const field *fields_by_key(const field_table *table, const char *key) {
+    for (int i = 0; i < table->count; i++)
+        if (!strcmp(table->rows[i].key, key)) return &table->rows[i];
+    return NULL;
+}
+
+void fields_default(const field_table *table, void *object) {
+    for (int i = 0; i < table->count; i++) {
+        pcv_error err;
+        int status = field_parse(&table->rows[i], object, table->rows[i].initial, "default", &err);
+        CHECK(!status, "%s: %s", table->rows[i].key, err.message);
+    }
+}
+
+/* ------------------------------------------------------------------ storing */
+
+static int store_real(const field *f, void *object, double x, const char *where, pcv_error *err) {
+    if (!(x >= f->low && x <= f->high))
+        return fail(err, PCV_CONFIG, "%s: %g is out of range, expected %g to %g", where, x, f->low,
+                    f->high);
+    *(double *)member(f, object) = x;
+    return 0;
+}
+
+static int in_range(const field *f, int64_t x, const char *where, pcv_error *err) {
+    if ((double)x >= f->low && (double)x <= f->high) return 0;
+    return fail(err, PCV_CONFIG, "%s: %lld is out of range, expected %.0f to %.0f", where,
+                (long long)x, f->low, f->high);
+}
+
+static int store_int(const field *f, void *object, int64_t x, const char *where, pcv_error *err) {
+    int status = in_range(f, x, where, err);
+    if (!status) *(int64_t *)member(f, object) = x;
+    return status;
+}
+
+static int store_choice(const field *f, void *object, const char *name, const char *where,
+                        pcv_error *err) {
+    text all = {0};
+    int count = 0;
+    for (; f->names[count]; count++) {
+        text_add(&all, "%s%s", count ? ", " : "", f->names[count]);
+        if (!strcmp(f->names[count], name)) *(int *)member(f, object) = count;
+    }
+    int status = 0;
+    if (strcmp(f->names[*(int *)member(f, object)], name)) {
+        const char *near = nearest_name(name, f->names, count);
+        status = fail(err, PCV_CONFIG, "%s: '%s' is not one of %s%s%s%s", where, name,
+                      text_ok(&all) ? all.data : "?", near ? "; did you mean '" : "",
+                      near ? near : "", near ? "'?" : "");
+    }
+    text_free(&all);
+    return status;
+}
+
+static int store_string(const field *f, void *object, const char *value, const char *where,
+                        pcv_error *err) {
+    if (strlen(value) >= FIELD_TEXT)
+        return fail(err, PCV_CONFIG, "%s: longer than %d bytes", where, FIELD_TEXT - 1);
+    snprintf(member(f, object), FIELD_TEXT, "%s", value);
+    return 0;
+}
+
+static int push_int(const field *f, field_ints *list, int64_t x, const char *where,
+                    pcv_error *err) {
+    if (list->count == FIELD_LIST)
+        return fail(err, PCV_CONFIG, "%s: more than %d numbers", where, FIELD_LIST);
+    list->v[list->count++] = x;
+    return in_range(f, x, where, err);
+}
+
+/* ------------------------------------------------------------------ typed text */
+
+static int parse_int(const char *value, int64_t *x, const char **end) {
+    errno = 0;
+    char *stop;
+    *x = strtoll(value, &stop, 10);
+    *end = stop;
+    return stop == value || errno;
+}
+
+static int parse_ints(const field *f, void *object, const char *value, const char *where,
+                      pcv_error *err) {
+    field_ints list = {0};
+    for (const char *at = value; *at;) {
+        int64_t x;
+        const char *end;
+        if (parse_int(at, &x, &end) || (*end && *end != ','))
+            return fail(err, PCV_CONFIG, "%s: '%s' is not a list of numbers like 3,5", where, value);
+        int status = push_int(f, &list, x, where, err);
+        if (status) return status;
+        at = *end ? end + 1 : end;
+    }
+    *(field_ints *)member(f, object) = list;
+    return 0;
+}
+
+static int parse_bool(const field *f, void *object, const char *value, const char *where,
+                      pcv_error *err) {
+    bool on = !strcmp(value, "true") || !strcmp(value, "yes") || !strcmp(value, "on");
+    bool off = !strcmp(value, "false") || !strcmp(value, "no") || !strcmp(value, "off");
+    if (!on && !off) return fail(err, PCV_CONFIG, "%s: '%s' is not true or false", where, value);
+    *(bool *)member(f, object) = on;
+    return 0;
+}
+
+static int parse_number(const field *f, void *object, const char *value, const char *where,
+                        pcv_error *err) {
+    if (f->type == FIELD_INT) {
+        int64_t x;
+        const char *end;
+        if (parse_int(value, &x, &end) || *end)
+            return fail(err, PCV_CONFIG, "%s: '%s' is not a whole number", where, value);
+        return store_int(f, object, x, where, err);
+    }
+    char *end;
+    double x = strtod(value, &end);
+    if (end == value || *end) return fail(err, PCV_CONFIG, "%s: '%s' is not a number", where, value);
+    return store_real(f, object, x, where, err);
+}
+
+int field_parse(const field *f, void *object, const char *value, const char *where,
+                pcv_error *err) {
+    switch (f->type) {
+    case FIELD_BOOL: return parse_bool(f, object, value, where, err);
+    case FIELD_CHOICE: return store_choice(f, object, value, where, err);
+    case FIELD_STRING: return store_string(f, object, value, where, err);
+    case FIELD_INTS: return parse_ints(f, object, value, where, err);
+    case FIELD_INT:
+    case FIELD_REAL: break;
+    }
+    return parse_number(f, object, value, where, err);
+}
+
+void field_print(const field *f, const void *object, char *out, size_t size) {
+    const void *m = member_const(f, object);
+    switch (f->type) {
+    case FIELD_INT: snprintf(out, size, "%lld", (long long)*(const int64_t *)m); break;
+    case FIELD_REAL: snprintf(out, size, "%.10g", *(const double *)m); break;
+    case FIELD_BOOL: snprintf(out, size, "%s", *(const bool *)m ? "true" : "false"); break;
+    case FIELD_CHOICE: snprintf(out, size, "%s", f->names[*(const int *)m]); break;
+    case FIELD_STRING: snprintf(out, size, "%s", (const char *)m); break;
+    case FIELD_INTS: {
+        const field_ints *list = m;
+        size_t used = 0;
+        if (size) out[0] = 0;
+        for (int64_t i = 0; i < list->count && used < size; i++)
+            used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? "," : "",
+                                     (long long)list->v[i]);
+    }
+    }
+}
+
+/* ------------------------------------------------------------------ JSON */
+
+static const char *type_name(const json_t *value) {
+    switch (json_typeof(value)) {
+    case JSON_OBJECT: return "an object";
+    case JSON_ARRAY: return "a list";
+    case JSON_STRING: return "a string";
+    case JSON_INTEGER: return "a whole number";
+    case JSON_REAL: return "a number with a fraction";
+    case JSON_TRUE:
+    case JSON_FALSE: return "true or false";
+    default: return "null";
+    }
+}
+
+static int wrong_type(const json_t *value, const char *expected, const char *where,
+                      pcv_error *err) {
+    return fail(err, PCV_CONFIG, "%s: found %s, expected %s", where, type_name(value), expected);
+}
+
+static int read_ints(const field *f, void *object, const json_t *value, const char *where,
+                     pcv_error *err) {
+    field_ints list = {0};
+    if (!json_is_array(value)) return wrong_type(value, "a list of whole numbers", where, err);
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const json_t *item = json_array_get(value, i);
+        if (!json_is_integer(item)) return wrong_type(item, "a list of whole numbers", where, err);
+        int status = push_int(f, &list, json_integer_value(item), where, err);
+        if (status) return status;
+    }
+    *(field_ints *)member(f, object) = list;
+    return 0;
+}
+
+int field_read(const field *f, void *object, const json_t *value, const char *where,
+               pcv_error *err) {
+    switch (f->type) {
+    case FIELD_INT:
+        if (!json_is_integer(value)) return wrong_type(value, "a whole number", where, err);
+        return store_int(f, object, json_integer_value(value), where, err);
+    case FIELD_REAL:
+        if (!json_is_number(value)) return wrong_type(value, "a number", where, err);
+        return store_real(f, object, json_number_value(value), where, err);
+    case FIELD_BOOL:
+        if (!json_is_boolean(value)) return wrong_type(value, "true or false", where, err);
+        *(bool *)member(f, object) = json_is_true(value);
+        return 0;
+    case FIELD_CHOICE:
+        if (!json_is_string(value)) return wrong_type(value, "a name", where, err);
+        return store_choice(f, object, json_string_value(value), where, err);
+    case FIELD_STRING:
+        if (!json_is_string(value)) return wrong_type(value, "a string", where, err);
+        return store_string(f, object, json_string_value(value), where, err);
+    case FIELD_INTS: return read_ints(f, object, value, where, err);
+    }
+    return 0;
+}
+
+/* True when some row's key lies below `key` ("positions" for "positions.kind"). */
+static bool is_group(const field_table *table, const char *key) {
+    size_t size = strlen(key);
+    for (int i = 0; i < table->count; i++)
+        if (!strncmp(table->rows[i].key, key, size) && table->rows[i].key[size] == '.') return true;
+    return false;
+}
+
+static int unknown_key(const field_table *table, const char *key, const char *where,
+                       pcv_error *err) {
+    const char *names[256];
+    int count = table->count < 256 ? table->count : 256;
+    for (int i = 0; i < count; i++) names[i] = table->rows[i].key;
+    const char *near = nearest_name(key, names, count);
+    return fail(err, PCV_CONFIG, "%s: unknown key '%s'%s%s%s", where, key,
+                near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+static int read_group(const field_table *table, void *object, const json_t *json,
+                      const char *prefix, const char *where, pcv_error *err) {
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)json, name, value) {
+        char key[256], place[512];
+        if (snprintf(key, sizeof key, "%s%s", prefix, name) >= (int)sizeof key)
+            return fail(err, PCV_CONFIG, "%s: a key of more than 255 bytes", where);
+        snprintf(place, sizeof place, "%s: %s", where, key);
+        const field *f = fields_by_key(table, key);
+        int status = 0;
+        if (f) status = field_read(f, object, value, place, err);
+        else if (!is_group(table, key)) status = unknown_key(table, key, where, err);
+        else if (!json_is_object(value)) status = wrong_type(value, "an object", place, err);
+        else {
+            snprintf(place, sizeof place, "%s.", key);
+            status = read_group(table, object, value, place, where, err);
+        }
+        if (status) return status;
+    }
+    return 0;
+}
+
+int fields_read(const field_table *table, void *object, const json_t *json, const char *where,
+                pcv_error *err) {
+    if (!json_is_object(json)) return wrong_type(json, "an object", where, err);
+    return read_group(table, object, json, "", where, err);
+}
+
+static json_t *field_json(const field *f, const void *object) {
+    const void *m = member_const(f, object);
+    switch (f->type) {
+    case FIELD_INT: return json_integer(*(const int64_t *)m);
+    case FIELD_REAL: return json_real(*(const double *)m);
+    case FIELD_BOOL: return json_boolean(*(const bool *)m);
+    case FIELD_CHOICE: return json_string(f->names[*(const int *)m]);
+    case FIELD_STRING: return json_string(m);
+    case FIELD_INTS: break;
+    }
+    const field_ints *list = m;
+    json_t *array = json_array();
+    for (int64_t i = 0; i < list->count; i++)
+        if (json_array_append_new(array, json_integer(list->v[i]))) break;
+    return array;
+}
+
+/* The object at the path in front of the last dot of key, made when it is not there. */
+static json_t *group_of(json_t *out, const char *key) {
+    for (const char *dot; (dot = strchr(key, '.')); key = dot + 1) {
+        char name[128];
+        snprintf(name, sizeof name, "%.*s", (int)(dot - key), key);
+        json_t *group = json_object_get(out, name);
+        if (!group) {
+            group = json_object();
+            if (json_object_set_new(out, name, group)) return NULL;
+        }
+        out = group;
+    }
+    return out;
+}
+
+int fields_write(const field_table *table, const void *object, json_t *out, pcv_error *err) {
+    for (int i = 0; i < table->count; i++) {
+        const field *f = &table->rows[i];
+        const char *dot = strrchr(f->key, '.');
+        json_t *group = group_of(out, f->key);
+        if (!group || json_object_set_new(group, dot ? dot + 1 : f->key, field_json(f, object)))
+            return fail(err, PCV_MEMORY, "not enough memory to write the settings");
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------ JSON files */
+
+static void install_allocator(void) { json_set_alloc_funcs(mem_json_malloc, mem_free); }
+
+int json_parse(json_t **out, const char *data, size_t size, const char *where, pcv_error *err) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install_allocator);
+    json_error_t reason;
+    *out = json_loadb(data, size, JSON_REJECT_DUPLICATES, &reason);
+    if (*out) return 0;
+    if (json_error_code(&reason) == json_error_out_of_memory)
+        return fail(err, PCV_MEMORY, "%s: not enough memory to read it", where);
+    return fail(err, PCV_DATA, "%s: not valid JSON: line %d, column %d: %s", where, reason.line,
+                reason.column, reason.text);
+}
+
+int json_read(json_t **out, const char *path, size_t limit, pcv_error *err) {
+    *out = NULL;
+    file_bytes content;
+    int status = file_read(path, limit, &content, err);
+    if (status) return status;
+    status = json_parse(out, content.data, content.size, path, err);
+    file_bytes_free(&content);
+    return status;
+}
+
+int json_write(const json_t *json, const char *path, pcv_error *err) {
+    char *content = json_dumps(json, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
+    if (!content) return fail(err, PCV_MEMORY, "not enough memory to write %s", path);
+    size_t size = strlen(content);
+    content[size] = '\n'; /* in place of the zero byte */
+    int status = file_write(path, content, size + 1, err);
+    mem_free(content);
+    return status;
+}
+
+int json_get_int(const json_t *json, const char *key, int64_t low, int64_t high, int64_t *out,
+                 const char *where, pcv_error *err) {
+    const json_t *value = json_object_get(json, key);
+    if (!json_is_integer(value))
+        return fail(err, PCV_DATA, "%s: '%s' is %s, expected a whole number", where, key,
+                    value ? type_name(value) : "missing");
+    *out = json_integer_value(value);
+    if (*out < low || *out > high)
+        return fail(err, PCV_DATA, "%s: '%s' is %lld, expected %lld to %lld", where, key,
+                    (long long)*out, (long long)low, (long long)high);
+    return 0;
+}
+
+int json_get_string(const json_t *json, const char *key, const char **out, const char *where,
+                    pcv_error *err) {
+    const json_t *value = json_object_get(json, key);
+    if (!json_is_string(value))
+        return fail(err, PCV_DATA, "%s: '%s' is %s, expected a string", where, key,
+                    value ? type_name(value) : "missing");
+    *out = json_string_value(value);
+    return 0;
+}

@@ -1,0 +1,80 @@
+/* Settings as tables: one row describes one member of a C struct, and from the rows come parsing of
+ * command-line flags, reading and writing of config.json, the help text and the man page.
+ *
+ *     typedef struct { int64_t layers; double dropout; } config;
+ *     static const field rows[] = {
+ *         {"layers", "layers", FIELD_INT, offsetof(config, layers), 0, 4096, NULL, "8", "..."},
+ *         ...
+ *     };
+ *     fields_default(&table, &config);
+ *     TRY(fields_read(&table, &config, json, "config.json", err)); */
+#ifndef BASE_FIELDS_H
+#define BASE_FIELDS_H
+
+#include "base/error.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FIELD_TEXT = 1024, FIELD_LIST = 64 };
+
+typedef enum field_type {
+    FIELD_INT,    /* int64_t */
+    FIELD_REAL,   /* double */
+    FIELD_BOOL,   /* bool; on the command line a flag without value means true */
+    FIELD_CHOICE, /* int, an index into names */
+    FIELD_STRING, /* char[FIELD_TEXT] */
+    FIELD_INTS,   /* field_ints */
+} field_type;
+
+typedef struct field_ints {
+    int64_t count, v[FIELD_LIST];
+} field_ints;
+
+typedef struct field {
+    const char *key;  /* path in the JSON object, with dots: "positions.rotary.base" */
+    const char *flag; /* name on the command line, or NULL: only in files */
+    field_type type;
+    size_t offset;
+    double low, high;         /* of a number, both allowed */
+    const char *const *names; /* of a choice, NULL-terminated */
+    const char *initial;      /* default, as it would be typed */
+    const char *help;
+} field;
+
+typedef struct field_table {
+    const field *rows;
+    int count;
+} field_table;
+
+void fields_default(const field_table *table, void *object);
+const field *fields_by_flag(const field_table *table, const char *flag);
+const field *fields_by_key(const field_table *table, const char *key);
+
+/* Stores the value typed as text. `where` names the flag or file in the error. */
+int field_parse(const field *f, void *object, const char *value, const char *where, pcv_error *err);
+int field_read(const field *f, void *object, const json_t *value, const char *where,
+               pcv_error *err);
+void field_print(const field *f, const void *object, char *out, size_t size);
+
+/* Reads the members that are there; an unknown key is an error that names the nearest valid one. */
+int fields_read(const field_table *table, void *object, const json_t *json, const char *where,
+                pcv_error *err);
+
+/* Adds every member to the JSON object `out`. */
+int fields_write(const field_table *table, const void *object, json_t *out, pcv_error *err);
+
+/* A JSON file of at most `limit` bytes; duplicate keys, bad UTF-8 and trailing text are refused. */
+int json_read(json_t **out, const char *path, size_t limit, pcv_error *err);
+int json_parse(json_t **out, const char *data, size_t size, const char *where, pcv_error *err);
+int json_write(const json_t *json, const char *path, pcv_error *err); /* indented, atomic */
+
+/* Members of an object of ours, by type; PCV_DATA names file and key when one is missing or wrong. */
+int json_get_int(const json_t *json, const char *key, int64_t low, int64_t high, int64_t *out,
+                 const char *where, pcv_error *err);
+int json_get_string(const json_t *json, const char *key, const char **out, const char *where,
+                    pcv_error *err);
+
+#endif

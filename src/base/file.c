@@ -1,0 +1,352 @@
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+/* ------------------------------------------------------------------ paths */
+
+int path_join(char *out, const char *folder, const char *name, pcv_error *err) {
+    int size = snprintf(out, PATH_SIZE, "%s/%s", folder, name);
+    if (size >= PATH_SIZE) return fail(err, PCV_USAGE, "%.60s...: the path is too long", folder);
+    return 0;
+}
+
+const char *path_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* The folder that holds path. */
+static void path_parent(char *out, const char *path) {
+    size_t size = (size_t)(path_name(path) - path);
+    snprintf(out, PATH_SIZE, "%.*s", size ? (int)size : 1, size ? path : ".");
+}
+
+bool path_exists(const char *path) {
+    struct stat s;
+    return lstat(path, &s) == 0;
+}
+
+bool path_is_folder(const char *path) {
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+int path_remove(const char *path, pcv_error *err) {
+    struct stat s;
+    if (lstat(path, &s)) return errno == ENOENT ? 0 : fail_errno(err, PCV_IO, "%s", path);
+    if (!S_ISDIR(s.st_mode))
+        return unlink(path) ? fail_errno(err, PCV_IO, "%s: cannot remove", path) : 0;
+    DIR *dir = opendir(path);
+    if (!dir) return fail_errno(err, PCV_IO, "%s", path);
+    int status = 0;
+    char child[PATH_SIZE];
+    for (struct dirent *d; !status && (d = readdir(dir));) {
+        if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, "..")) continue;
+        status = path_join(child, path, d->d_name, err);
+        if (!status) status = path_remove(child, err);
+    }
+    closedir(dir);
+    if (!status && rmdir(path)) status = fail_errno(err, PCV_IO, "%s: cannot remove", path);
+    return status;
+}
+
+int folder_make_new(const char *path, pcv_error *err) {
+    if (mkdir(path, 0777)) return fail_errno(err, PCV_CANTCREATE, "%s: cannot create", path);
+    return 0;
+}
+
+int folder_make(const char *path, pcv_error *err) {
+    if (path_is_folder(path)) return 0;
+    char parent[PATH_SIZE];
+    path_parent(parent, path);
+    size_t size = strlen(parent);
+    while (size > 1 && parent[size - 1] == '/') parent[--size] = 0;
+    if (!path_is_folder(parent) && strcmp(parent, path)) {
+        int status = folder_make(parent, err);
+        if (status) return status;
+    }
+    if (mkdir(path, 0777) && errno != EEXIST)
+        return fail_errno(err, PCV_CANTCREATE, "%s: cannot create", path);
+    return 0;
+}
+
+int folder_sync(const char *path, pcv_error *err) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return fail_errno(err, PCV_IO, "%s: cannot open", path);
+    int failed = fsync(fd) && errno != EINVAL; /* some file systems cannot flush folders */
+    if (failed) fail_errno(err, PCV_IO, "%s: cannot flush", path);
+    close(fd);
+    return failed ? PCV_IO : 0;
+}
+
+int path_publish(const char *from, const char *to, pcv_error *err) {
+    if (rename(from, to)) return fail_errno(err, PCV_IO, "%s: cannot rename to %s", from, to);
+    char parent[PATH_SIZE];
+    path_parent(parent, to);
+    return folder_sync(parent, err);
+}
+
+int path_free_bytes(const char *path, uint64_t *bytes, pcv_error *err) {
+    struct statvfs s;
+    if (statvfs(path, &s)) return fail_errno(err, PCV_IO, "%s", path);
+    *bytes = (uint64_t)s.f_bavail * s.f_frsize;
+    return 0;
+}
+
+/* ------------------------------------------------------------------ lists */
+
+static int list_push(file_list *list, const char *path, pcv_error *err) {
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity * 2 + 16;
+        int status = mem_resize(&list->paths, capacity * sizeof *list->paths, "a file list", err);
+        if (status) return status;
+        list->capacity = capacity;
+    }
+    int status = mem_string(&list->paths[list->count], path, err);
+    if (!status) list->count++;
+    return status;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void list_sort(file_list *list) {
+    if (list->count) qsort(list->paths, list->count, sizeof *list->paths, by_name);
+}
+
+int folder_names(const char *path, file_list *list, pcv_error *err) {
+    DIR *dir = opendir(path);
+    if (!dir) return fail_errno(err, errno == ENOENT ? PCV_NOINPUT : PCV_IO, "%s", path);
+    int status = 0;
+    for (struct dirent *d; !status && (d = readdir(dir));)
+        if (d->d_name[0] != '.') status = list_push(list, d->d_name, err);
+    closedir(dir);
+    list_sort(list);
+    return status;
+}
+
+int file_list_add(file_list *list, const char *path, pcv_error *err) {
+    if (!path_exists(path)) return fail(err, PCV_NOINPUT, "%s: no such file or folder", path);
+    if (!path_is_folder(path)) return list_push(list, path, err);
+    int status = 0;
+    file_list names = {0};
+    char child[PATH_SIZE];
+    TRY(folder_names(path, &names, err));
+    for (size_t i = 0; i < names.count; i++) {
+        TRY(path_join(child, path, names.paths[i], err));
+        struct stat s; /* links to folders are not followed: they may form a circle */
+        if (lstat(child, &s)) continue;
+        bool linked_folder = S_ISLNK(s.st_mode) && path_is_folder(child);
+        if (!linked_folder) TRY(file_list_add(list, child, err));
+    }
+out:
+    file_list_free(&names);
+    return status;
+}
+
+void file_list_free(file_list *list) {
+    for (size_t i = 0; i < list->count; i++) mem_free(list->paths[i]);
+    mem_free(list->paths);
+    *list = (file_list){0};
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static int open_regular(const char *path, size_t *size, pcv_error *err) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
+    int missing = errno == ENOENT;
+    if (fd < 0) fail_errno(err, missing ? PCV_NOINPUT : PCV_IO, "%s", path);
+    struct stat s;
+    if (fd >= 0 && (fstat(fd, &s) || !S_ISREG(s.st_mode))) {
+        fail(err, PCV_NOINPUT, "%s: not a regular file", path);
+        close(fd);
+        fd = -1;
+    }
+    if (fd >= 0) *size = (size_t)s.st_size;
+    return fd;
+}
+
+int file_read(const char *path, size_t limit, file_bytes *out, pcv_error *err) {
+    size_t size = 0, done = 0;
+    *out = (file_bytes){0};
+    pcv_error reason = {.code = PCV_IO};
+    int fd = open_regular(path, &size, &reason);
+    if (fd < 0) return fail(err, reason.code, "%s", reason.message);
+    int status = 0;
+    if (size > limit) {
+        status = fail(err, PCV_DATA, "%s: %zu bytes, at most %zu are read", path, size, limit);
+        goto out;
+    }
+    TRY(mem_get(&out->data, size + 1, path, err));
+    while (done < size) {
+        ssize_t n = read(fd, out->data + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            status = fail_errno(err, PCV_IO, "%s", path);
+            goto out;
+        }
+        if (n == 0) break; /* it shrank since */
+        done += (size_t)n;
+    }
+    out->size = done;
+out:
+    close(fd);
+    if (status) file_bytes_free(out);
+    return status;
+}
+
+void file_bytes_free(file_bytes *b) {
+    mem_free(b->data);
+    *b = (file_bytes){0};
+}
+
+int file_map_open(file_map *map, const char *path, pcv_error *err) {
+    *map = (file_map){0};
+    pcv_error reason = {.code = PCV_IO};
+    size_t size = 0;
+    int fd = open_regular(path, &size, &reason);
+    if (fd < 0) return fail(err, reason.code, "%s", reason.message);
+    const void *data = "";
+    if (size) data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    int status = data == MAP_FAILED ? fail_errno(err, PCV_IO, "%s: cannot map", path) : 0;
+    close(fd);
+    if (status) return status;
+    map->data = data;
+    map->size = size;
+    snprintf(map->path, sizeof map->path, "%s", path);
+    return 0;
+}
+
+void file_map_close(file_map *map) {
+    if (map->size) munmap((void *)(uintptr_t)map->data, map->size);
+    *map = (file_map){0};
+}
+
+/* ------------------------------------------------------------------ writing */
+
+int file_create(file_writer *w, const char *path, pcv_error *err) {
+    *w = (file_writer){.fd = -1};
+    int status = 0;
+    int size = snprintf(w->path, sizeof w->path, "%s", path);
+    int size2 = snprintf(w->temporary, sizeof w->temporary, "%s.tmp-%d", path, (int)getpid());
+    if (size >= PATH_SIZE || size2 >= PATH_SIZE)
+        return fail(err, PCV_USAGE, "%.60s...: the path is too long", path);
+    w->hash = XXH3_createState();
+    if (!w->hash) return fail(err, PCV_MEMORY, "not enough memory to write %s", path);
+    XXH3_128bits_reset(w->hash);
+    w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (w->fd < 0) {
+        status = fail_errno(err, PCV_CANTCREATE, "%s: cannot create", path);
+        file_abandon(w);
+    }
+    return status;
+}
+
+int file_append(file_writer *w, const void *data, size_t size, pcv_error *err) {
+    XXH3_128bits_update(w->hash, data, size);
+    const char *at = data;
+    for (size_t left = size; left;) {
+        ssize_t n = write(w->fd, at, left);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0)
+            return fail_errno(err, PCV_IO, "%s: cannot write at byte %llu", w->path,
+                              (unsigned long long)(w->size + size - left));
+        at += n;
+        left -= (size_t)n;
+    }
+    w->size += size;
+    return 0;
+}
+
+int file_commit(file_writer *w, pcv_error *err) {
+    int status = 0;
+    if (fsync(w->fd)) status = fail_errno(err, PCV_IO, "%s: cannot flush", w->path);
+    if (close(w->fd) && !status) status = fail_errno(err, PCV_IO, "%s: cannot close", w->path);
+    w->fd = -1;
+    if (!status) status = path_publish(w->temporary, w->path, err);
+    if (!status) w->temporary[0] = 0;
+    file_abandon(w);
+    return status;
+}
+
+void file_abandon(file_writer *w) {
+    if (w->fd >= 0) close(w->fd);
+    if (w->hash && w->temporary[0]) unlink(w->temporary);
+    XXH3_freeState(w->hash);
+    w->hash = NULL;
+    w->fd = -1;
+}
+
+static void hash_text(XXH128_hash_t hash, char hex[HASH_TEXT]) {
+    snprintf(hex, HASH_TEXT, "%016llx%016llx", (unsigned long long)hash.high64,
+             (unsigned long long)hash.low64);
+}
+
+void file_writer_hash(const file_writer *w, char hex[HASH_TEXT]) {
+    hash_text(XXH3_128bits_digest(w->hash), hex);
+}
+
+int file_write(const char *path, const void *data, size_t size, pcv_error *err) {
+    file_writer w;
+    int status = file_create(&w, path, err);
+    if (status) return status;
+    TRY(file_append(&w, data, size, err));
+    TRY(file_commit(&w, err));
+out:
+    file_abandon(&w);
+    return status;
+}
+
+void hash_bytes(const void *data, size_t size, char hex[HASH_TEXT]) {
+    hash_text(XXH3_128bits(data, size), hex);
+}
+
+int hash_file(const char *path, char hex[HASH_TEXT], uint64_t *size, pcv_error *err) {
+    file_map map;
+    int status = file_map_open(&map, path, err);
+    if (status) return status;
+    hash_bytes(map.data, map.size, hex);
+    *size = map.size;
+    file_map_close(&map);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ locks */
+
+int lock_take(int *fd, const char *path, pcv_error *err) {
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (*fd < 0) return fail_errno(err, PCV_CANTCREATE, "%s: cannot open", path);
+    char owner[256] = {0};
+    if (flock(*fd, LOCK_EX | LOCK_NB)) {
+        ssize_t n = pread(*fd, owner, sizeof owner - 1, 0);
+        owner[n > 0 ? n : 0] = 0;
+        close(*fd);
+        *fd = -1;
+        return fail(err, PCV_CANTCREATE, "%s: in use by %s", path, owner[0] ? owner : "another process");
+    }
+    char host[128] = {0};
+    gethostname(host, sizeof host - 1);
+    int size = snprintf(owner, sizeof owner, "process %d on %s", (int)getpid(), host);
+    if (ftruncate(*fd, 0) || pwrite(*fd, owner, (size_t)size, 0) != size)
+        return fail_errno(err, PCV_IO, "%s: cannot write", path);
+    return 0;
+}
+
+void lock_drop(int *fd) {
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+}

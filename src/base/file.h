@@ -1,0 +1,86 @@
+/* Files. Every file is written under a temporary name in the same folder, flushed to disk and
+ * renamed, so that a reader never sees half of one; errors name the path.
+ *
+ *     file_writer w;
+ *     TRY(file_create(&w, path, err));
+ *     TRY(file_append(&w, bytes, size, err));
+ *     TRY(file_commit(&w, err));     // flushed and renamed: durable
+ * out:
+ *     file_abandon(&w);              // does nothing after a commit */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PATH_SIZE = 4096, HASH_TEXT = 33 };
+
+/* "folder/name" in out[PATH_SIZE]; PCV_USAGE when that is too long. */
+int path_join(char *out, const char *folder, const char *name, pcv_error *err);
+const char *path_name(const char *path); /* the part behind the last slash */
+bool path_exists(const char *path);
+bool path_is_folder(const char *path);
+int path_remove(const char *path, pcv_error *err); /* a file, or a folder with all it holds */
+int folder_make(const char *path, pcv_error *err); /* with parents; one that is there is fine */
+int folder_make_new(const char *path, pcv_error *err);
+int folder_sync(const char *path, pcv_error *err);
+int path_free_bytes(const char *path, uint64_t *bytes, pcv_error *err);
+
+/* Publishes `from` as `to` (both in the same folder) and flushes that folder. */
+int path_publish(const char *from, const char *to, pcv_error *err);
+
+/* All regular files at or below `path` in byte order of their names, hidden ones left out. */
+typedef struct file_list {
+    char **paths;
+    size_t count, capacity;
+} file_list;
+int file_list_add(file_list *list, const char *path, pcv_error *err);
+void file_list_free(file_list *list);
+
+/* The names in one folder, sorted; hidden ones left out. */
+int folder_names(const char *path, file_list *list, pcv_error *err);
+
+/* A whole file, followed by a zero byte; PCV_DATA when it has more than `limit` bytes. */
+typedef struct file_bytes {
+    char *data;
+    size_t size;
+} file_bytes;
+int file_read(const char *path, size_t limit, file_bytes *out, pcv_error *err);
+void file_bytes_free(file_bytes *b);
+
+/* A file mapped read-only. */
+typedef struct file_map {
+    const void *data;
+    size_t size;
+    char path[PATH_SIZE];
+} file_map;
+int file_map_open(file_map *map, const char *path, pcv_error *err);
+void file_map_close(file_map *map);
+
+typedef struct file_writer {
+    int fd; /* -1 when closed */
+    char path[PATH_SIZE], temporary[PATH_SIZE];
+    uint64_t size;
+    void *hash; /* running XXH3-128 */
+} file_writer;
+int file_create(file_writer *w, const char *path, pcv_error *err);
+int file_append(file_writer *w, const void *data, size_t size, pcv_error *err);
+int file_commit(file_writer *w, pcv_error *err);
+void file_abandon(file_writer *w);
+void file_writer_hash(const file_writer *w, char hex[HASH_TEXT]);
+
+/* All of the above for text that is in memory. */
+int file_write(const char *path, const void *data, size_t size, pcv_error *err);
+
+void hash_bytes(const void *data, size_t size, char hex[HASH_TEXT]); /* XXH3-128 */
+int hash_file(const char *path, char hex[HASH_TEXT], uint64_t *size, pcv_error *err);
+
+/* An advisory lock that dies with the process. A second taker gets PCV_CANTCREATE and is told the
+ * process and host that hold it. */
+int lock_take(int *fd, const char *path, pcv_error *err);
+void lock_drop(int *fd);
+
+#endif

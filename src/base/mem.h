@@ -1,0 +1,56 @@
+/* Host memory. The one place of the library that calls malloc.
+ *
+ * Small objects and buffers of known size come from mem_get, which says what it was for when it
+ * fails. Everything that lives exactly as long as one step (tape nodes, tensor headers) comes from
+ * an arena: a reserved range of addresses that is filled from the bottom and emptied at once.
+ *
+ *     TRY(mem_get(&rows, count * sizeof *rows, "row table", err));
+ *     ...
+ *     mem_free(rows); */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Stores zeroed memory of `bytes` bytes in *(void **)slot; PCV_MEMORY when there is none. */
+int mem_get(void *slot, size_t bytes, const char *purpose, pcv_error *err);
+
+/* Grows or shrinks *(void **)slot, keeping its contents; new bytes are not cleared. */
+int mem_resize(void *slot, size_t bytes, const char *purpose, pcv_error *err);
+
+/* A copy of a string, or PCV_MEMORY. */
+int mem_string(char **slot, const char *text, pcv_error *err);
+
+void mem_free(void *memory);
+
+/* Tests only: the n-th allocation from now on fails, and every later one (0: none fails).
+ * Returns how many allocations were made since the last call. */
+uint64_t mem_fail_after(uint64_t n);
+
+/* malloc and free in the shape that jansson wants, through the same counter. */
+void *mem_json_malloc(size_t bytes);
+
+/* *result = a * b or a + b; false when that does not fit. All sizes from files go through these. */
+bool size_mul(size_t a, size_t b, size_t *result);
+bool size_add(size_t a, size_t b, size_t *result);
+
+/* Arena: bump allocation in a reserved address range; pages are touched as they are used. */
+typedef struct arena {
+    char *base;
+    size_t used, capacity;
+} arena;
+
+int arena_init(arena *a, size_t capacity, pcv_error *err);
+void arena_free(arena *a);
+
+/* Zeroed, 64-byte aligned. The capacity is a hard limit that only a bug can reach: CHECKed. */
+void *arena_get(arena *a, size_t bytes);
+
+/* Forgets everything that was taken since `mark` (a former value of a->used). */
+void arena_rewind(arena *a, size_t mark);
+
+#endif

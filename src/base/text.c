@@ -1,0 +1,138 @@
+#include "base/text.h"
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Makes room for `more` bytes and the closing zero. */
+static bool reserve(text *t, size_t more) {
+    if (t->failed) return false;
+    size_t need = t->size + more + 1;
+    if (need <= t->capacity) return true;
+    size_t capacity = need + need / 2 + 64;
+    if (mem_resize(&t->data, capacity, "a text", NULL)) {
+        t->failed = true;
+        return false;
+    }
+    t->capacity = capacity;
+    return true;
+}
+
+void text_bytes(text *t, const void *bytes, size_t size) {
+    if (!reserve(t, size)) return;
+    if (size) memcpy(t->data + t->size, bytes, size);
+    t->size += size;
+    t->data[t->size] = 0;
+}
+
+void text_add(text *t, const char *format, ...) {
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int size = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (size >= 0 && reserve(t, (size_t)size)) {
+        vsnprintf(t->data + t->size, (size_t)size + 1, format, again);
+        t->size += (size_t)size;
+    }
+    va_end(again);
+}
+
+int utf8_length(const char *bytes, size_t size) {
+    const unsigned char *b = (const unsigned char *)bytes;
+    if (size == 0) return -1;
+    if (b[0] < 0x80) return 1;
+    int length = b[0] >= 0xC2 && b[0] <= 0xDF ? 2 : (b[0] & 0xF0) == 0xE0 ? 3 : 0;
+    if (b[0] >= 0xF0 && b[0] <= 0xF4) length = 4;
+    if (!length) return 0;
+    for (int i = 1; i < length; i++) {
+        if ((size_t)i >= size) return -1;
+        unsigned low = 0x80, high = 0xBF; /* the second byte excludes overlong forms, surrogates */
+        if (i == 1 && b[0] == 0xE0) low = 0xA0;
+        if (i == 1 && b[0] == 0xED) high = 0x9F;
+        if (i == 1 && b[0] == 0xF0) low = 0x90;
+        if (i == 1 && b[0] == 0xF4) high = 0x8F;
+        if (b[i] < low || b[i] > high) return 0;
+    }
+    return length;
+}
+
+static const char *html_entity(char c) {
+    switch (c) {
+    case '<': return "&lt;";
+    case '>': return "&gt;";
+    case '&': return "&amp;";
+    case '"': return "&quot;";
+    case '\'': return "&#39;";
+    default: return NULL;
+    }
+}
+
+void text_html(text *t, const char *bytes, size_t size) {
+    for (size_t i = 0; i < size;) {
+        int length = utf8_length(bytes + i, size - i);
+        const char *entity = length == 1 ? html_entity(bytes[i]) : NULL;
+        unsigned char c = (unsigned char)bytes[i];
+        bool control = c < 0x20 && c != '\n' && c != '\t';
+        if (length <= 0 || control) text_bytes(t, "\xEF\xBF\xBD", 3);
+        else if (entity) text_bytes(t, entity, strlen(entity));
+        else text_bytes(t, bytes + i, (size_t)length);
+        i += length > 0 ? (size_t)length : 1;
+    }
+}
+
+void text_json(text *t, const char *bytes, size_t size) {
+    text_bytes(t, "\"", 1);
+    for (size_t i = 0; i < size;) {
+        int length = utf8_length(bytes + i, size - i);
+        unsigned char c = (unsigned char)bytes[i];
+        if (length <= 0) text_bytes(t, "\\ufffd", 6);
+        else if (c == '"' || c == '\\') text_add(t, "\\%c", c);
+        else if (c < 0x20 || c == 0x7F) text_add(t, "\\u%04x", c);
+        else text_bytes(t, bytes + i, (size_t)length);
+        i += length > 0 ? (size_t)length : 1;
+    }
+    text_bytes(t, "\"", 1);
+}
+
+bool text_ok(const text *t) { return !t->failed && t->data; }
+
+void text_free(text *t) {
+    mem_free(t->data);
+    *t = (text){0};
+}
+
+enum { LONGEST_NAME = 64 };
+
+/* Levenshtein distance of two short words; a swap of neighbours counts as two edits. */
+static int edit_distance(const char *a, const char *b) {
+    int row[LONGEST_NAME + 1];
+    int width = (int)strnlen(b, LONGEST_NAME);
+    for (int j = 0; j <= width; j++) row[j] = j;
+    for (int i = 1; a[i - 1] && i <= LONGEST_NAME; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= width; j++) {
+            int change = diagonal + (a[i - 1] != b[j - 1]);
+            int best = row[j] + 1 < row[j - 1] + 1 ? row[j] + 1 : row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = change < best ? change : best;
+        }
+    }
+    return row[width];
+}
+
+const char *nearest_name(const char *word, const char *const *names, int count) {
+    const char *best = NULL;
+    int distance = 3 + (int)strlen(word) / 4; /* farther than this is no help */
+    for (int i = 0; i < count; i++) {
+        int d = edit_distance(word, names[i]);
+        if (d < distance) {
+            distance = d;
+            best = names[i];
+        }
+    }
+    return best;
+}

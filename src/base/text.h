@@ -1,0 +1,34 @@
+/* A growing text: reports, JSON lines, error lists. Never fails half-way: when memory runs out the
+ * text remembers it, further writes do nothing, and the one who uses the result asks text_ok.
+ *
+ *     text t = {0};
+ *     text_add(&t, "step %d\n", step);
+ *     if (text_ok(&t)) use(t.data, t.size);
+ *     text_free(&t); */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct text {
+    char *data; /* always ends with a zero byte once something was written */
+    size_t size, capacity;
+    bool failed;
+} text;
+
+void text_add(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_bytes(text *t, const void *bytes, size_t size);
+void text_html(text *t, const char *bytes, size_t size); /* escaped for HTML; bad UTF-8 as U+FFFD */
+void text_json(text *t, const char *bytes, size_t size); /* a JSON string with its quotes */
+bool text_ok(const text *t);
+void text_free(text *t);
+
+/* Number of bytes of the UTF-8 character at bytes[0..size), or 0 when it is not one (overlong
+ * forms, surrogates, stray bytes). -1: a correct beginning, but the text ends before its end. */
+int utf8_length(const char *bytes, size_t size);
+
+/* The entry of names[0..count) nearest to word by edit distance, or NULL when none is near. */
+const char *nearest_name(const char *word, const char *const *names, int count);
+
+#endif

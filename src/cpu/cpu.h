@@ -1,0 +1,36 @@
+/* The CPU backend: kernels at several levels over one threading rule.
+ *
+ * The table is filled by the reference (plain loops, reference.c), then by the SIMD kernels of a
+ * level (simd_*.c, compiled once per instruction set), then products by oneDNN (gemm.c). The best
+ * level that the processor has is chosen at run time; the environment variable PERCEIVER_KERNELS or
+ * the caller can name a lower one.
+ *
+ * Kernels are parallel over rows or heads, by OpenMP, one level deep. */
+#ifndef CPU_CPU_H
+#define CPU_CPU_H
+
+#include "tensor/backend.h"
+
+typedef enum cpu_level {
+    CPU_REFERENCE, /* plain C, products too */
+    CPU_PLAIN,     /* the SIMD source on the compiler's baseline vectors */
+    CPU_AVX2,
+    CPU_AVX512,
+    CPU_LEVELS
+} cpu_level;
+
+extern const char *const cpu_level_names[CPU_LEVELS + 1]; /* NULL-terminated, lowest first */
+
+/* The best level this machine has, or the lower one that PERCEIVER_KERNELS names. */
+cpu_level cpu_best_level(void);
+bool cpu_has_level(cpu_level level);
+
+/* threads 0: one per core that this process may use. */
+int cpu_backend_open(backend **be, cpu_level level, int threads, pcv_error *err);
+
+/* The reference kernels in double precision: the oracle of the gradient tests. */
+int cpu_double_backend_open(backend **be, pcv_error *err);
+
+int cpu_threads(const backend *be);
+
+#endif

@@ -1,0 +1,21 @@
+/* Matrix products of the CPU backend. One of gemm_onednn.c and gemm_cblas.c is built; both send
+ * products with a few rows (decoding) to gemv, which reads the weights once at memory speed. */
+#ifndef CPU_GEMM_H
+#define CPU_GEMM_H
+
+#include "cpu/kernels_cpu.h"
+
+enum { GEMV_ROWS = 4 };
+
+/* C [m <= GEMV_ROWS, n] = A [m, k] B [n, k]^T + beta C + bias. */
+typedef void gemv_fn(void *context, const gemm_args *args);
+void gemv_plain(void *context, const gemm_args *args);
+void gemv_avx2(void *context, const gemm_args *args);
+void gemv_avx512(void *context, const gemm_args *args);
+
+/* True when gemv takes it. */
+static inline bool gemm_is_gemv(const gemm_args *a) {
+    return a->c.rows <= GEMV_ROWS && a->transpose_b && !a->transpose_a;
+}
+
+#endif

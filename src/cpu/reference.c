@@ -1,0 +1,436 @@
+/* Every kernel as plain loops: the definition that all faster kernels are tested against, and the
+ * oracle of the gradient tests. Compiled twice: REAL float for the backend's lowest level, REAL
+ * double for the oracle. Nothing here is tuned; what can be read at once is right. */
+#include "cpu/kernels_cpu.h"
+#include "base/rng.h"
+
+#include <math.h>
+#include <string.h>
+
+#define CONCAT_(a, b) a##b
+#define CONCAT(a, b)  CONCAT_(a, b)
+
+typedef REAL real;
+
+static real *row(matrix m, int64_t r) { return (real *)m.data + r * m.stride; }
+
+static int32_t int_at(matrix m, int64_t r) { return ((const int32_t *)m.data)[r * m.stride]; }
+
+/* old becomes beta old, where garbage times 0 is 0. */
+static real scaled(real old, float beta) { return beta == 0 ? 0 : beta * old; }
+
+static void fill(void *context, const fill_args *a) {
+    (void)context;
+    for (int64_t r = 0; r < a->y.rows; r++)
+        for (int64_t c = 0; c < a->y.cols; c++) row(a->y, r)[c] = a->value;
+}
+
+static void copy(void *context, const copy_args *a) {
+    (void)context;
+    for (int64_t r = 0; r < a->y.rows; r++)
+        for (int64_t c = 0; c < a->y.cols; c++)
+            row(a->y, r)[c] = scaled(row(a->y, r)[c], a->beta) + row(a->x, r)[c];
+}
+
+static void gemm(void *context, const gemm_args *a) {
+    (void)context;
+    int64_t depth = a->transpose_a ? a->a.rows : a->a.cols;
+    for (int64_t i = 0; i < a->c.rows; i++)
+        for (int64_t j = 0; j < a->c.cols; j++) {
+            real sum = a->bias.data ? row(a->bias, 0)[j] : 0;
+            for (int64_t k = 0; k < depth; k++) {
+                real x = a->transpose_a ? row(a->a, k)[i] : row(a->a, i)[k];
+                real y = a->transpose_b ? row(a->b, j)[k] : row(a->b, k)[j];
+                sum += x * y;
+            }
+            row(a->c, i)[j] = scaled(row(a->c, i)[j], a->beta) + sum;
+        }
+}
+
+static void column_sum(void *context, const column_sum_args *a) {
+    (void)context;
+    for (int64_t c = 0; c < a->y.cols; c++) {
+        real sum = 0;
+        for (int64_t r = 0; r < a->x.rows; r++) sum += row(a->x, r)[c];
+        row(a->y, 0)[c] = scaled(row(a->y, 0)[c], a->beta) + sum;
+    }
+}
+
+/* ------------------------------------------------------------------ embedding */
+
+/* Column c of the code of position p, from the two factors' sines and cosines. */
+static real harmonic(const embed_args *a, int64_t p, int64_t c) {
+    int64_t half = a->y.cols / 2, j = c % half;
+    if (c >= 2 * half) return 0; /* an odd last column */
+    const real *low = row(a->low, p % HARMONIC_BLOCK), *high = row(a->high, p / HARMONIC_BLOCK);
+    real sin_low = low[j], cos_low = low[half + j], sin_high = high[j], cos_high = high[half + j];
+    return c < half ? sin_high * cos_low + cos_high * sin_low
+                    : cos_high * cos_low - sin_high * sin_low;
+}
+
+static void embed_fwd(void *context, const embed_args *a) {
+    (void)context;
+    for (int64_t r = 0; r < a->y.rows; r++)
+        for (int64_t c = 0; c < a->y.cols; c++) {
+            real sum = 0;
+            for (int i = 0; i < a->tables; i++) {
+                int32_t id = int_at(a->ids[i], r);
+                if (id >= 0) sum += row(a->table[i], id)[c];
+            }
+            if (a->positions.data) sum += harmonic(a, int_at(a->positions, r), c);
+            row(a->y, r)[c] = sum;
+        }
+}
+
+static void embed_bwd(void *context, const embed_args *a) {
+    (void)context;
+    for (int i = 0; i < a->tables; i++)
+        for (int64_t r = 0; r < a->y.rows && a->table[i].data; r++) {
+            int32_t id = int_at(a->ids[i], r);
+            for (int64_t c = 0; c < a->y.cols && id >= 0; c++)
+                row(a->table[i], id)[c] += row(a->y, r)[c];
+        }
+}
+
+/* ------------------------------------------------------------------ norms */
+
+static int set_of(matrix set, int64_t r) { return set.data ? int_at(set, r) : 0; }
+
+static void norm_fwd(void *context, const norm_args *a) {
+    (void)context;
+    int64_t n = a->x.cols;
+    for (int64_t r = 0; r < a->x.rows; r++) {
+        const real *x = row(a->x, r);
+        int set = set_of(a->set, r);
+        real mean = 0, variance = 0;
+        for (int64_t c = 0; c < n && !a->rms; c++) mean += x[c] / (real)n;
+        for (int64_t c = 0; c < n; c++) variance += (x[c] - mean) * (x[c] - mean) / (real)n;
+        real rstd = 1 / (real)sqrt((double)variance + a->epsilon);
+        for (int64_t c = 0; c < n; c++) {
+            real y = (x[c] - mean) * rstd * row(a->w[set], 0)[c];
+            row(a->y, r)[c] = a->b[set].data ? y + row(a->b[set], 0)[c] : y;
+        }
+        row(a->stats, r)[0] = mean;
+        row(a->stats, r)[1] = rstd;
+    }
+}
+
+static void norm_bwd_weights(const norm_bwd_args *a, int set) {
+    for (int64_t c = 0; c < a->x.cols; c++) {
+        real dw = 0, db = 0;
+        for (int64_t r = 0; r < a->x.rows; r++) {
+            if (set_of(a->set, r) != set) continue;
+            const real *stats = row(a->stats, r);
+            dw += row(a->dy, r)[c] * (row(a->x, r)[c] - stats[0]) * stats[1];
+            db += row(a->dy, r)[c];
+        }
+        real *w = row(a->dw[set], 0), *b = row(a->db[set], 0);
+        if (w) w[c] = scaled(w[c], a->beta_w[set]) + dw;
+        if (b) b[c] = scaled(b[c], a->beta_w[set]) + db;
+    }
+}
+
+static void norm_bwd(void *context, const norm_bwd_args *a) {
+    (void)context;
+    int64_t n = a->x.cols;
+    for (int64_t r = 0; r < a->x.rows && a->dx.data; r++) {
+        const real *x = row(a->x, r), *dy = row(a->dy, r), *stats = row(a->stats, r);
+        const real *w = row(a->w[set_of(a->set, r)], 0);
+        real mean_g = 0, mean_gx = 0;
+        for (int64_t c = 0; c < n; c++) {
+            real g = dy[c] * w[c], xh = (x[c] - stats[0]) * stats[1];
+            if (!a->rms) mean_g += g / (real)n;
+            mean_gx += g * xh / (real)n;
+        }
+        for (int64_t c = 0; c < n; c++) {
+            real xh = (x[c] - stats[0]) * stats[1];
+            real *dx = row(a->dx, r) + c;
+            *dx = scaled(*dx, a->beta) + stats[1] * (dy[c] * w[c] - mean_g - xh * mean_gx);
+        }
+    }
+    norm_bwd_weights(a, 0);
+    if (a->w[1].data) norm_bwd_weights(a, 1);
+}
+
+/* ------------------------------------------------------------------ activations */
+
+static const double root_2_over_pi = 0.79788456080286535588, gelu_cubic = 0.044715;
+
+static double value(activation kind, double x) {
+    switch (kind) {
+    case SQUARED_RELU: return x > 0 ? x * x : 0;
+    case GELU: return 0.5 * x * (1 + erf(x * 0.70710678118654752440));
+    case RELU: return x > 0 ? x : 0;
+    case SWIGLU: return x / (1 + exp(-x));
+    default: return 0.5 * x * (1 + tanh(root_2_over_pi * (x + gelu_cubic * x * x * x)));
+    }
+}
+
+static double slope(activation kind, double x) {
+    switch (kind) {
+    case SQUARED_RELU: return x > 0 ? 2 * x : 0;
+    case GELU:
+        return 0.5 * (1 + erf(x * 0.70710678118654752440)) +
+               x * exp(-0.5 * x * x) * 0.39894228040143267794;
+    case RELU: return x > 0;
+    case SWIGLU: {
+        double s = 1 / (1 + exp(-x));
+        return s * (1 + x * (1 - s));
+    }
+    default: {
+        double t = tanh(root_2_over_pi * (x + gelu_cubic * x * x * x));
+        return 0.5 * (1 + t) +
+               0.5 * x * (1 - t * t) * root_2_over_pi * (1 + 3 * gelu_cubic * x * x);
+    }
+    }
+}
+
+static void activate_fwd(void *context, const activate_args *a) {
+    (void)context;
+    bool gated = a->kind == SWIGLU || a->kind == GEGLU;
+    for (int64_t r = 0; r < a->y.rows; r++)
+        for (int64_t c = 0; c < a->y.cols; c++) {
+            real y = (real)value(a->kind, row(a->x, r)[c]);
+            row(a->y, r)[c] = gated ? y * row(a->x, r)[a->y.cols + c] : y;
+        }
+}
+
+static void activate_bwd(void *context, const activate_bwd_args *a) {
+    (void)context;
+    bool gated = a->kind == SWIGLU || a->kind == GEGLU;
+    int64_t n = a->dy.cols;
+    for (int64_t r = 0; r < a->dy.rows; r++)
+        for (int64_t c = 0; c < n; c++) {
+            real x = row(a->x, r)[c], dy = row(a->dy, r)[c];
+            real *dx = row(a->dx, r);
+            if (gated) dx[n + c] = dy * (real)value(a->kind, x);
+            real factor = gated ? row(a->x, r)[n + c] : 1;
+            dx[c] = dy * factor * (real)slope(a->kind, x);
+        }
+}
+
+static void dropout(void *context, const dropout_args *a) {
+    (void)context;
+    for (int64_t r = 0; r < a->y.rows; r++)
+        for (int64_t c = 0; c < a->y.cols; c++) {
+            real kept = row(a->a, r)[c];
+            if (a->p > 0) kept *= (real)dropout_factor(a, (uint64_t)(r * a->y.cols + c));
+            real x = a->x.data ? row(a->x, r)[c] : 0;
+            row(a->y, r)[c] = scaled(row(a->y, r)[c], a->beta) + x + kept;
+        }
+}
+
+/* ------------------------------------------------------------------ rows */
+
+static void gather_fwd(void *context, const gather_args *a) {
+    (void)context;
+    for (int64_t r = 0; r < a->y.rows; r++) {
+        int32_t from = int_at(a->index, r);
+        for (int64_t c = 0; c < a->y.cols; c++)
+            row(a->y, r)[c] = from < 0 ? 0 : row(a->x, from)[c];
+    }
+}
+
+static void gather_bwd(void *context, const gather_bwd_args *a) {
+    if (a->beta == 0) fill(context, &(fill_args){.y = a->dx});
+    for (int64_t r = 0; r < a->dy.rows; r++) {
+        int32_t to = int_at(a->index, r);
+        for (int64_t c = 0; c < a->dy.cols && to >= 0; c++) row(a->dx, to)[c] += row(a->dy, r)[c];
+    }
+}
+
+static void pool(void *context, const pool_args *a) {
+    (void)context;
+    for (int64_t r = 0; r < a->y.rows; r++)
+        for (int64_t c = 0; c < a->y.cols; c++) {
+            real sum = 0;
+            if (a->spread) sum = row(a->x, r / a->group)[c];
+            for (int64_t g = 0; g < a->group && !a->spread; g++)
+                sum += row(a->x, r * a->group + g)[c];
+            row(a->y, r)[c] = scaled(row(a->y, r)[c], a->beta) + a->scale * sum;
+        }
+}
+
+static void rotate(void *context, const rotate_args *a) {
+    (void)context;
+    int64_t bands = a->frequency.cols, width = a->x.cols / a->heads;
+    for (int64_t r = 0; r < a->x.rows; r++)
+        for (int64_t h = 0; h < a->heads; h++)
+            for (int64_t j = 0; j < bands && h % a->group < a->chosen; j++) {
+                float angle = (float)int_at(a->positions, r) * (float)row(a->frequency, 0)[j];
+                real c = (real)cos((double)angle), s = a->sign * (real)sin((double)angle);
+                real *x = row(a->x, r) + h * width + (a->interleaved ? 2 * j : j);
+                real *y = x + (a->interleaved ? 1 : bands);
+                real x0 = *x, y0 = *y;
+                *x = x0 * c - y0 * s;
+                *y = y0 * c + x0 * s;
+            }
+}
+
+/* ------------------------------------------------------------------ attention */
+
+/* One query of one head: where its row lies and which keys it may see. */
+typedef struct query {
+    int64_t row, head, first_key; /* first_key: row of key 0 of its sequence */
+    int64_t self;                 /* index of the key that is its own */
+    int64_t begin, end, width;
+} query;
+
+static query query_at(const attend_args *a, int64_t row_index, int64_t head) {
+    int64_t N = a->q.rows / a->batch, M = a->k.rows / a->batch;
+    query q = {.row = row_index, .head = head, .width = a->q.cols / a->heads};
+    q.first_key = row_index / N * M;
+    q.self = row_index % N;
+    q.begin = int_at(a->begin, row_index);
+    q.end = int_at(a->end, row_index);
+    return q;
+}
+
+static bool sees(const attend_args *a, const query *q, int64_t key) {
+    if (key < q->begin || key >= q->end) return false;
+    return !a->hidden.data || key == q->self || !int_at(a->hidden, q->first_key + key);
+}
+
+static real dot(const real *x, const real *y, int64_t n) {
+    real sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += x[i] * y[i];
+    return sum;
+}
+
+static real *head_of(matrix m, int64_t r, const query *q) { return row(m, r) + q->head * q->width; }
+
+static real score(const attend_args *a, const query *q, int64_t key) {
+    return a->scale * dot(head_of(a->q, q->row, q), head_of(a->k, q->first_key + key, q), q->width);
+}
+
+static void attend_query(const attend_args *a, const query *q) {
+    real largest = -INFINITY, sum = 0;
+    real *o = head_of(a->o, q->row, q);
+    for (int64_t d = 0; d < q->width; d++) o[d] = 0;
+    for (int64_t j = q->begin; j < q->end; j++)
+        if (sees(a, q, j)) largest = largest > score(a, q, j) ? largest : score(a, q, j);
+    for (int64_t j = q->begin; j < q->end; j++) {
+        if (!sees(a, q, j)) continue;
+        real p = (real)exp((double)(score(a, q, j) - largest));
+        const real *v = head_of(a->v, q->first_key + j, q);
+        for (int64_t d = 0; d < q->width; d++) o[d] += p * v[d];
+        sum += p;
+    }
+    for (int64_t d = 0; d < q->width && sum > 0; d++) o[d] /= sum;
+    row(a->lse, q->row)[q->head] = sum > 0 ? largest + (real)log((double)sum) : INFINITY;
+}
+
+static void attend_fwd(void *context, const attend_args *a) {
+    (void)context;
+    for (int64_t r = 0; r < a->q.rows; r++)
+        for (int64_t h = 0; h < a->heads; h++) {
+            query q = query_at(a, r, h);
+            attend_query(a, &q);
+        }
+}
+
+static void attend_query_bwd(const attend_bwd_args *b, const query *q) {
+    const attend_args *a = &b->fwd;
+    const real *grad_o = head_of(b->grad_o, q->row, q);
+    real *dq = head_of(b->dq, q->row, q), lse = row(a->lse, q->row)[q->head];
+    real delta = dot(head_of(a->o, q->row, q), grad_o, q->width);
+    for (int64_t j = q->begin; j < q->end; j++) {
+        if (!sees(a, q, j)) continue;
+        int64_t key = q->first_key + j;
+        real p = (real)exp((double)(score(a, q, j) - lse));
+        real ds = p * (dot(grad_o, head_of(a->v, key, q), q->width) - delta) * a->scale;
+        for (int64_t d = 0; d < q->width; d++) {
+            head_of(b->dv, key, q)[d] += p * grad_o[d];
+            head_of(b->dk, key, q)[d] += ds * head_of(a->q, q->row, q)[d];
+            dq[d] += ds * head_of(a->k, key, q)[d];
+        }
+    }
+}
+
+static void attend_bwd(void *context, const attend_bwd_args *b) {
+    fill(context, &(fill_args){.y = b->dq});
+    fill(context, &(fill_args){.y = b->dk});
+    fill(context, &(fill_args){.y = b->dv});
+    for (int64_t r = 0; r < b->fwd.q.rows; r++)
+        for (int64_t h = 0; h < b->fwd.heads; h++) {
+            query q = query_at(&b->fwd, r, h);
+            attend_query_bwd(b, &q);
+        }
+}
+
+/* ------------------------------------------------------------------ loss */
+
+/* log sum_v exp(x_v), and the index of the first largest. */
+static double log_sum(const real *x, int64_t n, int64_t *best) {
+    double sum = 0;
+    *best = 0;
+    for (int64_t v = 1; v < n; v++)
+        if (x[v] > x[*best]) *best = v;
+    for (int64_t v = 0; v < n; v++) sum += exp((double)(x[v] - x[*best]));
+    return (double)x[*best] + log(sum);
+}
+
+static void cross_entropy_fwd(void *context, const cross_entropy_args *a) {
+    (void)context;
+    int64_t V = a->logits.cols, best;
+    double off = a->smoothing / (double)(V - 1), on = 1 - (double)a->smoothing;
+    double entropy = a->smoothing > 0 ? -(on * log(on) + (double)(V - 1) * off * log(off + 1e-20)) : 0;
+    for (int64_t r = 0; r < a->logits.rows; r++) {
+        const real *x = row(a->logits, r);
+        int32_t target = int_at(a->targets, r);
+        double z = log_sum(x, V, &best), loss = 0;
+        for (int64_t v = 0; v < V; v++) loss -= (v == target ? on : off) * ((double)x[v] - z);
+        row(a->loss, r)[0] = target < 0 ? 0 : (real)(loss + a->z_loss * z * z - entropy);
+        row(a->loss, r)[1] = best == target;
+    }
+}
+
+static void cross_entropy_bwd(void *context, const cross_entropy_args *a) {
+    (void)context;
+    int64_t V = a->logits.cols, best;
+    double off = a->smoothing / (double)(V - 1), on = 1 - (double)a->smoothing;
+    for (int64_t r = 0; r < a->logits.rows; r++) {
+        real *x = row(a->logits, r);
+        int32_t target = int_at(a->targets, r);
+        double z = log_sum(x, V, &best), weight = target < 0 ? 0 : (double)row(a->weight, r)[0];
+        for (int64_t v = 0; v < V; v++) {
+            double p = exp((double)x[v] - z);
+            x[v] = (real)(weight * ((1 + 2 * a->z_loss * z) * p - (v == target ? on : off)));
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ flat ranges */
+
+static void adamw(void *context, const adamw_args *a) {
+    (void)context;
+    real *w = a->w.data, *m = a->m.data, *v = a->v.data;
+    for (int64_t i = 0; i < a->w.cols; i++) {
+        real g = row(a->g, 0)[i] * a->grad_scale;
+        m[i] = a->beta1 * m[i] + (1 - a->beta1) * g;
+        v[i] = a->beta2 * v[i] + (1 - a->beta2) * g * g;
+        real root = (real)sqrt((double)(v[i] / a->correction2));
+        w[i] -= a->lr * (m[i] / a->correction1 / (root + a->epsilon) + a->decay * w[i]);
+    }
+}
+
+static void average(void *context, const average_args *a) {
+    (void)context;
+    for (int64_t i = 0; i < a->w.cols; i++) {
+        real *x = row(a->average, 0) + i;
+        *x = a->decay * *x + (1 - a->decay) * row(a->w, 0)[i];
+    }
+}
+
+static void sum_squares(void *context, const sum_squares_args *a) {
+    (void)context;
+    double sum = 0;
+    for (int64_t i = 0; i < a->x.cols; i++) sum += (double)row(a->x, 0)[i] * (double)row(a->x, 0)[i];
+    row(a->result, 0)[0] = (real)sum;
+}
+
+void CONCAT(reference_kernels_, REAL)(kernels *k) {
+#define SLOT(name, type) k->name = name;
+    KERNELS(SLOT)
+#undef SLOT
+}

@@ -1,0 +1,54 @@
+/* Products of a few rows with a matrix of weights: y_r = W x_r + b. The weights are read once, in
+ * order; the speed is that of memory. Each output is one dot product over a row of W. */
+#include "cpu/gemm.h"
+#include "cpu/simd.h"
+
+enum { OUTPUTS = 4 }; /* rows of W at a time: enough independent sums to hide latency */
+
+/* out [OUTPUTS][rows] = dot products of `outputs` rows of W with each row of A. */
+static inline __attribute__((always_inline)) void
+dots(const gemm_args *a, const int rows, const int outputs, int64_t n, float *out) {
+    vf sum[OUTPUTS][GEMV_ROWS];
+    const float *w = (const float *)a->b.data + n * a->b.stride, *x = a->a.data;
+    for (int o = 0; o < outputs; o++)
+        for (int r = 0; r < rows; r++) sum[o][r] = vf_set(0);
+    FOR_VECTORS(a->a.cols) {
+        for (int o = 0; o < outputs; o++) {
+            vf weights = LOAD(w + o * a->b.stride);
+            for (int r = 0; r < rows; r++)
+                sum[o][r] = vf_fma(weights, LOAD(x + r * a->a.stride), sum[o][r]);
+        }
+    }
+    for (int o = 0; o < outputs; o++)
+        for (int r = 0; r < rows; r++) out[o * GEMV_ROWS + r] = vf_sum(sum[o][r]);
+}
+
+static void outputs_of(const gemm_args *a, int64_t n, int outputs) {
+    float dot[OUTPUTS * GEMV_ROWS];
+#define CASE(r)                                                                                    \
+    case r:                                                                                        \
+        if (outputs == OUTPUTS) dots(a, r, OUTPUTS, n, dot);                                       \
+        else                                                                                       \
+            for (int o = 0; o < outputs; o++) dots(a, r, 1, n + o, dot + o * GEMV_ROWS);           \
+        break;
+    switch (a->c.rows) {
+        CASE(1) CASE(2) CASE(3) CASE(4)
+    }
+#undef CASE
+    for (int64_t r = 0; r < a->c.rows; r++)
+        for (int o = 0; o < outputs; o++) {
+            float *y = (float *)a->c.data + r * a->c.stride + n + o;
+            float bias = a->bias.data ? ((const float *)a->bias.data)[n + o] : 0;
+            *y = (a->beta == 0 ? 0 : a->beta * *y) + dot[o * GEMV_ROWS + r] + bias;
+        }
+}
+
+void SIMD_NAME(gemv_)(void *context, const gemm_args *a) {
+    int threads = ((const cpu_context *)context)->threads;
+    int64_t groups = (a->c.cols + OUTPUTS - 1) / OUTPUTS;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t g = 0; g < groups; g++) {
+        int64_t n = g * OUTPUTS, left = a->c.cols - n;
+        outputs_of(a, n, left < OUTPUTS ? (int)left : OUTPUTS);
+    }
+}

@@ -1,0 +1,91 @@
+/* Attention without the N x M matrix.
+ *
+ * Forward keeps, per query and head, the running maximum and sum of exponentials over tiles of keys
+ * (Milakov and Gimelshein 2018; Dao et al. 2022) and stores only lse = log sum_j exp(scale q.k_j).
+ * Backward computes the probabilities again, tile by tile, P_ij = exp(scale q_i.k_j - lse_i), and with
+ * delta_i = o_i . do_i:
+ *     dv_j = sum_i P_ij do_i
+ *     dS_ij = P_ij (do_i . v_j - delta_i)
+ *     dq_i = scale sum_j dS_ij k_j,   dk_j = scale sum_i dS_ij q_i
+ * Memory is O((N + M) C). docs/attention_backward.md derives this. */
+#include "ops/ops.h"
+
+#include <string.h>
+
+typedef struct attend_saved {
+    attend_spec spec;
+    tensor *lse; /* [B N, H] */
+} attend_saved;
+
+static attend_args arguments(const attend_spec *s, const tensor *q, const tensor *k,
+                             const tensor *v) {
+    attend_args a = {.q = q->m, .k = k->m, .v = v->m, .begin = s->begin->m, .end = s->end->m};
+    if (s->hidden) a.hidden = s->hidden->m;
+    a.batch = s->batch;
+    a.heads = s->heads;
+    a.scale = s->scale;
+    return a;
+}
+
+/* A gradient that the kernel overwrites: the tensor's own where it has none yet, else scratch. */
+static matrix overwritten_grad(tape *t, tensor *x, tensor **scratch) {
+    *scratch = NULL;
+    if (x->wants_grad && !x->grad_written) {
+        float beta;
+        return tape_grad(t, x, &beta);
+    }
+    *scratch = tape_tensor(t, x->m.rows, x->m.cols);
+    return (*scratch)->m;
+}
+
+static void add_scratch(tape *t, tensor *x, tensor *scratch) {
+    if (!scratch) return;
+    float beta = 0;
+    matrix dx = tape_grad(t, x, &beta);
+    if (dx.data) tape_kernel(t, copy, .y = dx, .x = scratch->m, .beta = beta);
+    tape_drop(t, scratch);
+}
+
+static void attend_backward(tape *t, const node *n) {
+    const attend_saved *s = n->saved;
+    tensor *const *in = n->in;
+    int64_t rows = in[0]->m.rows, cols = in[0]->m.cols;
+    int64_t chunks = attend_chunks(s->spec.batch, s->spec.heads, in[1]->m.rows / s->spec.batch);
+    tensor *scratch[3];
+    tensor *delta = tape_tensor(t, rows, s->spec.heads);
+    tensor *partial = tape_tensor(t, chunks > 1 ? chunks * rows : 0, cols);
+    attend_bwd_args a = {.fwd = arguments(&s->spec, in[0], in[1], in[2])};
+    a.fwd.o = n->out->m;
+    a.fwd.lse = s->lse->m;
+    a.grad_o = n->out->grad;
+    a.dq = overwritten_grad(t, in[0], &scratch[0]);
+    a.dk = overwritten_grad(t, in[1], &scratch[1]);
+    a.dv = overwritten_grad(t, in[2], &scratch[2]);
+    a.delta = delta->m;
+    a.partial = partial->m;
+    if (!t->status) run_kernel_args(t->be, attend_bwd, &a);
+    tape_drop(t, partial);
+    tape_drop(t, delta);
+    for (int i = 0; i < 3; i++) add_scratch(t, in[i], scratch[i]);
+}
+
+tensor *attend(tape *t, tensor *q, tensor *k, tensor *v, const attend_spec *s) {
+    int64_t B = s->batch;
+    CHECK(q->m.cols == k->m.cols && q->m.cols == v->m.cols && q->m.cols % s->heads == 0 &&
+              k->m.rows == v->m.rows && q->m.rows % B == 0 && k->m.rows % B == 0 &&
+              s->begin->m.rows == q->m.rows && s->end->m.rows == q->m.rows,
+          "q [%lld, %lld], k [%lld, %lld], v [%lld, %lld], %lld sequences, %lld heads",
+          (long long)q->m.rows, (long long)q->m.cols, (long long)k->m.rows, (long long)k->m.cols,
+          (long long)v->m.rows, (long long)v->m.cols, (long long)B, (long long)s->heads);
+    tensor *o = tape_tensor(t, q->m.rows, q->m.cols);
+    tensor *lse = tape_tensor(t, q->m.rows, s->heads);
+    attend_args a = arguments(s, q, k, v);
+    a.o = o->m;
+    a.lse = lse->m;
+    if (!t->status) run_kernel_args(t->be, attend_fwd, &a);
+    tensor *in[] = {q, k, v, s->begin, s->end, s->hidden};
+    node *n = tape_record(t, attend_backward, o, in, 6, sizeof(attend_saved));
+    if (n) memcpy(n->saved, &(attend_saved){*s, lse}, sizeof(attend_saved));
+    o->keep = n != NULL; /* delta reads it */
+    return o;
+}

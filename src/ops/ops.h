@@ -1,0 +1,81 @@
+/* The operations that models are made of, in the order of a forward pass.
+ *
+ * Each is one file: formula, shape rule, forward, and a backward written by hand. Shapes are
+ * [rows, columns]; rows run over sequences and, within one, over tokens. Letters: B batch, M keys,
+ * N latents (queries), C channels, H heads, D head width, V vocabulary. Weight matrices are
+ * [out, in]. Where a struct is passed, its tensors may be NULL when "or NULL" is said.
+ *
+ * There are nine, and twenty are the cap: an op that can be written with these is not added. */
+#ifndef OPS_OPS_H
+#define OPS_OPS_H
+
+#include "tensor/tape.h"
+
+/* Sum of rows of embedding tables (see embed_args): the tokens' table, learned position tables, and
+ * a harmonic (sinusoidal or Fourier) position code. -> [rows of ids, C] */
+typedef struct embed_spec {
+    int tables;
+    tensor *table[EMBED_TABLES]; /* [V_i, C] */
+    tensor *ids[EMBED_TABLES];   /* I32 [rows, 1], negative: nothing */
+    tensor *positions;           /* I32 [rows, 1], or NULL: no harmonic code */
+    tensor *low, *high;          /* its two factors, [256, C] and [blocks, C] */
+} embed_spec;
+tensor *embed(tape *t, const embed_spec *spec);
+
+/* y[r] = x[index[r]], zeros where the index is negative. -> [rows of index, C] */
+tensor *gather(tape *t, tensor *x, tensor *index);
+
+/* y = norm(x) (norm_args); w[1], b[1] and set choose a second set of weights by row, or NULL. */
+typedef struct norm_spec {
+    tensor *w[2], *b[2]; /* [1, C]; b NULL: none */
+    tensor *set;         /* I32 [rows, 1], or NULL: all rows use the first */
+    float epsilon;
+    bool rms;
+} norm_spec;
+tensor *norm(tape *t, tensor *x, const norm_spec *spec);
+
+/* y = x w^T + b. x [rows, in], w [out, in], b [1, out] or NULL. -> [rows, out] */
+tensor *linear(tape *t, tensor *x, tensor *w, tensor *b);
+
+/* Rotary position embedding (rotate_args), in place: returns x itself, which no op may have read
+ * before. Attention of rotated queries and keys depends on differences of positions only. */
+typedef struct rotate_spec {
+    tensor *positions; /* I32 [rows, 1] */
+    tensor *frequency; /* [1, bands] */
+    int64_t heads, group, chosen;
+    bool interleaved;
+} rotate_spec;
+tensor *rotate(tape *t, tensor *x, const rotate_spec *spec);
+
+/* Attention over visible ranges of keys (attend_args). -> [B N, C]
+ * Causality is a matter of begin and end: query at position p sees the keys up to p. */
+typedef struct attend_spec {
+    int64_t batch, heads;
+    tensor *begin, *end; /* I32 [B N, 1] */
+    tensor *hidden;      /* I32 [B M, 1], or NULL */
+    float scale;
+} attend_spec;
+tensor *attend(tape *t, tensor *q, tensor *k, tensor *v, const attend_spec *spec);
+
+/* y = f(x) (activation); the gated kinds halve the columns. */
+tensor *activate(tape *t, tensor *x, activation kind);
+
+/* y = x + dropout(a), dropout at rate p while the tape trains, else y = x + a. */
+tensor *add(tape *t, tensor *x, tensor *a, double p);
+
+/* Mean over groups of `group` consecutive rows. -> [rows / group, C] */
+tensor *pool_rows(tape *t, tensor *x, int64_t group);
+
+/* The head and its loss in one: logits = x w^T + b in pieces of rows, so that neither logits nor
+ * probabilities of the whole batch ever exist; the backward pass computes them again.
+ * -> [rows, 2]: loss of each row (see cross_entropy_args), and 1 where the target came first.
+ * tape_backward(loss) differentiates the sum of weight[r] loss[r]. */
+typedef struct cross_entropy_spec {
+    tensor *w, *b;    /* head [V, C], [1, V] or NULL */
+    tensor *targets;  /* I32 [rows, 1], negative: no loss */
+    tensor *weight;   /* [rows, 1], or NULL when there is no backward pass */
+    float smoothing, z_loss;
+} cross_entropy_spec;
+tensor *cross_entropy(tape *t, tensor *x, const cross_entropy_spec *spec);
+
+#endif

@@ -1,0 +1,122 @@
+#include "tensor/backend.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+const char *const kernel_names[KERNEL_COUNT] = {
+#define KERNEL_NAME(name, type) #name,
+    KERNELS(KERNEL_NAME)
+#undef KERNEL_NAME
+};
+
+double backend_enter(backend *be) {
+    if (be->enter) be->enter(be);
+    return be->seconds ? clock_now() : 0;
+}
+
+void backend_leave(backend *be, int kernel, double start) {
+    if (be->seconds) be->seconds[kernel] += clock_now() - start;
+    if (be->leave) be->leave(be);
+}
+
+int backend_alloc(backend *be, void *slot, size_t bytes, const char *purpose, pcv_error *err) {
+    void *memory = be->alloc(be, bytes);
+    if (!memory)
+        return fail(err, PCV_MEMORY, "not enough memory: %.2f GiB for %s",
+                    (double)bytes / (1 << 30), purpose);
+    memcpy(slot, &memory, sizeof memory);
+    be->bytes_now += bytes;
+    if (be->bytes_now > be->bytes_peak) be->bytes_peak = be->bytes_now;
+    return 0;
+}
+
+void backend_free(backend *be, void *memory, size_t bytes) {
+    if (!memory) return;
+    be->free(be, memory, bytes);
+    be->bytes_now -= bytes;
+}
+
+/* One packed row between host and device, converted where the device's reals are doubles. */
+static void move_row(backend *be, const matrix *row, float *out, const float *in) {
+    enum { PART = 512 };
+    double wide[PART];
+    for (int64_t at = 0; at < row->cols; at += PART) {
+        int64_t count = row->cols - at < PART ? row->cols - at : PART;
+        matrix part = matrix_columns(*row, at, count);
+        if (out) be->read(be, wide, part.data, matrix_bytes(&part));
+        for (int64_t i = 0; i < count; i++) {
+            if (out) out[at + i] = (float)wide[i];
+            else wide[i] = (double)in[at + i];
+        }
+        if (in) be->write(be, part.data, wide, matrix_bytes(&part));
+    }
+}
+
+/* Rows are moved one by one only where they are not packed floats already. */
+static void move_floats(backend *be, const matrix *m, float *out, const float *in) {
+    bool packed = m->stride == m->cols && m->type == F32;
+    for (int64_t r = 0; r < m->rows; r++) {
+        matrix row = packed ? *m : matrix_rows(*m, r, 1);
+        float *to = out ? out + r * m->cols : NULL;
+        const float *from = in ? in + r * m->cols : NULL;
+        if (m->type == F64) move_row(be, &row, to, from);
+        else if (out) be->read(be, to, row.data, matrix_bytes(&row));
+        else be->write(be, row.data, from, matrix_bytes(&row));
+        if (packed) break;
+    }
+}
+
+void backend_write_floats(backend *be, const matrix *to, const float *from) {
+    move_floats(be, to, NULL, from);
+}
+
+void backend_read_floats(backend *be, float *to, const matrix *from) {
+    move_floats(be, from, to, NULL);
+}
+
+/* ------------------------------------------------------------------ null backend */
+
+/* Addresses that nothing can be stored at: they only count upward. */
+static void *null_alloc(backend *be, size_t bytes) {
+    static char nowhere[1];
+    (void)be, (void)bytes;
+    return nowhere;
+}
+
+static void null_free(backend *be, void *memory, size_t bytes) {
+    (void)be, (void)memory, (void)bytes;
+}
+
+static void null_write(backend *be, void *to, const void *from, size_t bytes) {
+    (void)be, (void)to, (void)from, (void)bytes;
+}
+
+static void null_read(backend *be, void *to, const void *from, size_t bytes) {
+    (void)be, (void)from;
+    memset(to, 0, bytes);
+}
+
+static void null_close(backend *be) { mem_free(be); }
+
+#define NULL_KERNEL(name, type)                                                                    \
+    static void null_##name(void *context, const type *args) { (void)context, (void)args; }
+KERNELS(NULL_KERNEL)
+#undef NULL_KERNEL
+
+int null_backend_open(backend **be, pcv_error *err) {
+    int status = mem_get(be, sizeof **be, "a backend", err);
+    if (status) return status;
+    **be = (backend){
+        .name = "null",
+#define NULL_SLOT(name, type) .k.name = null_##name,
+        KERNELS(NULL_SLOT)
+#undef NULL_SLOT
+            .alloc = null_alloc,
+        .free = null_free,
+        .write = null_write,
+        .read = null_read,
+        .close = null_close,
+    };
+    return 0;
+}

@@ -1,0 +1,64 @@
+/* A backend: device memory and a table of kernels over it.
+ *
+ * Memory that a backend hands out is opaque: kernels dereference it, everyone else goes through
+ * `write` and `read`. Three backends exist: cpu (cpu/cpu.h); null, whose memory is only counted and
+ * whose kernels do nothing, for planning; and, in the tests, a guard that makes tensor memory fault
+ * outside kernels.
+ *
+ *     run_kernel(be, norm_fwd, .x = x->m, .y = y->m, ...); */
+#ifndef TENSOR_BACKEND_H
+#define TENSOR_BACKEND_H
+
+#include "base/error.h"
+#include "tensor/kernels.h"
+
+typedef struct backend {
+    const char *name;
+    dtype real; /* the type of activations, weights and gradients */
+    kernels k;
+    void *context; /* passed to kernels */
+
+    /* Device memory, 64-byte aligned, its contents undefined; NULL when there is none. */
+    void *(*alloc)(struct backend *be, size_t bytes);
+    void (*free)(struct backend *be, void *memory, size_t bytes);
+    void (*write)(struct backend *be, void *to, const void *from, size_t bytes);
+    void (*read)(struct backend *be, void *to, const void *from, size_t bytes);
+    void (*close)(struct backend *be);
+
+    /* Around every kernel when set: the guard backend opens and closes memory here. */
+    void (*enter)(struct backend *be);
+    void (*leave)(struct backend *be);
+
+    size_t bytes_now, bytes_peak; /* memory handed out */
+    double *seconds;              /* per kernel, [KERNEL_COUNT], when profiling; else NULL */
+} backend;
+
+/* Calls slot `name`, with a filled argument struct or with some of its members. */
+#define run_kernel_args(be, name, args)                                                            \
+    do {                                                                                           \
+        double start_ = backend_enter(be);                                                         \
+        (be)->k.name((be)->context, args);                                                         \
+        backend_leave(be, KERNEL_##name, start_);                                                  \
+    } while (0)
+
+#define run_kernel(be, name, ...) run_kernel_args(be, name, (&(name##_type){__VA_ARGS__}))
+
+#define KERNEL_TYPE(name, type) typedef type name##_type;
+KERNELS(KERNEL_TYPE)
+#undef KERNEL_TYPE
+
+double backend_enter(backend *be);
+void backend_leave(backend *be, int kernel, double start);
+
+/* alloc and free with the counters kept; PCV_MEMORY names the purpose and the size. */
+int backend_alloc(backend *be, void *slot, size_t bytes, const char *purpose, pcv_error *err);
+void backend_free(backend *be, void *memory, size_t bytes);
+
+/* Between packed floats in host memory and reals of the device. */
+void backend_write_floats(backend *be, const matrix *to, const float *from);
+void backend_read_floats(backend *be, float *to, const matrix *from);
+
+/* A backend for planning: counts memory, computes nothing. */
+int null_backend_open(backend **be, pcv_error *err);
+
+#endif

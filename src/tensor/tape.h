@@ -1,0 +1,129 @@
+/* The tape: an eager record of coarse operations, and the walk back over it.
+ *
+ * An op is a C function that checks shapes, makes its output, runs its kernel now and, while the
+ * tape records, appends one node. tape_backward visits the nodes in reverse and calls each op's own
+ * hand-written derivative, which adds into the gradients of the op's inputs. Memory moves as the
+ * walk goes: a gradient appears when its first contribution is written, an activation goes when the
+ * last op that read it has been differentiated.
+ *
+ *     tape t;
+ *     TRY(tape_init(&t, be, bytes, err));
+ *     tensor *x = tape_floats(&t, host, rows, cols);
+ *     tensor *y = linear(&t, x, w, b);            // ops/ops.h
+ *     tape_backward(&t, loss);                    // now w->grad holds dL/dw
+ *     tape_reset(&t);                             // every tensor of the step is gone
+ *
+ * Ownership: parameters and caches belong to whoever made them; every other tensor belongs to the
+ * tape that made it. When device memory runs out the tape remembers it in t->status, later ops do
+ * nothing, and the caller asks once at the end of the step. */
+#ifndef TENSOR_TAPE_H
+#define TENSOR_TAPE_H
+
+#include "base/mem.h"
+#include "tensor/pool.h"
+
+typedef struct tensor {
+    matrix m;            /* the values */
+    matrix grad;         /* the gradient; data NULL: none yet */
+    bool wants_grad;     /* a parameter lies upstream */
+    bool grad_written;   /* the next contribution is added, not stored */
+    bool keep;           /* the op that made it reads its values again in the backward pass */
+    uint32_t first_use;  /* number of the first node that reads it, 0: none yet */
+    storage *data_store, *grad_store; /* NULL: not owned by a tape */
+    struct tensor *base, *views, *next_view; /* column views of a tensor */
+    struct tensor *older;                    /* the tape's list */
+} tensor;
+
+enum { NODE_INPUTS = 12 };
+
+typedef struct tape tape;
+typedef struct node node;
+typedef void backward_fn(tape *t, const node *n);
+
+struct node {
+    backward_fn *backward;
+    tensor *out;             /* the output whose gradient the op takes */
+    tensor *in[NODE_INPUTS]; /* the inputs it read */
+    int inputs;
+    uint32_t number; /* from 1, in order of recording */
+    void *saved;     /* the op's own record */
+    tensor *newest;  /* the tape's newest tensor when the node was recorded */
+    node *previous;
+};
+
+struct tape {
+    backend *be;
+    pool pool;
+    arena host;     /* tensors, nodes and saved records of this step */
+    tensor *newest; /* all tensors of the step, newest first */
+    node *last;
+    uint32_t nodes;     /* recorded so far */
+    uint32_t draws;     /* ops with randomness so far: their streams */
+    bool recording;     /* append nodes */
+    bool training;      /* dropout is on */
+    int status;         /* PCV_MEMORY once memory ran out */
+    uint64_t seed;      /* of dropout */
+    uint32_t step;
+};
+
+/* bytes: device memory to reserve for tensors (tape_plan), 0: take it as needed. */
+int tape_init(tape *t, backend *be, size_t bytes, pcv_error *err);
+void tape_free(tape *t);
+void tape_reset(tape *t);
+
+/* A tape over the null backend that only counts; t->pool.high is then the memory to reserve. */
+int tape_init_plan(tape *t, backend *null_be, pcv_error *err);
+
+/* Runs a kernel unless memory has run out. */
+#define tape_kernel(t, name, ...)                                                                  \
+    do {                                                                                           \
+        if (!(t)->status) run_kernel((t)->be, name, __VA_ARGS__);                                  \
+    } while (0)
+
+/* A new tensor of reals, its values undefined. */
+tensor *tape_tensor(tape *t, int64_t rows, int64_t cols);
+
+/* New tensors with values copied from host memory: reals [rows, cols] and I32 [rows, 1]. */
+tensor *tape_floats(tape *t, const float *values, int64_t rows, int64_t cols);
+tensor *tape_ints(tape *t, const int32_t *values, int64_t rows);
+
+/* The values, copied to host memory, rows packed. */
+void tape_read(tape *t, const tensor *x, float *values);
+
+/* Columns [from, from + count) of x, sharing memory with it, gradients too. */
+tensor *tape_columns(tape *t, tensor *x, int64_t from, int64_t count);
+
+/* Gives a scratch tensor of a backward function back before the walk would. */
+void tape_drop(tape *t, tensor *x);
+
+/* Appends a node for `out` when the tape records and an input wants gradients; the op's record of
+ * `saved_bytes` bytes, zeroed, is then in node->saved. NULL otherwise. */
+node *tape_record(tape *t, backward_fn *backward, tensor *out, tensor *const in[], int inputs,
+                  size_t saved_bytes);
+
+/* For backward functions: where to write a contribution to x's gradient, and with which beta (0: the
+ * first writer stores, 1: later ones add). data is NULL when x wants no gradient. */
+matrix tape_grad(tape *t, tensor *x, float *beta);
+
+/* Adds dy to x's gradient, by sharing dy's memory where x has none yet. */
+void tape_pass_grad(tape *t, tensor *x, tensor *y);
+
+/* Walks back from the last node; root's gradient must be there, or root is a loss, whose op needs
+ * none. Parameters' gradients are added to when grad_written says so. */
+void tape_backward(tape *t, tensor *root);
+
+/* A tensor whose gradient is written by a test or by the caller: uploads dL/dy. */
+void tape_seed(tape *t, tensor *y, const float *dy);
+
+/* A block of a model: a function of tensors, called as fn(t, context, in). The context must outlive
+ * the step.
+ *
+ * tape_block runs it. Without recording, everything but its result is freed at once. With recording
+ * and `recompute`, the same, and a node is left that runs the block again when its gradient is
+ * needed: memory of one block instead of all, for one more forward pass (Chen et al. 2016,
+ * arXiv 1604.06174). */
+typedef tensor *block_fn(tape *t, const void *context, tensor *const in[]);
+tensor *tape_block(tape *t, block_fn *fn, const void *context, tensor *const in[], int inputs,
+                   bool recompute);
+
+#endif

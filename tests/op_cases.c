@@ -1,0 +1,208 @@
+#include "op_cases.h"
+#include "base/rng.h"
+
+#include <math.h>
+
+float case_value(int s, int i) {
+    rng_block b = rng_at(7, RNG_TEST, (uint32_t)s, (uint64_t)i);
+    return (float)b.v[0] / 2147483648.0f - 1;
+}
+
+float case_weight(int row) { return 0.1f + 0.05f * (float)(row % 7); }
+
+static tensor *ints(tape *t, int count, int (*value)(int i, int p), int p) {
+    int32_t list[4096];
+    CHECK(count <= 4096, "%d", count);
+    for (int i = 0; i < count; i++) list[i] = value(i, p);
+    return tape_ints(t, list, count);
+}
+
+static int scattered(int i, int bound) { return (i * 7 + 3) % bound; }
+static int scattered_or_none(int i, int bound) { return i % 5 == 4 ? -1 : (i * 7 + 3) % bound; }
+static int alternating(int i, int p) { return i / p % 2; }
+static int counting(int i, int p) { return i % p + 1; }
+
+/* ------------------------------------------------------------------ ops */
+
+static tensor *run_linear(tape *t, tensor *const in[], const op_case *c) {
+    return linear(t, in[0], in[1], c->inputs > 2 ? in[2] : NULL);
+}
+
+/* x is read twice and by views: gradients add up. */
+static tensor *run_linear_shared(tape *t, tensor *const in[], const op_case *c) {
+    (void)c;
+    tensor *both = linear(t, in[0], in[1], NULL);
+    tensor *left = tape_columns(t, both, 0, both->m.cols / 2);
+    tensor *right = tape_columns(t, both, both->m.cols / 2, both->m.cols / 2);
+    return add(t, linear(t, left, in[2], NULL), linear(t, right, in[2], NULL), 0);
+}
+
+static tensor *run_norm(tape *t, tensor *const in[], const op_case *c) {
+    norm_spec s = {.w = {in[1]}, .epsilon = 1e-5f, .rms = c->p[0]};
+    if (c->inputs > 2) s.b[0] = in[2];
+    if (c->inputs > 3) {
+        s.w[1] = in[3];
+        s.b[1] = in[4];
+        s.set = ints(t, c->in[0].rows, alternating, 3);
+    }
+    return norm(t, in[0], &s);
+}
+
+static tensor *run_activate(tape *t, tensor *const in[], const op_case *c) {
+    return activate(t, in[0], (activation)c->p[0]);
+}
+
+/* p[0]: dropout in percent. The branch passes through another op, as in a model. */
+static tensor *run_add(tape *t, tensor *const in[], const op_case *c) {
+    tensor *y = add(t, in[0], linear(t, in[0], in[1], NULL), c->p[0] / 100.0);
+    return add(t, y, in[0], 0);
+}
+
+static tensor *run_gather(tape *t, tensor *const in[], const op_case *c) {
+    return gather(t, in[0], ints(t, c->p[0], scattered_or_none, c->in[0].rows));
+}
+
+static tensor *run_pool(tape *t, tensor *const in[], const op_case *c) {
+    return pool_rows(t, in[0], c->p[0]);
+}
+
+/* p: rows, whether there is a harmonic code */
+static tensor *run_embed(tape *t, tensor *const in[], const op_case *c) {
+    embed_spec s = {.tables = c->inputs};
+    for (int i = 0; i < c->inputs; i++) {
+        s.table[i] = in[i];
+        s.ids[i] = ints(t, c->p[0], i ? scattered_or_none : scattered, c->in[i].rows);
+    }
+    if (c->p[1]) {
+        int cols = c->in[0].cols, half = cols / 2;
+        float low[4096], high[4096];
+        for (int i = 0; i < 16 * cols; i++) {
+            int j = i % cols % half;
+            float a = 0.1f * (float)(i / cols) * (float)(j + 1), b = 3.0f * (float)(i / cols);
+            low[i] = i % cols < half ? sinf(a) : cosf(a);
+            high[i] = i % cols < half ? sinf(b) : cosf(b);
+        }
+        s.positions = ints(t, c->p[0], counting, 9);
+        s.low = tape_floats(t, low, 16, cols);
+        s.high = tape_floats(t, high, 16, cols);
+    }
+    return embed(t, &s);
+}
+
+/* p: heads, bands, group, chosen, interleaved */
+static tensor *run_rotate(tape *t, tensor *const in[], const op_case *c) {
+    float frequency[64];
+    for (int j = 0; j < c->p[1]; j++) frequency[j] = powf(0.3f, (float)j);
+    rotate_spec s = {.heads = c->p[0], .group = c->p[2], .chosen = c->p[3], .interleaved = c->p[4]};
+    s.positions = ints(t, c->in[0].rows, counting, 100);
+    s.frequency = tape_floats(t, frequency, 1, c->p[1]);
+    return linear(t, rotate(t, linear(t, in[0], in[1], NULL), &s), in[1], NULL);
+}
+
+/* p: batch, heads, mask kind, hidden keys */
+enum { MASK_NONE, MASK_CAUSAL, MASK_RAGGED, MASK_BLIND };
+
+static tensor *run_attend(tape *t, tensor *const in[], const op_case *c) {
+    int B = c->p[0], N = c->in[0].rows / B, M = c->in[1].rows / B;
+    int32_t begin[4096], end[4096], hidden[4096];
+    for (int i = 0; i < B * N; i++) {
+        int n = i % N, b = i / N;
+        begin[i] = 0;
+        end[i] = c->p[2] == MASK_NONE ? M : M - N + n + 1;
+        if (c->p[2] == MASK_RAGGED) {
+            begin[i] = b + n % 3;
+            end[i] -= b;
+        }
+        if (c->p[2] == MASK_BLIND && n % 4 == 1) end[i] = begin[i];
+    }
+    for (int i = 0; i < B * M; i++) hidden[i] = i % 3 == 1;
+    attend_spec s = {.batch = B, .heads = c->p[1], .scale = 0.4f};
+    s.begin = tape_ints(t, begin, B * N);
+    s.end = tape_ints(t, end, B * N);
+    if (c->p[3]) s.hidden = tape_ints(t, hidden, B * M);
+    return attend(t, in[0], in[1], in[2], &s);
+}
+
+/* Self-attention through one fused projection: strided views, one input for q, k and v. */
+static tensor *run_self_attend(tape *t, tensor *const in[], const op_case *c) {
+    int C = c->in[0].cols, N = c->in[0].rows;
+    int32_t begin[4096] = {0}, end[4096];
+    for (int i = 0; i < N; i++) end[i] = i + 1;
+    tensor *qkv = linear(t, in[0], in[1], NULL);
+    attend_spec s = {.batch = 1, .heads = c->p[1], .scale = 0.3f};
+    s.begin = tape_ints(t, begin, N);
+    s.end = tape_ints(t, end, N);
+    return attend(t, tape_columns(t, qkv, 0, C), tape_columns(t, qkv, C, C),
+                  tape_columns(t, qkv, 2 * C, C), &s);
+}
+
+/* p: label smoothing and z-loss, both in thousandths */
+static tensor *run_cross_entropy(tape *t, tensor *const in[], const op_case *c) {
+    int rows = c->in[0].rows;
+    float weight[4096];
+    for (int i = 0; i < rows; i++) weight[i] = case_weight(i);
+    cross_entropy_spec s = {.w = in[1], .b = c->inputs > 2 ? in[2] : NULL};
+    s.targets = ints(t, rows, scattered_or_none, c->in[1].rows);
+    s.weight = tape_floats(t, weight, rows, 1);
+    s.smoothing = (float)c->p[0] / 1000;
+    s.z_loss = (float)c->p[1] / 1000;
+    return cross_entropy(t, in[0], &s);
+}
+
+/* A block run with recomputation, with dropout inside: the same numbers must be drawn again. */
+static tensor *block(tape *t, const void *context, tensor *const in[]) {
+    (void)context;
+    tensor *h = activate(t, linear(t, in[0], in[1], NULL), GELU);
+    return add(t, in[0], linear(t, h, in[2], NULL), 0.3);
+}
+
+static tensor *run_block(tape *t, tensor *const in[], const op_case *c) {
+    tensor *x = in[0];
+    for (int i = 0; i < 3; i++)
+        x = tape_block(t, block, NULL, (tensor *[]){x, in[1], in[2]}, 3, c->p[0]);
+    return x;
+}
+
+const op_case op_cases[] = {
+    {"linear", run_linear, 3, {{7, 19}, {33, 19}, {1, 33}}, {0}, 0},
+    {"linear, one row", run_linear, 3, {{1, 67}, {21, 67}, {1, 21}}, {0}, 0},
+    {"linear, three rows", run_linear, 2, {{3, 35}, {6, 35}}, {0}, 0},
+    {"linear, many rows", run_linear, 3, {{301, 24}, {17, 24}, {1, 17}}, {0}, 0},
+    {"linear, deep", run_linear, 2, {{2500, 9}, {5, 9}}, {0}, 0},
+    {"linear of views", run_linear_shared, 3, {{9, 12}, {20, 12}, {11, 10}}, {0}, 0},
+    {"layer norm", run_norm, 3, {{5, 37}, {1, 37}, {1, 37}}, {0}, 0},
+    {"layer norm, many rows", run_norm, 3, {{150, 16}, {1, 16}, {1, 16}}, {0}, 0},
+    {"layer norm, two sets", run_norm, 5, {{20, 21}, {1, 21}, {1, 21}, {1, 21}, {1, 21}}, {0}, 0},
+    {"rms norm", run_norm, 2, {{6, 29}, {1, 29}}, {1}, 0},
+    {"activate, squared relu", run_activate, 1, {{5, 37}}, {SQUARED_RELU}, 0},
+    {"activate, gelu", run_activate, 1, {{5, 37}}, {GELU}, 0},
+    {"activate, gelu tanh", run_activate, 1, {{5, 37}}, {GELU_TANH}, 0},
+    {"activate, relu", run_activate, 1, {{5, 37}}, {RELU}, 0},
+    {"activate, swiglu", run_activate, 1, {{5, 38}}, {SWIGLU}, 0},
+    {"activate, geglu", run_activate, 1, {{5, 38}}, {GEGLU}, 0},
+    {"add", run_add, 2, {{6, 19}, {19, 19}}, {0}, 0},
+    {"add with dropout", run_add, 2, {{9, 21}, {21, 21}}, {30}, 0},
+    {"gather", run_gather, 1, {{11, 70}}, {25}, 0},
+    {"pool", run_pool, 1, {{12, 21}}, {3}, 0},
+    {"embed", run_embed, 1, {{13, 131}}, {40, 0}, 0},
+    {"embed, axes and code", run_embed, 3, {{13, 21}, {7, 21}, {5, 21}}, {40, 1}, 0},
+    {"rotate interleaved", run_rotate, 2, {{9, 24}, {24, 24}}, {3, 4, 3, 3, 1}, 0},
+    {"rotate half-split", run_rotate, 2, {{9, 24}, {24, 24}}, {3, 3, 3, 2, 0}, 0},
+    {"rotate groups of heads", run_rotate, 2, {{5, 32}, {32, 32}}, {4, 2, 2, 1, 1}, 0},
+    {"attend, all", run_attend, 3, {{5, 12}, {9, 12}, {9, 12}}, {1, 3, MASK_NONE, 0}, 0},
+    {"attend, causal", run_attend, 3, {{40, 24}, {70, 24}, {70, 24}}, {1, 2, MASK_CAUSAL, 0}, 0},
+    {"attend, batch", run_attend, 3, {{30, 10}, {210, 10}, {210, 10}}, {3, 2, MASK_RAGGED, 0}, 0},
+    {"attend, blind rows", run_attend, 3, {{9, 18}, {30, 18}, {30, 18}}, {1, 2, MASK_BLIND, 0}, 0},
+    {"attend, hidden keys", run_attend, 3, {{33, 8}, {33, 8}, {33, 8}}, {1, 1, MASK_CAUSAL, 1}, 0},
+    {"attend, many keys", run_attend, 3, {{6, 6}, {1100, 6}, {1100, 6}}, {1, 1, MASK_CAUSAL, 0}, 0},
+    {"attend, one query", run_attend, 3, {{1, 36}, {50, 36}, {50, 36}}, {1, 2, MASK_CAUSAL, 0}, 0},
+    {"attend, few queries", run_attend, 3, {{6, 7}, {700, 7}, {700, 7}}, {2, 1, MASK_BLIND, 0}, 0},
+    {"attend, wide head", run_attend, 3, {{37, 80}, {65, 80}, {65, 80}}, {1, 1, MASK_CAUSAL, 0}, 0},
+    {"self-attention", run_self_attend, 2, {{35, 18}, {54, 18}}, {0, 3}, 0},
+    {"cross-entropy", run_cross_entropy, 3, {{11, 9}, {23, 9}, {1, 23}}, {0, 0}, 1},
+    {"cross-entropy, smooth", run_cross_entropy, 2, {{11, 9}, {37, 9}}, {100, 5}, 1},
+    {"cross-entropy, pieces", run_cross_entropy, 2, {{150, 5}, {17000, 5}}, {0, 10}, 1},
+    {"block", run_block, 3, {{5, 12}, {20, 12}, {12, 20}}, {0}, 0},
+    {"block, recomputed", run_block, 3, {{5, 12}, {20, 12}, {12, 20}}, {1}, 0},
+};
+const int op_case_count = sizeof op_cases / sizeof *op_cases;
