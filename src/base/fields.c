@@ -30,6 +30,7 @@ const field *fields_by_key(const field_table *table, const char *key) {
 
 void fields_default(const field_table *table, void *object) {
     for (int i = 0; i < table->count; i++) {
+        if (!table->rows[i].initial) continue;
         pcv_error err;
         int status = field_parse(&table->rows[i], object, table->rows[i].initial, "default", &err);
         CHECK(!status, "%s: %s", table->rows[i].key, err.message);
@@ -315,6 +316,7 @@ static json_t *group_of(json_t *out, const char *key) {
 int fields_write(const field_table *table, const void *object, json_t *out, pcv_error *err) {
     for (int i = 0; i < table->count; i++) {
         const field *f = &table->rows[i];
+        if (!f->initial) continue;
         const char *dot = strrchr(f->key, '.');
         json_t *group = group_of(out, f->key);
         if (!group || json_object_set_new(group, dot ? dot + 1 : f->key, field_json(f, object)))

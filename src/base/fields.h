@@ -40,7 +40,7 @@ typedef struct field {
     size_t offset;
     double low, high;         /* of a number, both allowed */
     const char *const *names; /* of a choice, NULL-terminated */
-    const char *initial;      /* default, as it would be typed */
+    const char *initial;      /* default, as it would be typed; NULL: the row is another row's alias */
     const char *help;
 } field;
 

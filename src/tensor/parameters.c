@@ -47,7 +47,8 @@ tensor *parameters_add(parameters *p, const char *name, int64_t rows, int64_t co
         p->status = PCV_MEMORY;
         return &nowhere;
     }
-    CHECK(rows % names == 0, "%s: %lld rows for %d names", name, (long long)rows, names);
+    CHECK((init.vector ? cols : rows) % names == 0, "%s: [%lld, %lld] for %d names", name,
+          (long long)rows, (long long)cols, names);
     *q = (parameter){.offset = p->elements, .init = init, .first = first, .names = names};
     q->t.m = (matrix){.rows = rows, .cols = cols, .stride = cols};
     size_t size = (size_t)(rows * cols);
@@ -134,9 +135,10 @@ parameter_slice parameters_slice(const parameters *p, int i) {
     int k = 0;
     while (i >= p->list[k]->first + p->list[k]->names) k++;
     const parameter *q = p->list[k];
-    int64_t rows = q->t.m.rows / q->names;
-    size_t offset = q->offset + (size_t)((i - q->first) * rows * q->t.m.cols);
-    return (parameter_slice){p->name[i], q, rows, q->t.m.cols, offset};
+    int64_t rows = q->t.m.rows, cols = q->t.m.cols;
+    if (q->init.vector) cols /= q->names;
+    else rows /= q->names;
+    return (parameter_slice){p->name[i], q, rows, cols, q->offset + (size_t)((i - q->first) * rows * cols)};
 }
 
 int parameters_find(const parameters *p, const char *name) {

@@ -118,6 +118,21 @@ tensor *tape_columns(tape *t, tensor *x, int64_t from, int64_t count) {
     return view;
 }
 
+tensor *tape_rows(tape *t, tensor *x, int64_t from, int64_t count) {
+    CHECK(from >= 0 && count >= 0 && from + count <= x->m.rows, "rows %lld to %lld of %lld",
+          (long long)from, (long long)(from + count), (long long)x->m.rows);
+    tensor *view = new_header(t, matrix_rows(x->m, from, count));
+    view->data_store = x->data_store;
+    if (view->data_store) pool_hold(view->data_store);
+    return view;
+}
+
+tensor *tape_wrap(tape *t, matrix m) { return new_header(t, m); }
+
+void tape_forget(tape *t, tensor *x) {
+    if (!t->recording) drop_values(t, x);
+}
+
 void tape_drop(tape *t, tensor *x) {
     drop_values(t, x);
     drop_grad(t, x);

@@ -93,6 +93,15 @@ void tape_read(tape *t, const tensor *x, float *values);
 /* Columns [from, from + count) of x, sharing memory with it, gradients too. */
 tensor *tape_columns(tape *t, tensor *x, int64_t from, int64_t count);
 
+/* Rows [from, from + count) of x, sharing memory with it; no gradient flows through. */
+tensor *tape_rows(tape *t, tensor *x, int64_t from, int64_t count);
+
+/* A tensor over memory that somebody else owns and keeps beyond the step. */
+tensor *tape_wrap(tape *t, matrix m);
+
+/* Without recording: x's values are not needed any more. */
+void tape_forget(tape *t, tensor *x);
+
 /* Gives a scratch tensor of a backward function back before the walk would. */
 void tape_drop(tape *t, tensor *x);
 

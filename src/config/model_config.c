@@ -1,0 +1,229 @@
+#include "config/model_config.h"
+
+#include <stdio.h>
+
+static const char *const architectures[] = {"perceiver-ar", NULL};
+static const char *const activations[] = {"squared_relu", "gelu", "gelu_tanh", "relu", "swiglu", "geglu", NULL};
+static const char *const norms[] = {"layer", "rms", NULL};
+static const char *const biases[] = {"all", "cross_output", "none", NULL};
+static const char *const queries[] = {"linear", "identity", "mlp", "learned", "learned_shared", NULL};
+static const char *const kv_norms[] = {"input", "query", "shared", NULL};
+static const char *const widths[] = {"input", "latent", NULL};
+static const char *const kinds[] = {"none", "learned", "sinusoidal", "fourier", NULL};
+static const char *const origins[] = {"zero", "one", "end", "negative_end", NULL};
+static const char *const layouts[] = {"interleaved", "halves", NULL};
+static const char *const inits[] = {"fan_in", "normal", NULL};
+
+enum { MOST_TOKENS = 1 << 24, MOST_CHANNELS = 1 << 16, MOST_LAYERS = 4096, MOST_VOCAB = 1 << 24 };
+
+#define AT(member) offsetof(model_config, member)
+static const field rows[] = {
+    {"architecture", "arch", FIELD_CHOICE, AT(architecture), 0, 0, architectures, "perceiver-ar",
+     "kind of model"},
+    {"vocab_size", "vocab", FIELD_INT, AT(vocab_size), 0, MOST_VOCAB, NULL, "0",
+     "size of the vocabulary; 0: the data set's"},
+    {"context", "context", FIELD_INT, AT(context), 1, MOST_TOKENS, NULL, "4096",
+     "tokens that the model reads at most"},
+    {"latents", "latents", FIELD_INT, AT(latents), 1, MOST_TOKENS, NULL, "512",
+     "last positions that become latents and predict; they set the depth's cost"},
+    {"channels", "channels", FIELD_INT, AT(channels), 1, MOST_CHANNELS, NULL, "256",
+     "width of the latents"},
+    {"input_channels", "input-channels", FIELD_INT, AT(input_channels), 0, MOST_CHANNELS, NULL, "0",
+     "width of the input embeddings; 0: as --channels"},
+    {"heads", "heads", FIELD_INT, AT(heads), 1, 4096, NULL, "4", "attention heads"},
+    {"cross_heads", "cross-heads", FIELD_INT, AT(cross_heads), 0, 4096, NULL, "0",
+     "heads of the cross-attention; 0: as --heads"},
+    {"layers", "layers", FIELD_INT, AT(layers), 0, MOST_LAYERS, NULL, "6",
+     "self-attention layers over the latents"},
+    {"mlp_ratio", "mlp-ratio", FIELD_REAL, AT(mlp_ratio), 0.0625, 64, NULL, "4",
+     "hidden units of an MLP per channel"},
+    {"cross_mlp_ratio", "cross-mlp-ratio", FIELD_REAL, AT(cross_mlp_ratio), 0, 64, NULL, "0",
+     "the same in the cross-attention block; 0: as --mlp-ratio"},
+    {"activation", "activation", FIELD_CHOICE, AT(activation), 0, 0, activations, "squared_relu",
+     "nonlinearity of the MLPs"},
+    {"norm", "norm", FIELD_CHOICE, AT(norm), 0, 0, norms, "layer", "normalization"},
+    {"norm_epsilon", "norm-epsilon", FIELD_REAL, AT(norm_epsilon), 0, 1, NULL, "1e-5",
+     "added to the variance"},
+    {"bias", "bias", FIELD_CHOICE, AT(bias), 0, 0, biases, "all", "which linear maps have biases"},
+    {"query", "query", FIELD_CHOICE, AT(query), 0, 0, queries, "linear",
+     "how a latent starts: a linear map or an MLP of its embedding, the embedding, or a learned vector"},
+    {"query_layers", "query-layers", FIELD_INT, AT(query_layers), 1, 64, NULL, "2",
+     "layers of query mlp"},
+    {"query_residual", "query-residual", FIELD_BOOL, AT(query_residual), 0, 0, NULL, "true",
+     "the cross-attention adds to its query"},
+    {"initial_cross", "initial-cross", FIELD_BOOL, AT(initial_cross), 0, 0, NULL, "true",
+     "there is a cross-attention in front of the layers"},
+    {"latent_kv_norm", "latent-kv-norm", FIELD_CHOICE, AT(latent_kv_norm), 0, 0, kv_norms, "input",
+     "norm of the latents' own keys and values in the cross-attention: as inputs, as queries, or one "
+     "norm for all"},
+    {"cross_width", "cross-width", FIELD_CHOICE, AT(cross_width), 0, 0, widths, "input",
+     "the cross-attention has the inputs' or the latents' width"},
+    {"scale_scores", "scale-scores", FIELD_BOOL, AT(scale_scores), 0, 0, NULL, "true",
+     "attention scores are divided by the root of the head's width"},
+    {"positions.kind", "positions", FIELD_CHOICE, AT(positions.kind), 0, 0, kinds, "none",
+     "absolute positions added to the embeddings"},
+    {"positions.origin", "origin", FIELD_CHOICE, AT(positions.origin), 0, 0, origins, "zero",
+     "how positions are numbered where the data does not say"},
+    {"positions.axes", "axes", FIELD_INTS, AT(positions.axes), 1, MOST_TOKENS, NULL, "",
+     "rows of each axis's position table; empty: one axis as long as the context"},
+    {"positions.rotary.fraction", "rotary", FIELD_REAL, AT(positions.rotary.fraction), 0, 1, NULL,
+     "0", "fraction of a head's channels that rotary positions turn"},
+    {"positions.rotary.heads", "rotary-heads", FIELD_REAL, AT(positions.rotary.heads), 0, 1, NULL,
+     "1", "fraction of the heads that do"},
+    {"positions.rotary.base", "rotary-base", FIELD_REAL, AT(positions.rotary.base), 0, 1e12, NULL,
+     "0", "base of the wavelengths; 0: the context"},
+    {"positions.rotary.max_wavelength", NULL, FIELD_REAL, AT(positions.rotary.base), 0, 1e12, NULL,
+     NULL, "another name of the base"},
+    {"positions.rotary.endpoint", "rotary-endpoint", FIELD_BOOL, AT(positions.rotary.endpoint), 0, 0,
+     NULL, "false", "the last wavelength is the base itself"},
+    {"positions.rotary.layout", "rotary-layout", FIELD_CHOICE, AT(positions.rotary.layout), 0, 0,
+     layouts, "interleaved", "which channels form pairs: neighbours, or the two halves"},
+    {"positions.rotary.layers", "rotary-layers", FIELD_INT, AT(positions.rotary.layers), -1,
+     MOST_LAYERS, NULL, "-1", "self-attention layers that use rotary positions; -1: all"},
+    {"positions.rotary.query_offset", NULL, FIELD_INT, AT(positions.rotary.query_offset), 0, 1024,
+     NULL, "0", "added to the latents' rotary positions"},
+    {"positions.rotary.cross_head_group", NULL, FIELD_INT, AT(positions.rotary.head_group), 0, 4096,
+     NULL, "0", "the fraction of heads counts within groups of so many cross heads; 0: all"},
+    {"tied_embeddings", "tied", FIELD_BOOL, AT(tied_embeddings), 0, 0, NULL, "false",
+     "the head shares the token embedding"},
+    {"output_norm", "output-norm", FIELD_BOOL, AT(output_norm), 0, 0, NULL, "true",
+     "a norm stands before the head"},
+    {"output_bias", "output-bias", FIELD_BOOL, AT(output_bias), 0, 0, NULL, "true",
+     "the head has a bias"},
+    {"zero_head", NULL, FIELD_BOOL, AT(zero_head), 0, 0, NULL, "false",
+     "the head starts at zero"},
+    {"latents_per_position", "latents-per-position", FIELD_INT, AT(latents_per_position), 1, 64,
+     NULL, "1", "latents that share one position"},
+    {"cross_after_layers", "cross-after-layers", FIELD_INTS, AT(cross_after_layers), 0, MOST_LAYERS,
+     NULL, "", "layers (from 0) that another cross-attention follows"},
+    {"dropout", "dropout", FIELD_REAL, AT(dropout), 0, 0.95, NULL, "0",
+     "dropout on the output of attention and MLPs"},
+    {"prefix_dropout", "prefix-dropout", FIELD_REAL, AT(prefix_dropout), 0, 0.999, NULL, "0",
+     "fraction of the positions before the latents that a training step leaves out"},
+    {"latent_dropout", "latent-dropout", FIELD_REAL, AT(latent_dropout), 0, 0.95, NULL, "0",
+     "fraction of latents that the others do not see in training"},
+    {"init", NULL, FIELD_CHOICE, AT(init), 0, 0, inits, "fan_in",
+     "initial weights: variance 1 / inputs, or init_scale"},
+    {"init_scale", NULL, FIELD_REAL, AT(init_scale), 0, 100, NULL, "1",
+     "deviation of initial weights (normal), or a factor on it (fan_in)"},
+    {"embedding_scale", NULL, FIELD_REAL, AT(embedding_scale), 0, 100, NULL, "1",
+     "deviation of initial embeddings"},
+};
+const field_table model_fields = {rows, sizeof rows / sizeof *rows};
+
+bool model_has_rotary(const model_config *c) { return c->positions.rotary.fraction > 0; }
+
+bool model_is_gated(const model_config *c) { return c->activation >= 4; }
+
+int64_t model_attention_width(const model_config *c) {
+    return c->cross_width == WIDTH_INPUT ? c->input_channels : c->channels;
+}
+
+int64_t model_mlp_width(const model_config *c, double ratio) {
+    return (int64_t)((double)c->channels * ratio + 0.5);
+}
+
+int64_t model_rotary_bands(const model_config *c, int64_t width) {
+    return (int64_t)((double)width * c->positions.rotary.fraction / 2 + 1e-9);
+}
+
+static void fill_in(model_config *c) {
+    if (!c->input_channels) c->input_channels = c->channels;
+    if (!c->cross_heads) c->cross_heads = c->heads;
+    if (c->cross_mlp_ratio == 0) c->cross_mlp_ratio = c->mlp_ratio;
+    bool table = c->positions.kind != POSITION_NONE;
+    if (table && !c->positions.axes.count) {
+        c->positions.axes.count = 1;
+        c->positions.axes.v[0] = c->context + (c->positions.origin == ORIGIN_ONE);
+    }
+    if (c->positions.rotary.base == 0)
+        c->positions.rotary.base = (double)(c->context + c->positions.rotary.query_offset);
+}
+
+static int check_widths(const model_config *c, pcv_error *err) {
+    int64_t width = model_attention_width(c);
+    if (c->latents > c->context)
+        return fail(err, PCV_CONFIG, "latents is %lld, which is more than the context of %lld",
+                    (long long)c->latents, (long long)c->context);
+    if (c->channels % c->heads)
+        return fail(err, PCV_CONFIG, "channels is %lld, expected a multiple of the %lld heads",
+                    (long long)c->channels, (long long)c->heads);
+    if (width % c->cross_heads)
+        return fail(err, PCV_CONFIG, "the cross-attention has %lld channels, expected a multiple of the "
+                    "%lld cross_heads", (long long)width, (long long)c->cross_heads);
+    if (c->query == QUERY_IDENTITY && c->input_channels != c->channels)
+        return fail(err, PCV_CONFIG, "query identity needs input_channels (%lld) equal to channels (%lld)",
+                    (long long)c->input_channels, (long long)c->channels);
+    if (c->latent_kv_norm != KV_NORM_INPUT && (c->query != QUERY_IDENTITY || !c->query_residual))
+        return fail(err, PCV_CONFIG, "latent_kv_norm other than input needs query identity");
+    if (c->tied_embeddings && c->input_channels != c->channels)
+        return fail(err, PCV_CONFIG, "tied_embeddings needs input_channels (%lld) equal to channels (%lld)",
+                    (long long)c->input_channels, (long long)c->channels);
+    if (c->vocab_size < 2)
+        return fail(err, PCV_CONFIG, "vocab_size is %lld, expected at least 2; give --vocab or a data set",
+                    (long long)c->vocab_size);
+    return 0;
+}
+
+static int check_positions(const model_config *c, pcv_error *err) {
+    int64_t axes = c->positions.axes.count;
+    if (c->positions.kind == POSITION_NONE && axes)
+        return fail(err, PCV_CONFIG, "positions.axes needs a positions.kind");
+    if (axes > 4) return fail(err, PCV_CONFIG, "positions.axes has %lld axes, at most 4", (long long)axes);
+    if (axes > 1 && c->positions.kind != POSITION_LEARNED)
+        return fail(err, PCV_CONFIG, "several position axes need positions.kind learned");
+    if (axes == 1 && c->positions.axes.v[0] < c->context + (c->positions.origin == ORIGIN_ONE))
+        return fail(err, PCV_CONFIG, "positions.axes has %lld rows, too few for a context of %lld",
+                    (long long)c->positions.axes.v[0], (long long)c->context);
+    if (c->positions.origin == ORIGIN_NEGATIVE_END && axes)
+        return fail(err, PCV_CONFIG, "positions.origin negative_end has no rows in a position table");
+    if (model_has_rotary(c) && c->latents_per_position > 1)
+        return fail(err, PCV_CONFIG, "latents_per_position above 1 needs positions without rotary");
+    return 0;
+}
+
+static int check_latents(const model_config *c, pcv_error *err) {
+    if (c->latents % c->latents_per_position)
+        return fail(err, PCV_CONFIG, "latents is %lld, expected a multiple of latents_per_position (%lld)",
+                    (long long)c->latents, (long long)c->latents_per_position);
+    if (c->latents_per_position > 1 && c->query >= QUERY_LEARNED)
+        return fail(err, PCV_CONFIG, "latents_per_position above 1 needs a query made from the embedding");
+    for (int64_t i = 0; i < c->cross_after_layers.count; i++)
+        if (c->cross_after_layers.v[i] >= c->layers)
+            return fail(err, PCV_CONFIG, "cross_after_layers names layer %lld of %lld",
+                        (long long)c->cross_after_layers.v[i], (long long)c->layers);
+    return 0;
+}
+
+/* Weights of more than 2^40 values cannot be meant. */
+static int check_size(const model_config *c, pcv_error *err) {
+    double z = (double)c->channels, e = (double)c->input_channels;
+    double layer = 4 * z * z + 3 * z * (double)model_mlp_width(c, c->mlp_ratio);
+    double tables = e * (double)(c->vocab_size + c->context);
+    if (layer * (double)(c->layers + 2) + tables + 4 * e * e < 0x1p40) return 0;
+    return fail(err, PCV_CONFIG, "the model would have more than 10^12 parameters; lower channels (%lld), "
+                "layers (%lld) or vocab_size (%lld)", (long long)c->channels, (long long)c->layers,
+                (long long)c->vocab_size);
+}
+
+int model_config_check(model_config *c, pcv_error *err) {
+    fill_in(c);
+    int status = check_widths(c, err);
+    if (!status) status = check_positions(c, err);
+    if (!status) status = check_latents(c, err);
+    if (!status) status = check_size(c, err);
+    return status;
+}
+
+model_flops model_count_flops(const model_config *c, int64_t inputs, int64_t latents) {
+    double M = (double)inputs, N = (double)latents, U = N / (double)c->latents_per_position;
+    double Z = (double)c->channels, E = (double)c->input_channels, C = (double)model_attention_width(c);
+    double gate = model_is_gated(c) ? 1.5 : 1;
+    double crosses = (double)c->initial_cross + (double)c->cross_after_layers.count;
+    double cross = 2 * N * Z * C + 4 * M * E * C + 4 * N * M * C + 2 * N * C * Z +
+                   4 * gate * c->cross_mlp_ratio * N * Z * Z;
+    double self = 8 * N * Z * Z + 4 * N * N * Z + 4 * gate * c->mlp_ratio * N * Z * Z;
+    double query = c->query == QUERY_LINEAR || c->query == QUERY_MLP ? 2 * U * E * Z : 0;
+    return (model_flops){crosses * cross + query, (double)c->layers * self,
+                         2 * U * Z * (double)c->vocab_size};
+}

@@ -1,0 +1,77 @@
+/* What describes a model: single switches, so that every published variant is a combination of them.
+ * The table in model_config.c gives each its name in config.json, flag, default and meaning. */
+#ifndef CONFIG_MODEL_CONFIG_H
+#define CONFIG_MODEL_CONFIG_H
+
+#include "base/fields.h"
+
+typedef enum architecture { ARCH_PERCEIVER_AR } architecture;
+typedef enum norm_choice { NORM_LAYER, NORM_RMS } norm_choice;
+typedef enum bias_choice { BIAS_ALL, BIAS_CROSS_OUTPUT, BIAS_NONE } bias_choice;
+typedef enum query_choice { QUERY_LINEAR, QUERY_IDENTITY, QUERY_MLP, QUERY_LEARNED, QUERY_SHARED } query_choice;
+typedef enum kv_norm_choice { KV_NORM_INPUT, KV_NORM_QUERY, KV_NORM_SHARED } kv_norm_choice;
+typedef enum width_choice { WIDTH_INPUT, WIDTH_LATENT } width_choice;
+typedef enum position_kind { POSITION_NONE, POSITION_LEARNED, POSITION_SINUSOIDAL, POSITION_FOURIER } position_kind;
+/* How tokens without positions of their own are numbered: 0, 1, 2, ...; 1, 2, 3, ...; ..., 2, 1, 0
+ * (distance from the last token); ..., -2, -1, 0. */
+typedef enum position_origin { ORIGIN_ZERO, ORIGIN_ONE, ORIGIN_END, ORIGIN_NEGATIVE_END } position_origin;
+typedef enum rotary_layout { ROTARY_INTERLEAVED, ROTARY_HALVES } rotary_layout;
+typedef enum weight_init { WEIGHTS_FAN_IN, WEIGHTS_NORMAL } weight_init;
+
+typedef struct rotary_config {
+    double fraction;       /* of a head's channels, 0: no rotary positions */
+    double heads;          /* of the heads */
+    double base;           /* longest wavelength, 0: the context */
+    bool endpoint;         /* the last wavelength is exactly the base */
+    int layout;            /* rotary_layout */
+    int64_t layers;        /* self-attention layers that rotate, -1: all */
+    int64_t query_offset;  /* added to the latents' positions */
+    int64_t head_group;    /* `heads` counts within groups of so many cross heads, 0: all */
+} rotary_config;
+
+typedef struct model_config {
+    int architecture;
+    int64_t vocab_size, context, latents;
+    int64_t channels, input_channels; /* Z and E; input_channels 0: as channels */
+    int64_t heads, cross_heads;       /* cross_heads 0: as heads */
+    int64_t layers;
+    double mlp_ratio, cross_mlp_ratio; /* cross 0: as mlp_ratio */
+    int activation;                    /* index as in tensor/kernels.h */
+    int norm, bias, query, latent_kv_norm, cross_width;
+    double norm_epsilon;
+    int64_t query_layers; /* of query mlp */
+    bool query_residual, initial_cross, scale_scores;
+    struct {
+        int kind, origin;
+        field_ints axes; /* rows of each position table; empty: one axis of `context` + 1 rows */
+        rotary_config rotary;
+    } positions;
+    bool tied_embeddings, output_norm, output_bias, zero_head;
+    int64_t latents_per_position;
+    field_ints cross_after_layers;
+    double dropout, prefix_dropout, latent_dropout;
+    int init;
+    double init_scale, embedding_scale;
+} model_config;
+
+extern const field_table model_fields;
+
+/* Fills in what follows from other members (cross_heads, ...), and refuses what cannot be built:
+ * PCV_CONFIG names the member, what it is and what it must be. */
+int model_config_check(model_config *c, pcv_error *err);
+
+/* Widths and counts that several places need. */
+int64_t model_attention_width(const model_config *c);             /* C of the cross-attention */
+int64_t model_mlp_width(const model_config *c, double ratio);     /* hidden units */
+int64_t model_rotary_bands(const model_config *c, int64_t width); /* pairs turned in a head */
+bool model_has_rotary(const model_config *c);
+bool model_is_gated(const model_config *c);
+
+/* A forward pass of one sequence of M inputs and N latents, in FLOPs (2 per multiply-add), as counted
+ * in the literature: masked scores are counted too. */
+typedef struct model_flops {
+    double cross, self, head;
+} model_flops;
+model_flops model_count_flops(const model_config *c, int64_t M, int64_t N);
+
+#endif

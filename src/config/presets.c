@@ -1,0 +1,46 @@
+/* Dialects are the published variants of Perceiver AR, spelled out (reference: the papers and code named
+ * in each help text); presets add sizes and a training recipe that we measured. */
+#include "config/settings.h"
+
+const preset dialects[] = {
+    {"default",
+     "activation=squared_relu query=identity latent_kv_norm=input bias=none norm=rms "
+     "positions.kind=none positions.rotary.fraction=0.5 positions.rotary.base=10000 "
+     "tied_embeddings=false output_norm=true output_bias=false init=fan_in init_scale=1 "
+     "embedding_scale=1 zero_head=true",
+     "what we measured to learn fastest"},
+    {"official",
+     "activation=squared_relu query=linear latent_kv_norm=input bias=all positions.kind=none "
+     "positions.origin=one positions.rotary.fraction=0.5 positions.rotary.endpoint=true "
+     "tied_embeddings=false output_norm=true output_bias=true zero_head=true dropout=0.1",
+     "google-research/perceiver-ar (Hawthorne et al. 2022)"},
+    {"krasserm",
+     "activation=gelu query=identity latent_kv_norm=query bias=cross_output positions.kind=learned "
+     "positions.rotary.fraction=0.5 positions.rotary.base=10000 positions.rotary.layers=1 "
+     "tied_embeddings=true output_norm=false output_bias=true init=normal init_scale=0.02 "
+     "embedding_scale=0.02",
+     "krasserm/perceiver-io"},
+    {"lucidrains",
+     "activation=gelu query=identity latent_kv_norm=query bias=cross_output positions.kind=learned "
+     "positions.rotary.fraction=0.5 positions.rotary.base=10000 positions.rotary.layout=halves "
+     "tied_embeddings=false output_norm=false output_bias=false embedding_scale=1",
+     "lucidrains/perceiver-ar-pytorch"},
+    {"flaxformer",
+     "activation=geglu query=identity latent_kv_norm=shared bias=none norm=rms norm_epsilon=1e-6 "
+     "positions.rotary.fraction=1 positions.rotary.base=10000 positions.rotary.layout=halves "
+     "scale_scores=false tied_embeddings=false output_norm=true output_bias=false",
+     "google/flaxformer (T5X)"},
+    {0},
+};
+
+const preset presets[] = {
+    {"tiny",
+     "context=256 latents=64 channels=64 heads=2 layers=2 training.lr=0.003 training.batch=4 "
+     "training.warmup=20",
+     "a model for trying things out: a few seconds"},
+    {"demo",
+     "context=2048 latents=512 channels=192 heads=3 layers=4 prefix_dropout=0.5 training.batch=2 "
+     "training.lr=0.003 training.warmup=50 training.minutes=3",
+     "text in three minutes on two cores"},
+    {0},
+};

@@ -1,0 +1,58 @@
+/* What describes a training run, sampling and an evaluation: three more tables of settings. */
+#ifndef CONFIG_RUN_CONFIG_H
+#define CONFIG_RUN_CONFIG_H
+
+#include "base/fields.h"
+
+typedef enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_RSQRT, SCHEDULE_WSD } schedule_kind;
+
+typedef struct train_config {
+    int64_t batch;       /* sequences at once */
+    int64_t total_batch; /* target tokens of one update, 0: one batch */
+    double lr;
+    int schedule;
+    int64_t warmup;
+    double lr_end, decay_share; /* fractions: of lr, of the run (wsd) */
+    int64_t steps;
+    double minutes; /* 0: no limit by time */
+    double weight_decay, beta1, beta2, epsilon, clip;
+    double z_loss, label_smoothing;
+    double ema; /* decay of the averaged weights, 0: none */
+    int64_t min_crop;
+    int64_t seed, threads;
+    int precision;
+    int recompute;
+    int64_t save_every, eval_every, sample_every, log_every;
+    double save_minutes;
+    int64_t keep;
+    int64_t eval_tokens;
+} train_config;
+
+typedef struct sample_config {
+    int64_t length;
+    double temperature;
+    int64_t top_k;
+    double top_p, min_p;
+    double repeat_penalty;
+    int64_t repeat_last;
+    char stop[FIELD_TEXT]; /* strings separated by newlines */
+    int64_t seed, latents, threads;
+    int window;
+    bool ignore_end; /* do not stop at the end-of-document token */
+} sample_config;
+
+typedef enum split_name { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST } split_name;
+
+typedef struct eval_config {
+    int split;
+    int64_t latents, context, stride;
+    int64_t batch, threads;
+    int64_t tokens;   /* score at most so many targets, 0: all */
+    int64_t examples; /* of generated data sets */
+    int64_t seed;
+} eval_config;
+
+extern const field_table train_fields, sample_fields, eval_fields;
+extern const char *const split_names[];
+
+#endif

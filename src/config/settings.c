@@ -1,0 +1,337 @@
+#include "config/settings.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { CONFIG_LIMIT = 1 << 20, MOST_SETTINGS = 256 };
+
+typedef struct setting {
+    char *name, *value;
+} setting;
+
+struct pcv_settings {
+    int count;
+    setting given[MOST_SETTINGS];
+    json_t *file; /* a config.json, or NULL */
+    char *path;   /* its path */
+};
+
+static const field_table *const tables[PCV_GROUPS] = {
+    [PCV_MODEL] = &model_fields,
+    [PCV_TRAINING] = &train_fields,
+    [PCV_SAMPLING] = &sample_fields,
+    [PCV_EVALUATION] = &eval_fields,
+};
+
+/* Options that name a combination; they belong to the model's group. */
+static const struct {
+    const char *name;
+    const preset *list;
+    const char *initial, *help;
+} combinations[] = {
+    {"dialect", dialects, "default", "published variant to start from"},
+    {"preset", presets, "", "sizes and training recipe to start from"},
+};
+enum { COMBINATIONS = 2 };
+
+static const preset *preset_find(const preset *list, const char *name) {
+    for (; list->name; list++)
+        if (!strcmp(list->name, name)) return list;
+    return NULL;
+}
+
+/* "a, b, c" in a static buffer per combination. */
+static const char *preset_names(int combination) {
+    static char names[COMBINATIONS][512];
+    char *out = names[combination];
+    if (!out[0]) {
+        size_t used = 0;
+        for (const preset *p = combinations[combination].list; p->name; p++)
+            used += (size_t)snprintf(out + used, sizeof names[0] - used, "%s%s", used ? "|" : "", p->name);
+    }
+    return out;
+}
+
+/* ------------------------------------------------------------------ options for people */
+
+static const char *argument_name(const field *f) {
+    switch (f->type) {
+    case FIELD_INT: return "N";
+    case FIELD_REAL: return "X";
+    case FIELD_BOOL: return NULL;
+    case FIELD_STRING: return "TEXT";
+    case FIELD_INTS: return "N,N...";
+    case FIELD_CHOICE: break;
+    }
+    static char joined[64][256]; /* one slot per choice list, filled once */
+    static const char *const *owner[64];
+    for (int i = 0; i < 64; i++) {
+        if (owner[i] == f->names) return joined[i];
+        if (owner[i]) continue;
+        owner[i] = f->names;
+        size_t used = 0;
+        for (int k = 0; f->names[k]; k++)
+            used += (size_t)snprintf(joined[i] + used, sizeof joined[i] - used, "%s%s", k ? "|" : "",
+                                     f->names[k]);
+        return joined[i];
+    }
+    return "NAME";
+}
+
+bool pcv_option_at(pcv_group group, int i, pcv_option *option) {
+    if (group == PCV_MODEL && i < COMBINATIONS) {
+        *option = (pcv_option){combinations[i].name, preset_names(i), combinations[i].initial,
+                               combinations[i].help};
+        return true;
+    }
+    if (group == PCV_MODEL) i -= COMBINATIONS;
+    for (int k = 0; k < tables[group]->count; k++) {
+        const field *f = &tables[group]->rows[k];
+        if (!f->flag || i-- > 0) continue;
+        *option = (pcv_option){f->flag, argument_name(f), f->initial, f->help};
+        return true;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------ collecting */
+
+int pcv_settings_open(pcv_settings **settings, pcv_error *err) {
+    return mem_get(settings, sizeof **settings, "settings", err);
+}
+
+void pcv_settings_close(pcv_settings *s) {
+    if (!s) return;
+    for (int i = 0; i < s->count; i++) {
+        mem_free(s->given[i].name);
+        mem_free(s->given[i].value);
+    }
+    json_decref(s->file);
+    mem_free(s->path);
+    mem_free(s);
+}
+
+const char *settings_get(const pcv_settings *s, const char *name) {
+    const char *value = NULL;
+    for (int i = 0; s && i < s->count; i++)
+        if (!strcmp(s->given[i].name, name)) value = s->given[i].value;
+    return value;
+}
+
+static int check_combination(int i, const char *value, pcv_error *err) {
+    if (preset_find(combinations[i].list, value)) return 0;
+    const char *names[64];
+    int count = 0;
+    for (const preset *p = combinations[i].list; p->name && count < 64; p++) names[count++] = p->name;
+    const char *near = nearest_name(value, names, count);
+    return fail(err, PCV_CONFIG, "--%s: '%s' is not one of %s%s%s%s", combinations[i].name, value,
+                preset_names(i), near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+/* Some group must know the name and accept the value; a union of members is scratch for parsing. */
+static int check_setting(const char *name, const char *value, pcv_error *err) {
+    union {
+        model_config model;
+        train_config train;
+        sample_config sample;
+        eval_config eval;
+    } *scratch = NULL;
+    int status = PCV_CONFIG;
+    bool known = false;
+    for (int i = 0; i < COMBINATIONS; i++)
+        if (!strcmp(name, combinations[i].name)) return check_combination(i, value, err);
+    if (mem_get(&scratch, sizeof *scratch, "a setting", err)) return PCV_MEMORY;
+    char where[128];
+    snprintf(where, sizeof where, "--%.100s", name);
+    for (int g = 0; g < PCV_GROUPS && status; g++) {
+        const field *f = fields_by_flag(tables[g], name);
+        if (!f) continue;
+        known = true;
+        status = field_parse(f, scratch, value, where, err);
+    }
+    mem_free(scratch);
+    return known ? status : fail(err, PCV_CONFIG, "--%s: there is no such setting", name);
+}
+
+int pcv_settings_set(pcv_settings *s, const char *name, const char *value, pcv_error *err) {
+    int status = check_setting(name, value, err);
+    if (status) return status;
+    if (s->count == MOST_SETTINGS)
+        return fail(err, PCV_CONFIG, "more than %d settings", MOST_SETTINGS);
+    setting *new = &s->given[s->count];
+    status = mem_string(&new->name, name, err);
+    if (!status) status = mem_string(&new->value, value, err);
+    if (status) {
+        mem_free(new->name);
+        *new = (setting){0};
+        return status;
+    }
+    s->count++;
+    return 0;
+}
+
+int pcv_settings_read(pcv_settings *s, const char *path, pcv_error *err) {
+    json_decref(s->file);
+    mem_free(s->path);
+    s->file = NULL;
+    s->path = NULL;
+    int status = mem_string(&s->path, path, err);
+    if (!status) status = json_read(&s->file, path, CONFIG_LIMIT, err);
+    if (status) return status;
+    model_config *model = NULL; /* refuse bad keys now, not when training starts */
+    train_config train;
+    status = mem_get(&model, sizeof *model, "settings", err);
+    if (!status) status = settings_model(s, model, err);
+    if (!status) status = settings_train(s, &train, err);
+    mem_free(model);
+    return status;
+}
+
+/* ------------------------------------------------------------------ resolving */
+
+int settings_apply_list(const char *values, const field_table *table, const char *prefix,
+                        void *object, pcv_error *err) {
+    size_t skip = strlen(prefix);
+    for (const char *at = values; *at; at += strspn(at, " ")) {
+        char item[256], *equals;
+        size_t size = strcspn(at, " ");
+        snprintf(item, sizeof item, "%.*s", (int)size, at);
+        at += size;
+        equals = strchr(item, '=');
+        CHECK(equals, "'%s' in a preset", item);
+        *equals = 0;
+        if (strncmp(item, prefix, skip)) continue;
+        const field *f = fields_by_key(table, item + skip);
+        if (!f) continue; /* another table's */
+        int status = field_parse(f, object, equals + 1, item, err);
+        if (status) return status;
+    }
+    return 0;
+}
+
+/* The model's or training's part of the config file; NULL when there is none. */
+static json_t *file_part(const pcv_settings *s, bool training) {
+    if (!s || !s->file) return NULL;
+    if (training) return json_incref(json_object_get(s->file, "training"));
+    static const char *const others[] = {"training", "dataset", "format", "tokenizer"};
+    json_t *model = json_copy(s->file);
+    for (size_t i = 0; model && i < sizeof others / sizeof *others; i++)
+        json_object_del(model, others[i]);
+    return model;
+}
+
+static int apply_given(const pcv_settings *s, const field_table *table, void *object,
+                       pcv_error *err) {
+    for (int i = 0; s && i < s->count; i++) {
+        const field *f = fields_by_flag(table, s->given[i].name);
+        if (!f) continue;
+        char where[128];
+        snprintf(where, sizeof where, "--%.100s", s->given[i].name);
+        int status = field_parse(f, object, s->given[i].value, where, err);
+        if (status) return status;
+    }
+    return 0;
+}
+
+static int resolve(const pcv_settings *s, const field_table *table, const char *prefix, void *object,
+                   pcv_error *err) {
+    fields_default(table, object);
+    for (int i = 0; i < COMBINATIONS; i++) {
+        const char *name = settings_get(s, combinations[i].name);
+        const preset *p = preset_find(combinations[i].list, name ? name : combinations[i].initial);
+        int status = p ? settings_apply_list(p->values, table, prefix, object, err) : 0;
+        if (status) return status;
+    }
+    int status = 0;
+    json_t *part = file_part(s, *prefix != 0);
+    if (part) status = fields_read(table, object, part, s->path, err);
+    json_decref(part);
+    return status ? status : apply_given(s, table, object, err);
+}
+
+int settings_model(const pcv_settings *s, model_config *out, pcv_error *err) {
+    memset(out, 0, sizeof *out);
+    return resolve(s, &model_fields, "", out, err);
+}
+
+int settings_train(const pcv_settings *s, train_config *out, pcv_error *err) {
+    memset(out, 0, sizeof *out);
+    return resolve(s, &train_fields, "training.", out, err);
+}
+
+/* --stop may be given several times: the strings are joined by newlines. */
+static int join_stops(const pcv_settings *s, sample_config *out, pcv_error *err) {
+    size_t used = 0;
+    out->stop[0] = 0;
+    for (int i = 0; s && i < s->count; i++) {
+        if (strcmp(s->given[i].name, "stop")) continue;
+        used += (size_t)snprintf(out->stop + used, sizeof out->stop - used, "%s%s", used ? "\n" : "",
+                                 s->given[i].value);
+        if (used >= sizeof out->stop)
+            return fail(err, PCV_CONFIG, "--stop: more than %d bytes together", FIELD_TEXT - 1);
+    }
+    return 0;
+}
+
+int settings_sample(const pcv_settings *s, sample_config *out, pcv_error *err) {
+    memset(out, 0, sizeof *out);
+    fields_default(&sample_fields, out);
+    int status = apply_given(s, &sample_fields, out, err);
+    return status ? status : join_stops(s, out, err);
+}
+
+int settings_eval(const pcv_settings *s, eval_config *out, pcv_error *err) {
+    memset(out, 0, sizeof *out);
+    fields_default(&eval_fields, out);
+    return apply_given(s, &eval_fields, out, err);
+}
+
+int settings_override_train(const pcv_settings *s, train_config *out, pcv_error *err) {
+    return apply_given(s, &train_fields, out, err);
+}
+
+/* ------------------------------------------------------------------ config.json */
+
+int config_read(const char *path, model_config *model, train_config *train, json_t **extra,
+                pcv_error *err) {
+    pcv_settings *s = NULL;
+    int status = pcv_settings_open(&s, err);
+    if (status) return status;
+    memset(model, 0, sizeof *model);
+    memset(train, 0, sizeof *train);
+    fields_default(&model_fields, model);
+    fields_default(&train_fields, train);
+    TRY(mem_string(&s->path, path, err));
+    TRY(json_read(&s->file, path, CONFIG_LIMIT, err));
+    json_t *part = file_part(s, false), *training = file_part(s, true);
+    status = fields_read(&model_fields, model, part, path, err);
+    if (!status && training) status = fields_read(&train_fields, train, training, path, err);
+    json_decref(part);
+    json_decref(training);
+    if (status) goto out;
+    if (extra) *extra = json_incref(s->file);
+    if (model_config_check(model, err)) status = fail_context(err, "%s", path);
+out:
+    pcv_settings_close(s);
+    return status;
+}
+
+int config_write(const char *path, const model_config *model, const train_config *train,
+                 const json_t *extra, pcv_error *err) {
+    int status = 0;
+    json_t *out = json_object(), *training = json_object();
+    bool kept = !extra || !json_object_update(out, (json_t *)(uintptr_t)extra);
+    if (!out || !training || !kept)
+        status = fail(err, PCV_MEMORY, "not enough memory to write %s", path);
+    if (!status) status = fields_write(&model_fields, model, out, err);
+    if (!status) status = fields_write(&train_fields, train, training, err);
+    if (!status && json_object_set(out, "training", training))
+        status = fail(err, PCV_MEMORY, "not enough memory to write %s", path);
+    if (!status) status = json_write(out, path, err);
+    json_decref(training);
+    json_decref(out);
+    return status;
+}

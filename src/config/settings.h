@@ -1,0 +1,35 @@
+/* Settings as the user gave them, and how they are resolved. The layers, weakest first:
+ * built-in defaults, the dialect, the preset, the config file, single settings. */
+#ifndef CONFIG_SETTINGS_H
+#define CONFIG_SETTINGS_H
+
+#include "config/model_config.h"
+#include "config/run_config.h"
+
+/* All resolve functions accept NULL for "nothing was chosen". The model comes back unchecked: its
+ * vocabulary may still follow from a data set (model_config_check). */
+int settings_model(const pcv_settings *s, model_config *out, pcv_error *err);
+int settings_train(const pcv_settings *s, train_config *out, pcv_error *err);
+int settings_sample(const pcv_settings *s, sample_config *out, pcv_error *err);
+int settings_eval(const pcv_settings *s, eval_config *out, pcv_error *err);
+
+/* Single settings given by name on top of *out, whatever the rest: what a resumed run may change. */
+int settings_override_train(const pcv_settings *s, train_config *out, pcv_error *err);
+const char *settings_get(const pcv_settings *s, const char *name); /* as given, or NULL */
+
+/* Named combinations: "a=1 b=2" lists of keys of config.json ("training." in front of training's). */
+typedef struct preset {
+    const char *name, *values, *help;
+} preset;
+extern const preset dialects[], presets[]; /* end with a NULL name */
+
+int settings_apply_list(const char *values, const field_table *table, const char *prefix,
+                        void *object, pcv_error *err);
+
+/* config.json: model keys at the top, training below "training"; other keys in `extra`. */
+int config_read(const char *path, model_config *model, train_config *train, json_t **extra,
+                pcv_error *err);
+int config_write(const char *path, const model_config *model, const train_config *train,
+                 const json_t *extra, pcv_error *err);
+
+#endif

@@ -1,0 +1,94 @@
+#include "model/model.h"
+#include "model/perceiver_ar.h"
+
+#include <string.h>
+
+const model_type *const model_types[] = {&perceiver_ar};
+
+int model_open(model **out, const model_config *config, backend *be, bool grads, pcv_error *err) {
+    model *m = NULL;
+    int status = mem_get(&m, sizeof *m, "a model", err);
+    if (status) return status;
+    m->type = model_types[config->architecture];
+    m->config = *config;
+    m->be = be;
+    TRY(model_config_check(&m->config, err));
+    TRY(m->type->open(m, err));
+    TRY(parameters_alloc(&m->params, be, grads, err));
+    TRY(m->type->constants(m, err));
+    *out = m;
+out:
+    if (status) model_close(m);
+    return status;
+}
+
+void model_close(model *m) {
+    if (!m) return;
+    m->type->close(m);
+    parameters_free(&m->params);
+    mem_free(m->body);
+    mem_free(m);
+}
+
+int model_init(model *m, uint64_t seed, pcv_error *err) {
+    return parameters_init(&m->params, seed, err);
+}
+
+tensor *model_hidden(tape *t, model *m, const model_input *in) { return m->type->hidden(t, m, in); }
+
+tensor *model_logits(tape *t, model *m, tensor *hidden) {
+    linear_weights head = m->type->head(m);
+    return linear(t, hidden, head.w, head.b);
+}
+
+tensor *model_loss(tape *t, model *m, tensor *hidden, const model_targets *targets) {
+    linear_weights head = m->type->head(m);
+    cross_entropy_spec s = {.w = head.w, .b = head.b};
+    s.targets = tape_ints(t, targets->ids, hidden->m.rows);
+    if (targets->weight) s.weight = tape_floats(t, targets->weight, hidden->m.rows, 1);
+    s.smoothing = targets->smoothing;
+    s.z_loss = targets->z_loss;
+    return cross_entropy(t, hidden, &s);
+}
+
+/* ------------------------------------------------------------------ caches */
+
+int model_cache_open(model_cache **out, const model *m, int64_t context, int64_t latents,
+                     pcv_error *err) {
+    const model_config *c = &m->config;
+    model_cache *cache = NULL;
+    int status = 0;
+    TRY(mem_get(&cache, sizeof *cache, "a cache", err));
+    int64_t crosses = c->initial_cross + c->cross_after_layers.count;
+    TRY(mem_get(&cache->cross, (size_t)(crosses + 1) * sizeof *cache->cross, "a cache", err));
+    TRY(mem_get(&cache->layer, (size_t)(c->layers + 1) * sizeof *cache->layer, "a cache", err));
+    for (; cache->crosses < crosses; cache->crosses++)
+        TRY(kv_cache_open(&cache->cross[cache->crosses], m->be, context, model_attention_width(c), err));
+    for (; cache->layers < c->layers; cache->layers++)
+        TRY(kv_cache_open(&cache->layer[cache->layers], m->be, latents, c->channels, err));
+    *out = cache;
+out:
+    if (status) model_cache_close(cache, m);
+    return status;
+}
+
+void model_cache_close(model_cache *c, const model *m) {
+    if (!c) return;
+    /* the one being opened when memory ran out may be half there */
+    for (int64_t i = 0; c->cross && i <= c->crosses; i++) kv_cache_close(&c->cross[i], m->be);
+    for (int64_t i = 0; c->layer && i <= c->layers; i++) kv_cache_close(&c->layer[i], m->be);
+    mem_free(c->cross);
+    mem_free(c->layer);
+    mem_free(c);
+}
+
+void model_cache_reset_latents(model_cache *c) {
+    for (int64_t i = 0; i < c->layers; i++) c->layer[i].count = 0;
+    c->layer_begin = 0;
+}
+
+void model_cache_reset(model_cache *c) {
+    model_cache_reset_latents(c);
+    for (int64_t i = 0; i < c->crosses; i++) c->cross[i].count = 0;
+    c->first = c->final = 0;
+}

@@ -1,0 +1,100 @@
+/* Models behind one interface: an architecture declares parameters and runs forward over a tape; the
+ * same function trains, evaluates and generates.
+ *
+ *     model *m;
+ *     TRY(model_open(&m, &config, be, true, err));
+ *     tensor *hidden = model_hidden(&t, m, &input);          // [B U, Z]
+ *     tensor *loss = model_loss(&t, m, hidden, &targets);    // [B U, 2]
+ *
+ * U is the number of predicting positions, latents / latents_per_position. */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include "config/model_config.h"
+#include "nn/block.h"
+
+enum { POSITION_AXES = 4 };
+
+/* One row of a batch. Targets belong to the last positions and stay with the caller. */
+typedef struct sequence {
+    const int32_t *ids;                      /* [length] */
+    const int32_t *positions[POSITION_AXES]; /* [length] each, or NULL: numbered by the model's origin */
+    int64_t length;
+    int64_t start; /* number of tokens of the same timeline before ids[0] (generation) */
+} sequence;
+
+typedef struct model_cache model_cache;
+
+typedef struct model_input {
+    int64_t batch;
+    const sequence *rows; /* [batch] */
+    int64_t latents;      /* N, a multiple of latents_per_position; rows may be shorter */
+    uint32_t draw;        /* tells the batches of one step apart where they are random */
+    model_cache *cache;   /* generation: one row, see below; else NULL */
+    /* Masks as in the published code where it is wrong (for its fixtures alone): a latent without
+     * input sees every key alike, one latent sees padding. valid[b] is then the true length of row b
+     * within its padded `length`. */
+    const int64_t *published_valid;
+} model_input;
+
+typedef struct model_type model_type;
+
+typedef struct model {
+    const model_type *type;
+    model_config config;
+    backend *be;
+    parameters params;
+    void *body; /* the architecture's own handles */
+    int recompute; /* as train_config.recompute: 0 none, 1 cross-attention, 2 all blocks */
+} model;
+
+struct model_type {
+    const char *name;
+    int (*open)(model *m, pcv_error *err); /* declares parameters, fills body */
+    int (*constants)(model *m, pcv_error *err); /* after the backend's memory is there */
+    void (*close)(model *m);
+    tensor *(*hidden)(tape *t, model *m, const model_input *in);
+    linear_weights (*head)(const model *m);
+};
+
+/* The architectures, by index of config.architecture. */
+extern const model_type *const model_types[];
+
+/* Allocates the weights, zero; model_init or weights_load fill them. */
+int model_open(model **m, const model_config *config, backend *be, bool grads, pcv_error *err);
+void model_close(model *m);
+int model_init(model *m, uint64_t seed, pcv_error *err);
+
+/* Last hidden states of the predicting positions, rows in order: [batch U, Z]. Positions that a short
+ * row lacks stand in front and hold nothing of use. */
+tensor *model_hidden(tape *t, model *m, const model_input *in);
+tensor *model_logits(tape *t, model *m, tensor *hidden); /* [rows, V] */
+
+typedef struct model_targets {
+    const int32_t *ids;  /* [rows], negative: none */
+    const float *weight; /* [rows], or NULL: no backward pass follows */
+    float smoothing, z_loss;
+} model_targets;
+tensor *model_loss(tape *t, model *m, tensor *hidden, const model_targets *targets);
+
+/* ---- generation
+ * A cache holds the keys and values of one timeline: the cross-attention's for every input, computed
+ * once, and the layers' for the current latents. With a cache, the row of the input is the tail of the
+ * timeline: ids[0] has index `start`. Inputs behind cross.count get keys and values now; the last
+ * `latents` of the row become latents behind those that the layers hold already. */
+struct model_cache {
+    int64_t crosses, layers;
+    kv_cache *cross;   /* [crosses] */
+    kv_cache *layer;   /* [layers] */
+    int64_t first;     /* index in the timeline of row 0 of the cross caches */
+    int64_t final;     /* inputs before this index have keys and values that stay valid */
+    int64_t layer_begin; /* first visible row of the layers' caches */
+};
+
+int model_cache_open(model_cache **c, const model *m, int64_t context, int64_t latents,
+                     pcv_error *err);
+void model_cache_close(model_cache *c, const model *m);
+void model_cache_reset_latents(model_cache *c);
+void model_cache_reset(model_cache *c);
+
+#endif

@@ -1,0 +1,24 @@
+/* Position schemes: constants on the device that ops read. */
+#ifndef NN_POSITIONS_H
+#define NN_POSITIONS_H
+
+#include "config/model_config.h"
+#include "tensor/tape.h"
+
+/* A tensor that lives outside any tape. */
+int constant_make(tensor *out, backend *be, const float *values, int64_t rows, int64_t cols,
+                  pcv_error *err);
+void constant_free(tensor *x, backend *be);
+
+/* [1, bands] angular frequencies of rotary positions for heads of `width` channels:
+ * base^(-j / bands), or with endpoint base^(-j / (bands - 1)), j = 0 .. bands - 1. */
+int rotary_frequencies(tensor *out, backend *be, const model_config *c, int64_t width,
+                       pcv_error *err);
+
+/* The two factors of a fixed position code over `rows` positions and C channels (embed_args):
+ * sinusoidal: frequency 10000^(-j / (h - 1)), h = C / 2 (Vaswani et al. 2017, as in the official
+ * code); fourier: angle pi x f_j with x = -1 + 2 p / (rows - 1) and f from 1 to rows / 2. */
+int harmonic_factors(tensor *low, tensor *high, backend *be, position_kind kind, int64_t rows,
+                     int64_t channels, pcv_error *err);
+
+#endif
