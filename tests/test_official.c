@@ -4,6 +4,7 @@
 #include "check.h"
 #include "config/settings.h"
 #include "cpu/cpu.h"
+#include "gen/timeline.h"
 #include "model/model.h"
 
 enum { V = 11 };
@@ -404,9 +405,66 @@ static void loss_of_one_row(void **state) {
     }
 }
 
+/* ------------------------------------------------------------------ cached decoding */
+
+typedef struct decoding {
+    const char *changes;
+    int32_t prompt[5], tokens[8];
+    double sums[8], first[3];
+} decoding;
+
+static const decoding decodings[] = {
+    {"latents=4 positions.rotary.fraction=0 positions.kind=sinusoidal positions.axes=14 ",
+     {2, 5, 9, 4, 7}, {4, 2, 2, 2, 2, 2, 2, 2},
+     {3.724534, -5.887343, 0.155086, 0.944975, 0.901223, 1.648516, 0.812218, -0.189868}, {0}},
+    {"latents=4 positions.rotary.fraction=0.5 ",
+     {2, 8, 10, 6, 9}, {2, 6, 9, 4, 7, 2, 2, 6},
+     {3.603374, 1.952109, 0.455322, -1.510100, -3.038172, 1.540672, 1.394009, 3.633197},
+     {0.833038, 0.142159, 1.287143}},
+};
+static const int decoding_latents[8] = {1, 2, 3, 4, 2, 3, 4, 2};
+
+static void decode(backend *be, const decoding *d, double tolerance) {
+    model *m = build(be, d->changes, 12, false);
+    timeline w;
+    const float *logits;
+    must(timeline_open(&w, m, PCV_REFILL, 4, 1, &err));
+    must(timeline_append(&w, d->prompt, 5, &err));
+    for (int i = 0; i < 8; i++) {
+        must(timeline_logits(&w, &logits, &err));
+        int best = 0;
+        double sum = 0;
+        for (int v = 0; v < V; v++) {
+            sum += (double)logits[v];
+            if (logits[v] > logits[best]) best = v;
+        }
+        assert_int_equal(timeline_latents(&w), decoding_latents[i]);
+        close_to(sum, d->sums[i], 10 * tolerance, "sum of the logits of a decoding step");
+        for (int v = 0; v < 3 && i == 0 && d->first[0] != 0; v++)
+            close_to((double)logits[v], d->first[v], tolerance, "first logits of the decoding");
+        assert_int_equal(best, d->tokens[i]);
+        must(timeline_append(&w, (int32_t[]){best}, 1, &err));
+    }
+    timeline_close(&w);
+    model_close(m);
+}
+
+static void cached_decoding(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        backend *be;
+        must(cpu_double_backend_open(&be, &err));
+        decode(be, &decodings[i], 1.5e-6);
+        be->close(be);
+        must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+        decode(be, &decodings[i], 2e-5);
+        be->close(be);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forward_passes), cmocka_unit_test(right_masks), cmocka_unit_test(gradients),
-        cmocka_unit_test(loss_of_one_row)};
+        cmocka_unit_test(loss_of_one_row), cmocka_unit_test(cached_decoding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

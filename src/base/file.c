@@ -214,6 +214,30 @@ void file_bytes_free(file_bytes *b) {
     *b = (file_bytes){0};
 }
 
+int file_open(file_reader *r, const char *path, pcv_error *err) {
+    size_t size;
+    pcv_error reason = {.code = PCV_IO};
+    snprintf(r->path, sizeof r->path, "%s", path);
+    r->fd = open_regular(path, &size, &reason);
+    return r->fd < 0 ? fail(err, reason.code, "%s", reason.message) : 0;
+}
+
+int file_next(file_reader *r, void *buffer, size_t size, size_t *got, pcv_error *err) {
+    for (*got = 0; *got < size;) {
+        ssize_t n = read(r->fd, (char *)buffer + *got, size - *got);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return fail_errno(err, PCV_IO, "%s", r->path);
+        if (n == 0) break;
+        *got += (size_t)n;
+    }
+    return 0;
+}
+
+void file_close(file_reader *r) {
+    if (r->fd >= 0) close(r->fd);
+    r->fd = -1;
+}
+
 int file_map_open(file_map *map, const char *path, pcv_error *err) {
     *map = (file_map){0};
     pcv_error reason = {.code = PCV_IO};

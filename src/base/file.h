@@ -51,6 +51,15 @@ typedef struct file_bytes {
 int file_read(const char *path, size_t limit, file_bytes *out, pcv_error *err);
 void file_bytes_free(file_bytes *b);
 
+/* A file read in pieces, for files that need not fit into memory. */
+typedef struct file_reader {
+    int fd; /* -1 when closed */
+    char path[PATH_SIZE];
+} file_reader;
+int file_open(file_reader *r, const char *path, pcv_error *err);
+int file_next(file_reader *r, void *buffer, size_t size, size_t *got, pcv_error *err); /* *got 0: end */
+void file_close(file_reader *r);
+
 /* A file mapped read-only. */
 typedef struct file_map {
     const void *data;

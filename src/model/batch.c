@@ -87,7 +87,7 @@ static void place_latents(builder *w) {
         }
     }
     b->latent_row = tape_ints(w->t, row, b->B * b->U);
-    int64_t group = b->N / b->U;
+    int64_t group = w->c->latents_per_position;
     if (group == 1) return;
     int32_t *expand = numbers(w->t, b->B * b->N), *slot = numbers(w->t, b->B * b->N);
     for (int64_t i = 0; i < b->B * b->N; i++) {
@@ -112,7 +112,8 @@ static void mark_latents(builder *w) {
 static int32_t position_of(const builder *w, int64_t row, int axis, int64_t place) {
     const sequence *s = &w->in->rows[row];
     if (s->positions[axis]) return s->positions[axis][place];
-    int64_t index = s->start + place, valid = s->start + valid_length(w, row), T = s->start + s->length;
+    int64_t index = s->before + place, outside = s->before + s->behind;
+    int64_t valid = outside + valid_length(w, row), T = outside + s->length;
     switch (w->c->positions.origin) {
     case ORIGIN_ONE: return (int32_t)(index + 1);
     case ORIGIN_END:
@@ -162,7 +163,7 @@ static void see_inputs(builder *w) {
     batch *b = w->b;
     int32_t *begin = numbers(w->t, b->B * b->N), *end = numbers(w->t, b->B * b->N);
     int32_t *blind = numbers(w->t, b->B * b->N);
-    int64_t cached = w->in->cache ? w->in->rows[0].start - w->in->cache->first : 0;
+    int64_t cached = w->in->cache ? w->in->rows[0].before - w->in->cache->first : 0;
     bool published = w->in->published_valid != NULL;
     for (int64_t i = 0; i < b->B * b->N; i++) {
         int64_t u = i / b->N * b->U + i % b->N * b->U / b->N, step = w->steps[u];
@@ -189,7 +190,7 @@ static tensor *hide_latents(builder *w) {
 /* A latent sees the latents of its own and earlier positions; one without input sees itself. */
 static void see_latents(builder *w) {
     batch *b = w->b;
-    int64_t group = b->N / b->U;
+    int64_t group = w->c->latents_per_position;
     int32_t *begin = numbers(w->t, b->B * b->N), *end = numbers(w->t, b->B * b->N);
     for (int64_t r = 0; r < b->B; r++) {
         int64_t missing = 0;

@@ -20,7 +20,7 @@ typedef struct sequence {
     const int32_t *ids;                      /* [length] */
     const int32_t *positions[POSITION_AXES]; /* [length] each, or NULL: numbered by the model's origin */
     int64_t length;
-    int64_t start; /* number of tokens of the same timeline before ids[0] (generation) */
+    int64_t before, behind; /* tokens of the same timeline in front of ids[0] and after the last one */
 } sequence;
 
 typedef struct model_cache model_cache;
@@ -80,7 +80,7 @@ tensor *model_loss(tape *t, model *m, tensor *hidden, const model_targets *targe
 /* ---- generation
  * A cache holds the keys and values of one timeline: the cross-attention's for every input, computed
  * once, and the layers' for the current latents. With a cache, the row of the input is the tail of the
- * timeline: ids[0] has index `start`. Inputs behind cross.count get keys and values now; the last
+ * timeline: ids[0] has index `before`. Inputs behind cross.count get keys and values now; the last
  * `latents` of the row become latents behind those that the layers hold already. */
 struct model_cache {
     int64_t crosses, layers;

@@ -225,7 +225,7 @@ static void keys_values(tape *t, const block_context *k, tensor *x, tensor *kv[2
     const body *w = k->m->body;
     const model_config *c = &k->m->config;
     const cross_block *weights = k->weights;
-    int64_t C = model_attention_width(c), from = 0, start = k->in->rows[0].start;
+    int64_t C = model_attention_width(c), from = 0, start = k->in->rows[0].before;
     tensor *is_latent = k->b->is_latent, *rope = k->b->rope;
     if (k->cache) {
         from = k->in->cache->final > start ? k->in->cache->final - start : 0;

@@ -1,0 +1,54 @@
+/* Data sets: documents of tokens in three splits, behind one interface.
+ *
+ * A name is a folder that `perceiver prepare` made, whose token files are mapped, or a generator like
+ * "copy:1024", whose documents are made when they are read. Documents never run into one another: a
+ * window lies within one.
+ *
+ *     dataset *d;
+ *     TRY(dataset_open(&d, "data/books", seed, err));
+ *     int64_t n = dataset_length(d, SPLIT_TRAIN, 3);
+ *     TRY(dataset_read(d, SPLIT_TRAIN, 3, 0, n, ids, err));
+ *     dataset_close(d); */
+#ifndef DATA_DATASET_H
+#define DATA_DATASET_H
+
+#include "config/run_config.h"
+#include "token/token.h"
+
+typedef struct dataset dataset;
+
+typedef struct dataset_type {
+    int64_t (*documents)(const dataset *d, split_name split);
+    int64_t (*length)(const dataset *d, split_name split, int64_t document); /* tokens */
+    int (*read)(const dataset *d, split_name split, int64_t document, int64_t from, int64_t count,
+                int32_t *ids, pcv_error *err);
+    void (*close)(dataset *d);
+} dataset_type;
+
+struct dataset {
+    const dataset_type *type;
+    char name[4096];
+    char kind[32]; /* "text", "bytes", "copy" */
+    tokenizer tokens;
+    bool generated;       /* documents without end: an evaluation says how many */
+    int64_t first_target; /* targets before this index of a document are not scored */
+    uint64_t seed;        /* of generated documents */
+    void *state;
+};
+
+int dataset_open(dataset **d, const char *name, uint64_t seed, pcv_error *err);
+void dataset_close(dataset *d);
+
+int64_t dataset_documents(const dataset *d, split_name split);
+int64_t dataset_length(const dataset *d, split_name split, int64_t document);
+int dataset_read(const dataset *d, split_name split, int64_t document, int64_t from, int64_t count,
+                 int32_t *ids, pcv_error *err);
+
+/* Bytes of the original files behind the documents, for bits per byte; 0: not known. */
+int64_t dataset_bytes(const dataset *d, split_name split);
+
+/* The two kinds. */
+int folder_open(dataset *d, const char *path, pcv_error *err);
+int copy_open(dataset *d, const char *length, pcv_error *err);
+
+#endif

@@ -1,0 +1,199 @@
+#include "data/folder.h"
+#include "base/mem.h"
+#include "base/fields.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char FORMAT[] = "perceiver.c dataset";
+enum { CONFIG_LIMIT = 1 << 28, PIECE = 4096 };
+
+typedef struct split_files {
+    file_map tokens, index;
+    int64_t documents;
+} split_files;
+
+typedef struct folder {
+    int wide;
+    split_files split[SPLITS];
+} folder;
+
+/* ------------------------------------------------------------------ writing */
+
+int split_create(split_writer *w, const char *path, split_name split, int64_t vocab,
+                 pcv_error *err) {
+    char name[64], full[PATH_SIZE];
+    int status = 0;
+    *w = (split_writer){.tokens.fd = -1, .index.fd = -1, .wide = vocab > 65536 ? 4 : 2};
+    snprintf(name, sizeof name, "%s.tokens", split_names[split]);
+    TRY(path_join(full, path, name, err));
+    TRY(file_create(&w->tokens, full, err));
+    snprintf(name, sizeof name, "%s.index", split_names[split]);
+    TRY(path_join(full, path, name, err));
+    TRY(file_create(&w->index, full, err));
+    uint64_t zero = 0;
+    TRY(file_append(&w->index, &zero, sizeof zero, err));
+out:
+    if (status) split_abandon(w);
+    return status;
+}
+
+int split_append(split_writer *w, const int32_t *ids, size_t count, pcv_error *err) {
+    uint16_t narrow[PIECE];
+    w->count += (int64_t)count;
+    if (w->wide == 4) return file_append(&w->tokens, ids, count * 4, err);
+    for (size_t at = 0; at < count; at += PIECE) {
+        size_t n = count - at < PIECE ? count - at : PIECE;
+        for (size_t i = 0; i < n; i++) narrow[i] = (uint16_t)ids[at + i];
+        int status = file_append(&w->tokens, narrow, n * 2, err);
+        if (status) return status;
+    }
+    return 0;
+}
+
+int split_end_document(split_writer *w, pcv_error *err) {
+    uint64_t end = (uint64_t)w->count;
+    w->documents++;
+    return file_append(&w->index, &end, sizeof end, err);
+}
+
+int split_commit(split_writer *w, pcv_error *err) {
+    int status = file_commit(&w->tokens, err);
+    return status ? status : file_commit(&w->index, err);
+}
+
+void split_abandon(split_writer *w) {
+    file_abandon(&w->tokens);
+    file_abandon(&w->index);
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static uint64_t offset_at(const split_files *s, int64_t i) {
+    uint64_t x;
+    memcpy(&x, (const char *)s->index.data + (size_t)i * sizeof x, sizeof x);
+    return x;
+}
+
+static int64_t documents(const dataset *d, split_name split) {
+    return ((const folder *)d->state)->split[split].documents;
+}
+
+static int64_t length(const dataset *d, split_name split, int64_t document) {
+    const split_files *s = &((const folder *)d->state)->split[split];
+    return (int64_t)(offset_at(s, document + 1) - offset_at(s, document));
+}
+
+static int read_tokens(const dataset *d, split_name split, int64_t document, int64_t from,
+                       int64_t count, int32_t *ids, pcv_error *err) {
+    const folder *f = d->state;
+    const split_files *s = &f->split[split];
+    size_t at = (size_t)offset_at(s, document) + (size_t)from;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t id = 0;
+        memcpy(&id, (const char *)s->tokens.data + (at + (size_t)i) * (size_t)f->wide, (size_t)f->wide);
+        if (id >= (uint64_t)d->tokens.vocab)
+            return fail(err, PCV_DATA, "%s: token %zu is %u, but the vocabulary has %lld", s->tokens.path,
+                        at + (size_t)i, id, (long long)d->tokens.vocab);
+        ids[i] = (int32_t)id;
+    }
+    return 0;
+}
+
+static void close_folder(dataset *d) {
+    folder *f = d->state;
+    for (int i = 0; f && i < SPLITS; i++) {
+        file_map_close(&f->split[i].tokens);
+        file_map_close(&f->split[i].index);
+    }
+    mem_free(f);
+}
+
+static const dataset_type folder_type = {documents, length, read_tokens, close_folder};
+
+/* The index must rise from 0 to the number of tokens; the counts must be those of dataset.json. */
+static int check_split(const split_files *s, int wide, const json_t *about, pcv_error *err) {
+    int64_t tokens, count;
+    int status = json_get_int(about, "tokens", 0, INT64_MAX / 8, &tokens, s->tokens.path, err);
+    if (!status) status = json_get_int(about, "documents", 0, INT64_MAX / 8, &count, s->index.path, err);
+    if (status) return status;
+    if (s->tokens.size != (size_t)tokens * (size_t)wide)
+        return fail(err, PCV_DATA, "%s: %zu bytes, expected %lld tokens of %d: truncated or replaced",
+                    s->tokens.path, s->tokens.size, (long long)tokens, wide);
+    if (s->index.size != (size_t)(count + 1) * 8)
+        return fail(err, PCV_DATA, "%s: %zu bytes, expected %lld offsets of 8", s->index.path,
+                    s->index.size, (long long)count + 1);
+    uint64_t before = 0;
+    for (int64_t i = 0; i <= count; i++) {
+        uint64_t x = offset_at(s, i);
+        if (x < before || x > (uint64_t)tokens || (i == 0 && x) || (i == count && x != (uint64_t)tokens))
+            return fail(err, PCV_DATA, "%s: offset %lld is %llu, which is out of order", s->index.path,
+                        (long long)i, (unsigned long long)x);
+        before = x;
+    }
+    return 0;
+}
+
+static int open_split(folder *f, int i, const char *path, const json_t *about, pcv_error *err) {
+    split_files *s = &f->split[i];
+    char name[64], full[PATH_SIZE];
+    int status = 0;
+    snprintf(name, sizeof name, "%s.tokens", split_names[i]);
+    TRY(path_join(full, path, name, err));
+    TRY(file_map_open(&s->tokens, full, err));
+    snprintf(name, sizeof name, "%s.index", split_names[i]);
+    TRY(path_join(full, path, name, err));
+    TRY(file_map_open(&s->index, full, err));
+    TRY(check_split(s, f->wide, about, err));
+    s->documents = (int64_t)(s->index.size / 8) - 1;
+out:
+    return status;
+}
+
+static int read_about(dataset *d, const char *path, json_t **about, pcv_error *err) {
+    char full[PATH_SIZE];
+    const char *format, *kind;
+    int64_t version;
+    int status = 0;
+    TRY(path_join(full, path, "dataset.json", err));
+    if (!path_exists(path)) {
+        status = fail(err, PCV_NOINPUT, "%s: no such data set; make one with 'perceiver prepare text'", path);
+        goto out;
+    }
+    if (!path_exists(full)) {
+        status = fail(err, PCV_DATA, "%s: not a data set (no dataset.json); make one with "
+                      "'perceiver prepare text'", path);
+        goto out;
+    }
+    TRY(json_read(about, full, CONFIG_LIMIT, err));
+    TRY(json_get_string(*about, "format", &format, full, err));
+    TRY(json_get_int(*about, "version", 1, 1, &version, full, err));
+    TRY(json_get_string(*about, "kind", &kind, full, err));
+    if (strcmp(format, FORMAT)) {
+        status = fail(err, PCV_DATA, "%s: 'format' is '%.40s', expected '%s'", full, format, FORMAT);
+        goto out;
+    }
+    snprintf(d->kind, sizeof d->kind, "%s", kind);
+    TRY(path_join(full, path, "tokenizer.json", err));
+    TRY(tokenizer_load(&d->tokens, full, err));
+out:
+    return status;
+}
+
+int folder_open(dataset *d, const char *path, pcv_error *err) {
+    int status = 0;
+    json_t *about = NULL;
+    folder *f = NULL;
+    TRY(read_about(d, path, &about, err));
+    TRY(mem_get(&f, sizeof *f, "a data set", err));
+    d->state = f;
+    d->type = &folder_type;
+    f->wide = d->tokens.vocab > 65536 ? 4 : 2;
+    for (int i = 0; i < SPLITS; i++) {
+        const json_t *split = json_object_get(json_object_get(about, "splits"), split_names[i]);
+        TRY(open_split(f, i, path, split, err));
+    }
+out:
+    json_decref(about);
+    return status;
+}

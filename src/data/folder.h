@@ -1,0 +1,24 @@
+/* Data set folders: dataset.json, tokenizer.json, and per split SPLIT.tokens (little-endian uint16, or
+ * uint32 above 65,536 ids) with SPLIT.index (uint64: where each document starts, then the end). */
+#ifndef DATA_FOLDER_H
+#define DATA_FOLDER_H
+
+#include "base/file.h"
+#include "data/dataset.h"
+
+enum { SPLITS = 3 };
+
+/* Writes one split's two files, document by document. */
+typedef struct split_writer {
+    file_writer tokens, index;
+    int wide; /* bytes of a token: 2 or 4 */
+    int64_t documents, count;
+} split_writer;
+
+int split_create(split_writer *w, const char *folder, split_name split, int64_t vocab, pcv_error *err);
+int split_append(split_writer *w, const int32_t *ids, size_t count, pcv_error *err);
+int split_end_document(split_writer *w, pcv_error *err);
+int split_commit(split_writer *w, pcv_error *err);
+void split_abandon(split_writer *w);
+
+#endif

@@ -1,0 +1,321 @@
+/* Files to a data set folder. The folder is built under a temporary name and renamed at the end, so an
+ * interruption leaves nothing behind under the final name. */
+#include "base/clock.h"
+#include "base/fields.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "data/folder.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PIECE = 1 << 20, CUT_SEARCH = 4096 };
+
+/* One input file, or a part of one when there are too few files to split by file. */
+typedef struct source {
+    const char *path;
+    int split;
+    uint64_t from, to; /* bytes; to UINT64_MAX: the end */
+} source;
+
+typedef struct job {
+    const pcv_prepare_options *options;
+    const pcv_watch *watch;
+    pcv_prepare_report *report;
+    tokenizer tokens;
+    int percent[SPLITS];
+    file_list files[SPLITS + 1]; /* per given split, and those to be split */
+    source *sources;
+    size_t count;
+    split_writer out[SPLITS];
+    json_t *used, *skipped;
+    char folder[PATH_SIZE];
+    char *bytes;
+    int32_t *ids;
+    double start;
+} job;
+
+static void say(const job *j, const char *line) {
+    if (j->watch && j->watch->message) j->watch->message(j->watch->context, line);
+}
+
+/* ------------------------------------------------------------------ who goes where */
+
+static int parse_percent(job *j, pcv_error *err) {
+    const char *text = j->options->split_percent ? j->options->split_percent : "90,5,5";
+    int used = 0;
+    int found = sscanf(text, "%d,%d,%d%n", &j->percent[0], &j->percent[1], &j->percent[2], &used);
+    bool positive = j->percent[0] > 0 && j->percent[1] >= 0 && j->percent[2] >= 0;
+    if (found == 3 && text[used] == 0 && positive &&
+        j->percent[0] + j->percent[1] + j->percent[2] == 100)
+        return 0;
+    return fail(err, PCV_USAGE, "--split '%.40s': expected three percentages that make 100, like 90,5,5",
+                text);
+}
+
+static int collect(job *j, pcv_error *err) {
+    for (int s = 0; s <= SPLITS; s++) {
+        const char *const *paths = s < SPLITS ? j->options->splits[s] : j->options->inputs;
+        for (; paths && *paths; paths++) {
+            int status = file_list_add(&j->files[s], *paths, err);
+            if (status) return status;
+        }
+        j->count += j->files[s].count;
+    }
+    if (j->count == 0) return fail(err, PCV_NOINPUT, "no input files");
+    return mem_get(&j->sources, SPLITS * j->count * sizeof *j->sources, "the file list", err);
+}
+
+/* Too few files to split by file: each is cut into a train, a validation and a test part. The cuts are
+ * moved behind the next line end where one is near. */
+static int cut_file(job *j, const char *path, source *out, pcv_error *err) {
+    file_map map;
+    int status = file_map_open(&map, path, err);
+    if (status) return status;
+    uint64_t at = 0;
+    int sum = 0;
+    for (int s = 0; s < SPLITS; s++) {
+        sum += j->percent[s];
+        uint64_t to = (uint64_t)((double)map.size * sum / 100);
+        for (uint64_t k = to; k < map.size && k < to + CUT_SEARCH && s < SPLITS - 1; k++)
+            if (((const char *)map.data)[k] == '\n') {
+                to = k + 1;
+                break;
+            }
+        out[s] = (source){path, s, at, s == SPLITS - 1 ? UINT64_MAX : to};
+        at = to;
+    }
+    file_map_close(&map);
+    return 0;
+}
+
+static void shuffle(char **list, size_t count, uint64_t seed) {
+    rng r = rng_make(seed, RNG_SPLIT, 0);
+    for (size_t i = count; i > 1; i--) {
+        size_t k = (size_t)rng_below(&r, i);
+        char *swap = list[i - 1];
+        list[i - 1] = list[k];
+        list[k] = swap;
+    }
+}
+
+/* Files by a seeded shuffle: the first percent[0] train, and so on; with at least one file in every
+ * split that was asked for. */
+static void split_files_by_name(job *j, size_t *at) {
+    file_list *f = &j->files[SPLITS];
+    shuffle(f->paths, f->count, j->options->seed);
+    size_t count[SPLITS], given = 0;
+    for (int s = 1; s < SPLITS; s++) {
+        count[s] = (f->count * (size_t)j->percent[s] + 50) / 100;
+        if (!count[s] && j->percent[s]) count[s] = 1;
+        given += count[s];
+    }
+    count[0] = f->count - given;
+    size_t k = 0;
+    for (int s = 0; s < SPLITS; s++)
+        for (size_t i = 0; i < count[s]; i++)
+            j->sources[(*at)++] = (source){f->paths[k++], s, 0, UINT64_MAX};
+}
+
+static int by_split_and_path(const void *a, const void *b) {
+    const source *x = a, *y = b;
+    if (x->split != y->split) return x->split - y->split;
+    int order = strcmp(x->path, y->path);
+    return order ? order : x->from > y->from;
+}
+
+static int assign(job *j, pcv_error *err) {
+    size_t at = 0;
+    for (int s = 0; s < SPLITS; s++)
+        for (size_t i = 0; i < j->files[s].count; i++)
+            j->sources[at++] = (source){j->files[s].paths[i], s, 0, UINT64_MAX};
+    file_list *rest = &j->files[SPLITS];
+    if (rest->count >= SPLITS) split_files_by_name(j, &at);
+    else
+        for (size_t i = 0; i < rest->count; i++, at += SPLITS) {
+            pcv_error reason;
+            if (!cut_file(j, rest->paths[i], j->sources + at, &reason)) continue;
+            j->sources[at] = (source){rest->paths[i], 0, 0, UINT64_MAX}; /* will be reported */
+            at -= SPLITS - 1;
+        }
+    j->count = at;
+    qsort(j->sources, j->count, sizeof *j->sources, by_split_and_path);
+    if (rest->count && rest->count < SPLITS)
+        say(j, "fewer than three files: each is cut into train, validation and test parts");
+    if (j->options->splits[0] || rest->count) return 0;
+    return fail(err, PCV_USAGE, "no files to train on; give INPUT or --train");
+}
+
+/* ------------------------------------------------------------------ encoding */
+
+static int skip(job *j, const source *s, const char *reason, pcv_error *err) {
+    char line[1024 + PATH_SIZE];
+    snprintf(line, sizeof line, "skipped %s", reason);
+    say(j, line);
+    j->report->skipped++;
+    json_t *entry = json_pack("{s:s%, s:s}", "path", s->path, strlen(s->path), "reason", reason);
+    if (!entry) entry = json_pack("{s:s}", "reason", "a file whose name is not UTF-8");
+    if (json_array_append_new(j->skipped, entry)) return fail(err, PCV_MEMORY, "not enough memory");
+    return 0;
+}
+
+static int record(job *j, const source *s, uint64_t bytes, pcv_error *err) {
+    char hash[HASH_TEXT];
+    uint64_t size;
+    int status = hash_file(s->path, hash, &size, err);
+    if (status) return status;
+    json_t *entry = json_pack("{s:s, s:s, s:I, s:s}", "path", s->path, "split", split_names[s->split],
+                              "bytes", (json_int_t)bytes, "xxh3_128", hash);
+    if (!entry) /* a name that is not UTF-8 */
+        entry = json_pack("{s:s, s:I, s:s}", "split", split_names[s->split], "bytes", (json_int_t)bytes,
+                          "xxh3_128", hash);
+    if (json_array_append_new(j->used, entry)) return fail(err, PCV_MEMORY, "not enough memory");
+    return 0;
+}
+
+/* Encodes one source as a document. A read error before the first byte skips the file; one in the
+ * middle fails, for a half document would be wrong. */
+static int encode_source(job *j, const source *s, pcv_error *err) {
+    file_reader r;
+    pcv_error reason = {0};
+    int status = 0;
+    split_writer *out = &j->out[s->split];
+    uint64_t at = 0, taken = 0;
+    size_t got;
+    if (file_open(&r, s->path, &reason)) return skip(j, s, reason.message, err);
+    if (file_next(&r, j->bytes, PIECE, &got, &reason)) {
+        file_close(&r);
+        return skip(j, s, reason.message, err);
+    }
+    TRY(split_append(out, &j->tokens.start, 1, err));
+    while (got) {
+        uint64_t from = s->from > at ? s->from - at : 0, to = s->to - at < got ? s->to - at : got;
+        if (s->to <= at) break;
+        if (from < to) {
+            size_t n = j->tokens.type->encode(&j->tokens, j->bytes + from, (size_t)(to - from), j->ids);
+            taken += to - from;
+            TRY(split_append(out, j->ids, n, err));
+        }
+        at += got;
+        TRY(file_next(&r, j->bytes, PIECE, &got, err));
+    }
+    TRY(split_append(out, &j->tokens.end, 1, err));
+    TRY(split_end_document(out, err));
+    TRY(record(j, s, taken, err));
+    j->report->files[s->split]++;
+    j->report->bytes[s->split] += (int64_t)taken;
+out:
+    file_close(&r);
+    return status;
+}
+
+static int report_progress(const job *j, size_t done, pcv_error *err) {
+    if (!j->watch || !j->watch->progress) return 0;
+    double seconds = clock_now() - j->start;
+    double bytes = 0;
+    for (int s = 0; s < SPLITS; s++) bytes += (double)j->report->bytes[s];
+    pcv_progress p = {.stage = "preparing", .done = (double)done, .total = (double)j->count,
+                      .seconds = seconds, .rate = seconds > 0 ? bytes / seconds / 1e6 : 0, .unit = "MB"};
+    if (j->watch->progress(j->watch->context, &p))
+        return fail(err, PCV_INTERRUPTED, "interrupted; nothing was written");
+    return 0;
+}
+
+/* ------------------------------------------------------------------ the folder */
+
+static int write_about(const job *j, pcv_error *err) {
+    char path[PATH_SIZE];
+    int status = 0;
+    json_t *splits = json_object(), *about = NULL;
+    for (int s = 0; s < SPLITS; s++) {
+        json_t *split = json_pack("{s:I, s:I, s:I}", "documents", (json_int_t)j->out[s].documents, "tokens",
+                                  (json_int_t)j->out[s].count, "bytes", (json_int_t)j->report->bytes[s]);
+        if (json_object_set_new(splits, split_names[s], split)) status = PCV_MEMORY;
+    }
+    about = json_pack("{s:s, s:i, s:s, s:s, s:I, s:O, s:O, s:O}", "format", "perceiver.c dataset", "version",
+                      1, "kind", j->options->kind, "tokenizer", j->tokens.type->name, "vocab_size",
+                      (json_int_t)j->tokens.vocab, "splits", splits, "files", j->used, "skipped", j->skipped);
+    if (!about || status) {
+        status = fail(err, PCV_MEMORY, "not enough memory to write dataset.json");
+        goto out;
+    }
+    TRY(path_join(path, j->folder, "tokenizer.json", err));
+    TRY(tokenizer_save(&j->tokens, path, err));
+    TRY(path_join(path, j->folder, "dataset.json", err));
+    TRY(json_write(about, path, err));
+out:
+    json_decref(splits);
+    json_decref(about);
+    return status;
+}
+
+static int encode_all(job *j, pcv_error *err) {
+    int status = 0;
+    for (int s = 0; s < SPLITS; s++)
+        TRY(split_create(&j->out[s], j->folder, (split_name)s, j->tokens.vocab, err));
+    for (size_t i = 0; i < j->count; i++) {
+        TRY(encode_source(j, &j->sources[i], err));
+        TRY(report_progress(j, i + 1, err));
+    }
+    if (j->report->files[SPLIT_TRAIN] == 0) {
+        status = fail(err, PCV_DATA, "none of the files to train on could be read");
+        goto out;
+    }
+    for (int s = 0; s < SPLITS; s++) {
+        TRY(split_commit(&j->out[s], err));
+        j->report->tokens[s] = j->out[s].count;
+    }
+    TRY(write_about(j, err));
+out:
+    for (int s = 0; s < SPLITS; s++) split_abandon(&j->out[s]);
+    return status;
+}
+
+static int run(job *j, pcv_error *err) {
+    const pcv_prepare_options *o = j->options;
+    int status = 0;
+    if (path_exists(o->output))
+        return fail(err, PCV_CANTCREATE, "%s: exists already; remove it or choose another name", o->output);
+    TRY(parse_percent(j, err));
+    TRY(tokenizer_open(&j->tokens, o->tokenizer ? o->tokenizer : "bytes", err));
+    TRY(collect(j, err));
+    TRY(assign(j, err));
+    TRY(mem_get(&j->bytes, PIECE, "a read buffer", err));
+    TRY(mem_get(&j->ids, PIECE * sizeof *j->ids, "a token buffer", err));
+    if (snprintf(j->folder, sizeof j->folder, "%s.tmp-%d", o->output, (int)getpid()) >= PATH_SIZE) {
+        status = fail(err, PCV_USAGE, "%.60s...: the path is too long", o->output);
+        goto out;
+    }
+    TRY(folder_make(j->folder, err));
+    status = encode_all(j, err);
+    if (!status) status = path_publish(j->folder, o->output, err);
+    if (status) path_remove(j->folder, NULL);
+out:
+    return status;
+}
+
+int pcv_prepare(const pcv_prepare_options *options, const pcv_watch *watch,
+                pcv_prepare_report *report, pcv_error *err) {
+    pcv_prepare_report unused;
+    job *j = NULL;
+    if (!report) report = &unused;
+    *report = (pcv_prepare_report){0};
+    int status = mem_get(&j, sizeof *j, "preparing", err);
+    if (status) return status;
+    *j = (job){.options = options, .watch = watch, .report = report, .start = clock_now()};
+    for (int s = 0; s < SPLITS; s++) j->out[s].tokens.fd = j->out[s].index.fd = -1;
+    j->used = json_array();
+    j->skipped = json_array();
+    status = run(j, err);
+    for (int s = 0; s <= SPLITS; s++) file_list_free(&j->files[s]);
+    json_decref(j->used);
+    json_decref(j->skipped);
+    mem_free(j->sources);
+    mem_free(j->bytes);
+    mem_free(j->ids);
+    mem_free(j);
+    return status;
+}

@@ -1,0 +1,96 @@
+#include "data/window.h"
+#include "base/mem.h"
+
+/* ------------------------------------------------------------------ crops */
+
+static int64_t smallest(const crop_plan *p, int64_t length) {
+    int64_t n = p->shortest > 2 ? p->shortest : 2;
+    if (n < p->d->first_target + 1) n = p->d->first_target + 1;
+    if (n > p->context + 1) n = p->context + 1;
+    return n < length ? n : length;
+}
+
+/* Possible ends of a window in a document of `length` tokens. */
+static int64_t ends_of(const crop_plan *p, int64_t length) {
+    return length < 2 ? 0 : length - smallest(p, length) + 1;
+}
+
+int crop_open(crop_plan *p, const dataset *d, split_name split, int64_t context, int64_t shortest,
+              pcv_error *err) {
+    *p = (crop_plan){.d = d, .split = split, .context = context, .shortest = shortest};
+    p->documents = dataset_documents(d, split);
+    if (d->generated) return 0;
+    int status = mem_get(&p->before, (size_t)(p->documents + 1) * sizeof *p->before,
+                         "the list of documents", err);
+    if (status) return status;
+    for (int64_t i = 0; i < p->documents; i++)
+        p->before[i + 1] = p->before[i] + (double)ends_of(p, dataset_length(d, split, i));
+    if (p->before[p->documents] > 0) return 0;
+    crop_close(p);
+    return fail(err, PCV_DATA, "%s: the %s split has no text", d->name, split_names[split]);
+}
+
+void crop_close(crop_plan *p) {
+    mem_free(p->before);
+    p->before = NULL;
+}
+
+/* The document that holds window number x. */
+static int64_t document_of(const crop_plan *p, double x) {
+    int64_t low = 0, high = p->documents;
+    while (high - low > 1) {
+        int64_t middle = (low + high) / 2;
+        if (p->before[middle] <= x) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+window crop_draw(const crop_plan *p, rng *r) {
+    window w = {0};
+    if (p->before) w.document = document_of(p, rng_uniform(r) * p->before[p->documents]);
+    else w.document = (int64_t)rng_below(r, (uint64_t)p->documents);
+    int64_t length = dataset_length(p->d, p->split, w.document);
+    int64_t end = smallest(p, length) + (int64_t)rng_below(r, (uint64_t)ends_of(p, length));
+    w.from = end > p->context + 1 ? end - p->context - 1 : 0;
+    w.count = end - w.from;
+    int64_t first = p->d->first_target > w.from ? p->d->first_target - w.from : 1;
+    w.scored = w.count - first;
+    return w;
+}
+
+/* ------------------------------------------------------------------ blocks */
+
+static int64_t targets_of(const block_plan *p, int64_t document) {
+    int64_t n = dataset_length(p->d, p->split, document) - p->d->first_target;
+    return n > 0 ? n : 0;
+}
+
+void block_open(block_plan *p, const dataset *d, split_name split, int64_t context, int64_t stride,
+                int64_t documents) {
+    *p = (block_plan){.d = d, .split = split, .context = context, .stride = stride};
+    p->documents = d->generated ? documents : dataset_documents(d, split);
+    for (int64_t i = 0; i < p->documents; i++) {
+        p->targets += targets_of(p, i);
+        p->count += (targets_of(p, i) + stride - 1) / stride;
+    }
+}
+
+bool block_next(block_plan *p, window *w) {
+    while (p->document < p->documents && p->end >= targets_of(p, p->document)) {
+        p->document++;
+        p->end = 0;
+    }
+    if (p->document >= p->documents) return false;
+    int64_t n = targets_of(p, p->document), rest = n % p->stride;
+    int64_t scored = p->end == 0 && rest ? rest : p->stride;
+    p->end += scored;
+    int64_t last = p->d->first_target + p->end; /* behind the last target */
+    int64_t from = last - 1 > p->context ? last - 1 - p->context : 0;
+    *w = (window){p->document, from, last - from, scored};
+    return true;
+}
+
+int window_read(const dataset *d, split_name split, const window *w, int32_t *ids, pcv_error *err) {
+    return dataset_read(d, split, w->document, w->from, w->count, ids, err);
+}

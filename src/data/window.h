@@ -1,0 +1,52 @@
+/* Windows into documents: what a training step reads, and how an evaluation covers every target once.
+ *
+ * A window of `count` tokens gives count - 1 inputs and, shifted by one, count - 1 targets. The targets
+ * that count are the last `scored` of them. */
+#ifndef DATA_WINDOW_H
+#define DATA_WINDOW_H
+
+#include "base/rng.h"
+#include "data/dataset.h"
+
+typedef struct window {
+    int64_t document, from, count; /* tokens [from, from + count) */
+    int64_t scored;
+} window;
+
+/* Random windows of one split. Every window of context + 1 tokens of every document is as likely as
+ * every other; near its beginning a document also gives shorter ones, down to `shortest` tokens
+ * (official data loader: the sequence is padded in front, then windows slide). */
+typedef struct crop_plan {
+    const dataset *d;
+    split_name split;
+    int64_t context, shortest;
+    int64_t documents; /* those with at least one target */
+    double *before;    /* [documents + 1] windows before a document; NULL: all alike (generated) */
+} crop_plan;
+
+int crop_open(crop_plan *p, const dataset *d, split_name split, int64_t context, int64_t shortest,
+              pcv_error *err);
+void crop_close(crop_plan *p);
+window crop_draw(const crop_plan *p, rng *r); /* scored: all targets of the window that count */
+
+/* Windows that together score every target of a split exactly once, `stride` at a time: each window
+ * ends where its targets end and reads up to `context` inputs. Where the stride does not divide, the
+ * first window of a document is the short one (official block evaluation). */
+typedef struct block_plan {
+    const dataset *d;
+    split_name split;
+    int64_t context, stride, documents;
+    int64_t document, end; /* state: the next window ends behind input end of this document */
+    int64_t count;         /* windows in all */
+    int64_t targets;
+} block_plan;
+
+/* documents: of a generated data set. */
+void block_open(block_plan *p, const dataset *d, split_name split, int64_t context, int64_t stride,
+                int64_t documents);
+bool block_next(block_plan *p, window *w);
+
+/* Reads a window: ids[count]. */
+int window_read(const dataset *d, split_name split, const window *w, int32_t *ids, pcv_error *err);
+
+#endif

@@ -1,0 +1,41 @@
+/* Bytes as tokens: any text in any encoding, and any other file, passes through unchanged.
+ * Two layouts of ids: that of the official Perceiver AR code, and krasserm/perceiver-io's. */
+#include "token/token.h"
+
+enum { BYTES = 256 };
+
+static char pieces[BYTES]; /* pieces[b] is the byte b */
+
+static int open_layout(tokenizer *t) {
+    for (int b = 0; b < BYTES; b++) pieces[b] = (char)b;
+    t->vocab = t->first + BYTES;
+    return 0;
+}
+
+static int open_official(tokenizer *t, pcv_error *err) {
+    (void)err;
+    t->pad = 0, t->end = 1, t->start = 2, t->first = 3;
+    return open_layout(t);
+}
+
+/* 0..5: padding, beginning, end, mask, class, separator. */
+static int open_krasserm(tokenizer *t, pcv_error *err) {
+    (void)err;
+    t->pad = 0, t->start = 1, t->end = 2, t->first = 6;
+    return open_layout(t);
+}
+
+static size_t encode(const tokenizer *t, const void *bytes, size_t size, int32_t *ids) {
+    for (size_t i = 0; i < size; i++) ids[i] = t->first + ((const unsigned char *)bytes)[i];
+    return size;
+}
+
+static const char *piece(const tokenizer *t, int32_t id, size_t *size) {
+    *size = id >= t->first && id < t->vocab;
+    return *size ? &pieces[id - t->first] : "";
+}
+
+const token_type token_bytes = {"bytes", "one token per byte, ids of the official code", open_official,
+                                encode, piece};
+const token_type token_bytes_262 = {"bytes-262", "one token per byte, ids of krasserm/perceiver-io",
+                                    open_krasserm, encode, piece};

@@ -1,0 +1,81 @@
+/* Parity with krasserm/perceiver-io: logits and loss of its small cases, in double and in float. */
+#include "check.h"
+#include "krasserm.h"
+#include "cpu/cpu.h"
+#include "gen/timeline.h"
+
+static void compare(const float *found, const double *expected, double tolerance, const char *what,
+                    const char *name) {
+    char text[128];
+    snprintf(text, sizeof text, "case %s, %s", name, what);
+    for (int i = 0; i < 5; i++) close_to((double)found[i], expected[i], tolerance, text);
+}
+
+static void check_case(backend *be, const krasserm_case *k, double tolerance) {
+    model *m = krasserm_model(be, k);
+    tape t;
+    int32_t ids[13];
+    float logits[6 * KRASSERM_V], loss[12];
+    for (int j = 0; j < 13; j++) ids[j] = krasserm_token(j);
+    must(tape_init(&t, be, 0, &err));
+    sequence row = {.ids = ids, .length = 12};
+    model_input in = {.batch = 1, .rows = &row, .latents = 6};
+    tensor *hidden = model_hidden(&t, m, &in);
+    tape_read(&t, model_logits(&t, m, hidden), logits);
+    tape_read(&t, model_loss(&t, m, hidden, &(model_targets){.ids = ids + 7}), loss);
+    compare(logits, k->first, tolerance, "first latent", k->name);
+    compare(logits + 5 * KRASSERM_V, k->last, tolerance, "last latent", k->name);
+    double mean = 0;
+    for (int i = 0; i < 6; i++) mean += (double)loss[2 * i] / 6;
+    close_to(mean, k->loss, tolerance + 3e-7, "loss");
+
+    /* krasserm pads on the left; for us the row is two shorter. */
+    tape_reset(&t);
+    row = (sequence){.ids = ids + 2, .length = 10};
+    tape_read(&t, model_logits(&t, m, model_hidden(&t, m, &in)), logits);
+    compare(logits + 5 * KRASSERM_V, k->left_padded, tolerance, "padded", k->name);
+    tape_free(&t);
+    model_close(m);
+}
+
+static void forward(void **state) {
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        backend *be;
+        must(cpu_double_backend_open(&be, &err));
+        check_case(be, &krasserm_cases[i], 2e-8);
+        be->close(be);
+        must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+        check_case(be, &krasserm_cases[i], 2e-6);
+        be->close(be);
+    }
+}
+
+/* Eight tokens with six latents, then a ninth, for which the oldest latent slides out of the caches. */
+static void slide(void **state) {
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        backend *be;
+        timeline w;
+        int32_t ids[9];
+        const float *logits;
+        for (int j = 0; j < 9; j++) ids[j] = krasserm_token(j);
+        must(cpu_double_backend_open(&be, &err));
+        model *m = krasserm_model(be, &krasserm_cases[i]);
+        must(timeline_open(&w, m, PCV_SLIDE, 6, 6, &err));
+        must(timeline_append(&w, ids, 8, &err));
+        must(timeline_logits(&w, &logits, &err));
+        must(timeline_append(&w, ids + 8, 1, &err));
+        must(timeline_logits(&w, &logits, &err));
+        assert_int_equal(timeline_latents(&w), 6);
+        compare(logits, krasserm_cases[i].slid, 2e-8, "after a slide", krasserm_cases[i].name);
+        timeline_close(&w);
+        model_close(m);
+        be->close(be);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(forward), cmocka_unit_test(slide)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
