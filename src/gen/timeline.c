@@ -151,9 +151,12 @@ int timeline_logits(timeline *w, const float **logits, pcv_error *err) {
     CHECK(w->count > 0, "logits of an empty timeline");
     int status = 0;
     if (!w->ready) {
+        /* Two variants allow no cached latents: positions that change with every token, and queries
+         * that belong to a latent's place among the others. */
         bool from_end = w->m->config.positions.origin >= ORIGIN_END;
-        if (from_end) model_cache_reset(w->cache); /* every position changes with every token */
-        if (w->window == PCV_EXACT || from_end) status = restart(w, w->latents, err);
+        bool by_place = w->m->config.query == QUERY_LEARNED;
+        if (from_end) model_cache_reset(w->cache);
+        if (w->window == PCV_EXACT || from_end || by_place) status = restart(w, w->latents, err);
         else if (w->seen > 0 && w->count == w->seen + 1) status = step(w, err);
         else status = restart(w, w->first, err);
     }
