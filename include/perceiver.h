@@ -127,12 +127,34 @@ PCV_API int pcv_session_next(pcv_session *session, int32_t *id, pcv_error *err);
 /* The bytes that a token stands for; *size is 0 for a token that stands for none. */
 PCV_API const char *pcv_session_text(const pcv_session *session, int32_t id, size_t *size);
 
+/* Why pcv_generate ended. */
+typedef enum pcv_end { PCV_END_LENGTH, PCV_END_DOCUMENT, PCV_END_STOP, PCV_END_CALLER } pcv_end;
+
+typedef struct pcv_generation {
+    int64_t tokens;
+    pcv_end end;
+    double first_seconds; /* until the first token: the prompt */
+    double seconds;       /* for all tokens behind the first */
+} pcv_generation;
+
+/* Takes a piece of text as it comes, whole UTF-8 characters only (bytes that are no UTF-8 pass
+ * through); non-zero ends the generation. */
+typedef int pcv_text_fn(void *context, const char *bytes, size_t size);
+
+/* Generates up to the session's --length tokens, streaming their text; ends in front of a --stop text,
+ * of which nothing is ever sent. */
+PCV_API int pcv_generate(pcv_session *session, pcv_text_fn *text, void *context,
+                         pcv_generation *generation, pcv_error *err);
+
 PCV_API int64_t pcv_engine_vocabulary(const pcv_engine *engine);
+PCV_API const char *pcv_engine_kind(const pcv_engine *engine); /* of data: "text", "bytes", "copy" */
 PCV_API int64_t pcv_session_length(const pcv_session *session);
 
 /* ------------------------------------------------------------------ experimental */
 
-/* Called now and then from long work. Returning non-zero asks it to stop and save. */
+/* Called now and then from long work. The answer: 0 go on; PCV_SAVE: save and go on; PCV_STOP: save and
+ * stop. */
+enum { PCV_STOP = 1, PCV_SAVE = 2 };
 typedef struct pcv_progress {
     const char *stage; /* what is going on: "training", "evaluating" */
     double done, total;

@@ -131,6 +131,11 @@ void parameters_clear_grads(parameters *p) {
     for (int i = 0; i < p->count; i++) p->list[i]->t.grad_written = false;
 }
 
+void parameters_point(parameters *p, matrix block) {
+    for (int i = 0; i < p->count; i++)
+        p->list[i]->t.m.data = matrix_columns(block, (int64_t)p->list[i]->offset, 0).data;
+}
+
 parameter_slice parameters_slice(const parameters *p, int i) {
     int k = 0;
     while (i >= p->list[k]->first + p->list[k]->names) k++;

@@ -60,6 +60,9 @@ int parameters_init(parameters *p, uint64_t seed, pcv_error *err);
 /* Makes all gradients "not written": the next backward pass stores instead of adding. */
 void parameters_clear_grads(parameters *p);
 
+/* Lets all tensors read their values from a block of the same layout. */
+void parameters_point(parameters *p, matrix block);
+
 /* Name i: its tensor, its rows within that tensor and its offset in the flat block. */
 typedef struct parameter_slice {
     const char *name;

@@ -1,0 +1,73 @@
+#include "cli/commands.h"
+#include "cli/progress.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double ln2 = 0.69314718055994531;
+
+static void json_buckets(const char *name, const pcv_bucket *list, int count, bool lengths) {
+    printf(", \"%s\": [", name);
+    for (int i = 0; i < count; i++) {
+        const pcv_bucket *b = &list[i];
+        if (lengths) printf("%s{\"context\": %" PRId64, i ? ", " : "", b->from);
+        else printf("%s{\"from\": %" PRId64 ", \"to\": %" PRId64, i ? ", " : "", b->from, b->to);
+        printf(", \"tokens\": %" PRId64 ", \"loss\": %.9g, \"standard_error\": %.4g}", b->tokens, b->loss,
+               b->standard_error);
+    }
+    printf("]");
+}
+
+static void print_json(const pcv_evaluation *e) {
+    printf("{\"tokens\": %" PRId64 ", \"bytes\": %" PRId64 ", \"documents\": %" PRId64 ", \"loss\": %.9g"
+           ", \"bits_per_token\": %.9g", e->tokens, e->bytes, e->documents, e->loss, e->bits_per_token);
+    if (e->bytes)
+        printf(", \"bits_per_byte\": %.9g, \"standard_error_bits_per_byte\": %.4g", e->bits_per_byte,
+               e->standard_error_bits);
+    printf(", \"perplexity\": %.9g, \"accuracy\": %.9g, \"standard_error\": %.4g, \"latents\": %" PRId64
+           ", \"context\": %" PRId64 ", \"stride\": %" PRId64 ", \"seconds\": %.4g", e->perplexity, e->accuracy,
+           e->standard_error, e->latents, e->context, e->stride, e->seconds);
+    json_buckets("positions", e->position, e->positions, false);
+    json_buckets("contexts", e->context_length, e->contexts, true);
+    printf("}\n");
+}
+
+static void print_text(const pcv_evaluation *e) {
+    printf("%" PRId64 " targets of %" PRId64 " documents, %" PRId64 " latents, context %" PRId64 ", stride %" PRId64 "\n",
+           e->tokens, e->documents, e->latents, e->context, e->stride);
+    if (e->bytes)
+        printf("bits per byte    %10.4f +- %.4f\n", e->bits_per_byte, e->standard_error_bits);
+    printf("bits per token   %10.4f +- %.4f\nnats per token   %10.4f\nperplexity       %10.4f\n"
+           "accuracy         %10.4f %%\n", e->bits_per_token, e->standard_error / ln2, e->loss, e->perplexity,
+           100 * e->accuracy);
+    if (e->positions > 1) {
+        printf("\nby position in the document      targets  bits per token\n");
+        for (int i = 0; i < e->positions; i++)
+            if (e->position[i].tokens)
+                printf("  %9" PRId64 " .. %-12" PRId64 " %12" PRId64 "  %10.4f +- %.4f\n", e->position[i].from,
+                       e->position[i].to - 1, e->position[i].tokens, e->position[i].loss / ln2,
+                       e->position[i].standard_error / ln2);
+    }
+    if (e->contexts > 1) {
+        printf("\nthe same targets by context      targets  bits per token\n");
+        for (int i = 0; i < e->contexts; i++)
+            printf("  %9" PRId64 "                 %12" PRId64 "  %10.4f +- %.4f\n", e->context_length[i].from,
+                   e->context_length[i].tokens, e->context_length[i].loss / ln2,
+                   e->context_length[i].standard_error / ln2);
+    }
+}
+
+int cmd_eval(arguments *a, pcv_error *err) {
+    pcv_engine *engine = NULL;
+    pcv_evaluation e;
+    pcv_watch watch = progress_watch();
+    int status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
+    signals_install();
+    if (!status) status = pcv_evaluate(engine, arguments_value(a, "data"), a->settings, &watch, &e, err);
+    progress_end();
+    if (!status && arguments_value(a, "json")) print_json(&e);
+    else if (!status) print_text(&e);
+    pcv_engine_close(engine);
+    return status;
+}

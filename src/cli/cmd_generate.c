@@ -1,0 +1,95 @@
+#include "cli/commands.h"
+#include "cli/progress.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct prompt {
+    char *data;
+    size_t size;
+} prompt;
+
+/* A whole file, or standard input for "-". */
+static int read_prompt(const char *path, prompt *p, pcv_error *err) {
+    FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
+    size_t capacity = 0;
+    if (!f) return cli_fail(err, PCV_NOINPUT, "%s: %s", path, strerror(errno));
+    for (size_t got = 1; got;) {
+        if (p->size + 65536 > capacity) {
+            capacity = 2 * capacity + 65536;
+            char *data = realloc(p->data, capacity);
+            if (!data) {
+                if (f != stdin) fclose(f);
+                return cli_fail(err, PCV_MEMORY, "not enough memory for the prompt");
+            }
+            p->data = data;
+        }
+        got = fread(p->data + p->size, 1, 65536, f);
+        p->size += got;
+    }
+    int failed = ferror(f);
+    if (f != stdin) fclose(f);
+    return failed ? cli_fail(err, PCV_IO, "%s: %s", path, strerror(errno)) : 0;
+}
+
+static int emit(void *context, const char *bytes, size_t size) {
+    FILE *f = context;
+    return fwrite(bytes, 1, size, f) != size || fflush(f) != 0;
+}
+
+static int generate(pcv_session *s, const prompt *p, bool echo, FILE *out, pcv_error *err) {
+    static const char *const ends[] = {"length reached", "end of document", "stop text", "output closed"};
+    pcv_generation g;
+    int status = pcv_session_feed_text(s, p->data ? p->data : "", p->size, err);
+    if (status) return status;
+    if (echo && p->size && emit(out, p->data, p->size)) return cli_fail(err, PCV_IO, "cannot write the text");
+    status = pcv_generate(s, emit, out, &g, err);
+    if (status) return status;
+    if (g.end == PCV_END_CALLER) return cli_fail(err, PCV_IO, "cannot write the text: %s", strerror(errno));
+    if (out == stdout && isatty(STDOUT_FILENO)) fputc('\n', out);
+    double rate = g.tokens > 1 && g.seconds > 0 ? (double)(g.tokens - 1) / g.seconds : 0;
+    fprintf(stderr, "prompt %" PRId64 " tokens in %.2f s; %" PRId64 " tokens in %.2f s, %.1f tokens/s; %s\n",
+            pcv_session_length(s) - g.tokens, g.first_seconds, g.tokens, g.seconds, rate, ends[g.end]);
+    return 0;
+}
+
+/* Writes to a temporary file and renames it, so that the final name never holds half a text. */
+static int generate_file(pcv_session *s, const prompt *p, bool echo, const char *path, pcv_error *err) {
+    char temporary[4096];
+    if (snprintf(temporary, sizeof temporary, "%s.tmp-%d", path, (int)getpid()) >= (int)sizeof temporary)
+        return cli_fail(err, PCV_USAGE, "%.60s...: the path is too long", path);
+    FILE *out = fopen(temporary, "wb");
+    if (!out) return cli_fail(err, PCV_CANTCREATE, "%s: %s", path, strerror(errno));
+    int status = generate(s, p, echo, out, err);
+    if (fflush(out) || fsync(fileno(out)))
+        if (!status) status = cli_fail(err, PCV_IO, "%s: %s", path, strerror(errno));
+    fclose(out);
+    if (!status && rename(temporary, path)) status = cli_fail(err, PCV_IO, "%s: %s", path, strerror(errno));
+    if (status) unlink(temporary);
+    return status;
+}
+
+int cmd_generate(arguments *a, pcv_error *err) {
+    const char *text = arguments_value(a, "prompt"), *file = arguments_value(a, "prompt-file");
+    const char *output = arguments_value(a, "o");
+    bool echo = arguments_value(a, "echo") != NULL;
+    pcv_engine *engine = NULL;
+    pcv_session *session = NULL;
+    prompt p = {0};
+    int status = 0;
+    if (text && file) return cli_fail(err, PCV_USAGE, "--prompt and --prompt-file exclude each other");
+    if (file) status = read_prompt(file, &p, err);
+    if (text && (p.data = strdup(text))) p.size = strlen(text);
+    if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
+    if (!status) status = pcv_session_open(&session, engine, a->settings, err);
+    if (!status && output) status = generate_file(session, &p, echo, output, err);
+    else if (!status) status = generate(session, &p, echo, stdout, err);
+    pcv_session_close(session);
+    pcv_engine_close(engine);
+    free(p.data);
+    return status;
+}

@@ -1,0 +1,56 @@
+#include "cli/commands.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static double gib(int64_t bytes) { return (double)bytes / (1 << 30); }
+
+static void print_json(const pcv_plan_report *r) {
+    printf("{\"parameters\": %" PRId64 ", \"parts\": {", r->parameters);
+    for (int i = 0; i < r->parts; i++)
+        printf("%s\"%s\": %" PRId64, i ? ", " : "", r->part[i].name, r->part[i].parameters);
+    printf("}, \"flops_forward\": {\"cross\": %.6g, \"self\": %.6g, \"head\": %.6g}, \"flops_step\": %.6g",
+           r->flops_cross, r->flops_self, r->flops_head, r->flops_step);
+    printf(", \"bytes\": {\"weights\": %" PRId64 ", \"gradients\": %" PRId64 ", \"optimizer\": %" PRId64
+           ", \"activations\": %" PRId64 ", \"total\": %" PRId64 ", \"total_recompute_all\": %" PRId64
+           ", \"available\": %" PRId64 "}", r->bytes_parameters, r->bytes_gradients, r->bytes_optimizer,
+           r->bytes_activations, r->bytes_total, r->bytes_recompute, r->bytes_available);
+    printf(", \"targets_per_step\": %" PRId64 ", \"step_seconds\": %.6g, \"tokens_per_second\": %.6g, \"fits\": %s}\n",
+           r->targets_per_step, r->step_seconds, r->tokens_per_second, r->fits ? "true" : "false");
+}
+
+static void print_text(const pcv_plan_report *r) {
+    double forward = r->flops_cross + r->flops_self + r->flops_head;
+    printf("parameters       %15" PRId64 "\n", r->parameters);
+    for (int i = 0; i < r->parts; i++)
+        printf("  %-22s %9" PRId64 "  %5.1f %%\n", r->part[i].name, r->part[i].parameters,
+               100 * (double)r->part[i].parameters / (double)r->parameters);
+    printf("forward pass     %12.3f GFLOP a sequence\n", forward / 1e9);
+    printf("  cross-attention    %8.3f  %5.1f %%\n", r->flops_cross / 1e9, 100 * r->flops_cross / forward);
+    printf("  self-attention     %8.3f  %5.1f %%\n", r->flops_self / 1e9, 100 * r->flops_self / forward);
+    printf("  head               %8.3f  %5.1f %%\n", r->flops_head / 1e9, 100 * r->flops_head / forward);
+    printf("memory           %12.3f GiB to train\n", gib(r->bytes_total));
+    printf("  weights            %8.3f\n  gradients          %8.3f\n  optimizer          %8.3f\n"
+           "  activations        %8.3f\n", gib(r->bytes_parameters), gib(r->bytes_gradients),
+           gib(r->bytes_optimizer), gib(r->bytes_activations));
+    printf("  with --recompute all %6.3f in all\n", gib(r->bytes_recompute));
+    printf("available        %12.3f GiB: %s\n", gib(r->bytes_available), r->fits ? "it fits" : "it does not fit");
+    if (r->step_seconds > 0)
+        printf("a step           %12.3f s for %" PRId64 " target tokens, %.0f tokens/s, %.1f GFLOP/s\n",
+               r->step_seconds, r->targets_per_step, r->tokens_per_second, r->flops_step / r->step_seconds / 1e9);
+}
+
+int cmd_plan(arguments *a, pcv_error *err) {
+    pcv_plan_report r;
+    const char *text = arguments_value(a, "probe");
+    char *end = NULL;
+    double seconds = text ? strtod(text, &end) : 3;
+    if (text && (end == text || *end || !(seconds >= 0 && seconds < 1e6)))
+        return cli_fail(err, PCV_USAGE, "--probe: '%s' is not a number of seconds", text);
+    int status = pcv_plan(a->settings, a->plain[0], seconds, &r, err);
+    if (status) return status;
+    if (arguments_value(a, "json")) print_json(&r);
+    else print_text(&r);
+    return 0;
+}

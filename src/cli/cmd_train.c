@@ -1,0 +1,25 @@
+#include "cli/commands.h"
+#include "cli/progress.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+int cmd_train(arguments *a, pcv_error *err) {
+    pcv_train_options o = {.dataset = a->plain[0], .run = arguments_value(a, "o"),
+                           .resume = arguments_value(a, "resume") != NULL};
+    if (!o.run) return cli_fail(err, PCV_USAGE, "-o names the folder of the run");
+    if (!o.dataset && !o.resume) return cli_fail(err, PCV_USAGE, "name a data set to train on");
+    pcv_watch watch = progress_watch();
+    pcv_train_report report;
+    char time[64];
+    signals_install();
+    int status = pcv_train(&o, a->settings, &watch, &report, err);
+    progress_end();
+    if (status) return status;
+    duration_text(report.seconds, time, sizeof time);
+    fprintf(stderr, "trained %" PRId64 " updates, %" PRId64 " target tokens in %s", report.steps, report.tokens, time);
+    if (report.best_validation_bits > 0)
+        fprintf(stderr, "; best validation %.4f bits per token", report.best_validation_bits);
+    fprintf(stderr, "\nrun %s, report %s/report.html\n", o.run, o.run);
+    return 0;
+}

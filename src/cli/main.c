@@ -1,0 +1,88 @@
+/* perceiver: the program. A table of commands over the library's public header; see cmd_*.c. */
+#include "cli/commands.h"
+#include "cli/progress.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define JSON_OPTION {"json", OPTION_SWITCH, NULL, "print the result as JSON"}
+#define CONFIG_OPTION {"config", OPTION_VALUE, "FILE", "take settings from a config.json"}
+
+const command commands[] = {
+    {"prepare", "text|bytes INPUT... -o DATASET", "Encode files or folders into a data set", 1, MOST_ARGUMENTS,
+     cmd_prepare,
+     {{"o", OPTION_VALUE, "DATASET", "folder to make"},
+      {"split", OPTION_VALUE, "A,B,C", "percentages of files for train, validation, test (90,5,5)"},
+      {"seed", OPTION_VALUE, "N", "of the split (1)"},
+      {"train", OPTION_LIST, "PATH...", "files to train on, in place of a split"},
+      {"validation", OPTION_LIST, "PATH...", "files to validate on"},
+      {"test", OPTION_LIST, "PATH...", "files to test on"},
+      {"tokenizer", OPTION_VALUE, "NAME", "bytes (259 ids) or bytes-262 (krasserm's ids)"}},
+     {0}, 0, "perceiver prepare text ~/books -o data/books"},
+    {"plan", "[DATASET] [model and training options]", "Tell what a training needs, before it starts", 0, 1,
+     cmd_plan,
+     {CONFIG_OPTION, {"probe", OPTION_VALUE, "SECONDS", "time to measure a step; 0: do not (3)"}, JSON_OPTION},
+     {PCV_MODEL, PCV_TRAINING}, 2, "perceiver plan --context 16384 --channels 512 --layers 8 --heads 8"},
+    {"train", "DATASET -o RUN [model and training options]", "Train a model", 0, 1, cmd_train,
+     {{"o", OPTION_VALUE, "RUN", "folder of the run"},
+      {"resume", OPTION_SWITCH, NULL, "go on with the run of -o"},
+      CONFIG_OPTION},
+     {PCV_MODEL, PCV_TRAINING}, 2, "perceiver train data/books -o runs/books --preset books"},
+    {"eval", "RUN [evaluation options]", "Evaluate a run on text that it has not seen", 1, 1, cmd_eval,
+     {{"data", OPTION_VALUE, "DATASET", "evaluate on another data set than the run's"}, JSON_OPTION},
+     {PCV_EVALUATION}, 1, "perceiver eval runs/books --split test"},
+    {"generate", "RUN [sampling options]", "Continue a prompt", 1, 1, cmd_generate,
+     {{"prompt", OPTION_VALUE, "TEXT", "text to continue; none: start a document"},
+      {"prompt-file", OPTION_VALUE, "FILE", "file to continue; - is standard input"},
+      {"echo", OPTION_SWITCH, NULL, "write the prompt in front of the continuation"},
+      {"o", OPTION_VALUE, "FILE", "write to a file in place of standard output"}},
+     {PCV_SAMPLING}, 1, "perceiver generate runs/books --prompt 'It was a dark' --length 400"},
+    {"score", "RUN FILE [evaluation options]", "Print the log-probability of each token of a file", 1, 2,
+     cmd_score,
+     {{"tokens", OPTION_VALUE, "FILE", "score whitespace-separated token ids in place of text"},
+      {"logits", OPTION_VALUE, "OUT.safetensors", "also write all logits, float32 [positions, vocabulary]"}},
+     {PCV_EVALUATION}, 1, "perceiver score runs/books letter.txt"},
+    {"info", "RUN|DATASET|FILE", "Describe a run, a data set or a safetensors file", 1, 1, cmd_info,
+     {JSON_OPTION}, {0}, 0, "perceiver info runs/books"},
+    {"bench", "[ops|train|generate] [model and training options]",
+     "Time ops, a training step or generation on this machine; prints CSV", 0, 1, cmd_bench,
+     {CONFIG_OPTION, {"json", OPTION_SWITCH, NULL, "print JSON in place of CSV"}},
+     {PCV_MODEL, PCV_TRAINING}, 2,
+     "perceiver bench train --dialect krasserm --channels 512 --heads 8 --layers 8 --vocab 262"},
+    {0},
+};
+
+static int run(const command *c, int argc, char **argv) {
+    arguments a;
+    pcv_error err = {0};
+    int status = arguments_parse(&a, c, argc, argv, &err);
+    const char *config = status ? NULL : arguments_value(&a, "config");
+    if (config) status = pcv_settings_read(a.settings, config, &err);
+    if (!status) status = c->run(&a, &err);
+    arguments_free(&a);
+    progress_end();
+    if (status) fprintf(stderr, "perceiver %s: %s\n", c->name, err.message);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    const char *name = argc > 1 ? argv[1] : "--help";
+    if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+        print_help();
+        return argc > 1 ? 0 : PCV_USAGE;
+    }
+    if (!strcmp(name, "--version")) {
+        printf("perceiver " PCV_VERSION " (kernels: %s)\n", pcv_kernel_levels()[0]);
+        return 0;
+    }
+    if (!strcmp(name, "--man")) {
+        print_man_page();
+        return 0;
+    }
+    const command *c = command_find(name);
+    if (c) return run(c, argc - 1, argv + 1);
+    const char *near = command_nearest(name);
+    fprintf(stderr, "perceiver: there is no command '%s'%s%s%s\n", name, near ? "; did you mean '" : "",
+            near ? near : "", near ? "'?" : "; perceiver --help lists them");
+    return PCV_USAGE;
+}

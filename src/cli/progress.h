@@ -1,0 +1,20 @@
+/* What long work shows: a bar with rate and time left on a terminal, plain lines every few seconds
+ * elsewhere; and the signals that ask it to stop or save. */
+#ifndef CLI_PROGRESS_H
+#define CLI_PROGRESS_H
+
+#include "perceiver.h"
+
+/* SIGINT and SIGTERM ask for a stop (a second one ends the process at once), SIGUSR1 for a save. */
+void signals_install(void);
+
+/* A watch for pcv_prepare, pcv_train and pcv_evaluate. */
+pcv_watch progress_watch(void);
+
+/* Ends the bar's line, so that other output starts in column one. */
+void progress_end(void);
+
+/* "1 h 02 min", "3 min 10 s", "12 s" */
+void duration_text(double seconds, char *out, size_t size);
+
+#endif

@@ -1,0 +1,175 @@
+#include "gen/engine.h"
+#include "base/file.h"
+#include "cpu/cpu.h"
+#include "config/settings.h"
+#include "model/weights.h"
+
+#include <stdlib.h>
+
+#include <stdio.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------ engine */
+
+static int check_run(const char *run, pcv_error *err) {
+    char path[PATH_SIZE];
+    int status = path_join(path, run, RUN_CONFIG, err);
+    if (status) return status;
+    if (!path_exists(run)) return fail(err, PCV_NOINPUT, "%s: no such run", run);
+    if (path_exists(path)) return 0;
+    return fail(err, PCV_DATA, "%s: not a run (no config.json); make one with 'perceiver train'", run);
+}
+
+static int64_t threads_of(const pcv_settings *settings) {
+    const char *given = settings_get(settings, "threads");
+    return given ? atoll(given) : 0;
+}
+
+static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pcv_error *err) {
+    char path[PATH_SIZE];
+    model_config *c = NULL;
+    train_config train;
+    json_t *extra = NULL;
+    int status = 0;
+    TRY(check_run(run, err));
+    TRY(mem_get(&c, sizeof *c, "a configuration", err));
+    TRY(path_join(path, run, RUN_CONFIG, err));
+    TRY(config_read(path, c, &train, &extra, err));
+    const char *dataset = json_string_value(json_object_get(extra, "dataset"));
+    const char *kind = json_string_value(json_object_get(extra, "kind"));
+    snprintf(e->dataset, sizeof e->dataset, "%s", dataset ? dataset : "");
+    snprintf(e->kind, sizeof e->kind, "%s", kind ? kind : "bytes");
+    TRY(path_join(path, run, RUN_TOKENIZER, err));
+    TRY(tokenizer_load(&e->tokens, path, err));
+    if (e->tokens.vocab != c->vocab_size) {
+        status = fail(err, PCV_DATA, "%s: the tokenizer has %lld ids, but config.json a vocab_size of %lld",
+                      path, (long long)e->tokens.vocab, (long long)c->vocab_size);
+        goto out;
+    }
+    TRY(cpu_backend_open(&e->be, cpu_best_level(), (int)threads_of(settings), err));
+    TRY(model_open(&e->m, c, e->be, false, err));
+    TRY(path_join(path, run, RUN_WEIGHTS, err));
+    TRY(weights_load(&e->m->params, &(weight_block){"", e->m->params.values}, 1, path, err));
+out:
+    json_decref(extra);
+    mem_free(c);
+    return status;
+}
+
+int pcv_engine_open(pcv_engine **out, const char *run, const pcv_settings *settings, pcv_error *err) {
+    pcv_engine *e = NULL;
+    int status = mem_get(&e, sizeof *e, "an engine", err);
+    if (status) return status;
+    snprintf(e->run, sizeof e->run, "%s", run);
+    status = load(e, run, settings, err);
+    if (status) pcv_engine_close(e);
+    else *out = e;
+    return status;
+}
+
+void pcv_engine_close(pcv_engine *e) {
+    if (!e) return;
+    model_close(e->m);
+    if (e->be) e->be->close(e->be);
+    mem_free(e);
+}
+
+int64_t pcv_engine_vocabulary(const pcv_engine *e) { return e->tokens.vocab; }
+
+const char *pcv_engine_kind(const pcv_engine *e) { return e->kind; }
+
+/* ------------------------------------------------------------------ sessions */
+
+int session_start(pcv_session *s, model *m, const tokenizer *tokens, const sample_config *config,
+                  pcv_error *err) {
+    int status = 0;
+    *s = (pcv_session){.config = *config};
+    TRY(timeline_open(&s->line, m, s->config.window, s->config.latents, 0, err));
+    TRY(sampler_open(&s->sampler, &s->config, tokens, m->config.vocab_size, err));
+    TRY(pcv_session_feed(s, &tokens->start, 1, err));
+out:
+    if (status) session_stop(s);
+    return status;
+}
+
+void session_stop(pcv_session *s) {
+    timeline_close(&s->line);
+    sampler_close(&s->sampler);
+    mem_free(s->recent);
+    s->recent = NULL;
+}
+
+int pcv_session_open(pcv_session **out, pcv_engine *engine, const pcv_settings *settings,
+                     pcv_error *err) {
+    pcv_session *s = NULL;
+    sample_config config;
+    int status = settings_sample(settings, &config, err);
+    if (!status) status = mem_get(&s, sizeof *s, "a session", err);
+    if (status) return status;
+    status = session_start(s, engine->m, &engine->tokens, &config, err);
+    if (status) {
+        mem_free(s);
+        return status;
+    }
+    s->engine = engine;
+    *out = s;
+    return 0;
+}
+
+void pcv_session_close(pcv_session *s) {
+    if (!s) return;
+    session_stop(s);
+    mem_free(s);
+}
+
+static int remember(pcv_session *s, const int32_t *ids, size_t count, pcv_error *err) {
+    if (s->count + count > s->capacity) {
+        size_t capacity = (s->count + count) * 2 + 1024;
+        int status = mem_resize(&s->recent, capacity * sizeof *ids, "a session's tokens", err);
+        if (status) return status;
+        s->capacity = capacity;
+    }
+    if (count) memcpy(s->recent + s->count, ids, count * sizeof *ids);
+    s->count += count;
+    return 0;
+}
+
+int pcv_session_feed(pcv_session *s, const int32_t *ids, size_t count, pcv_error *err) {
+    int status = timeline_append(&s->line, ids, count, err);
+    return status ? status : remember(s, ids, count, err);
+}
+
+int pcv_session_feed_text(pcv_session *s, const char *text, size_t size, pcv_error *err) {
+    const tokenizer *t = s->sampler.tokens;
+    int32_t *ids = NULL;
+    int status = mem_get(&ids, (size + 1) * sizeof *ids, "a prompt", err);
+    if (status) return status;
+    status = pcv_session_feed(s, ids, t->type->encode(t, text, size, ids), err);
+    mem_free(ids);
+    return status;
+}
+
+const float *pcv_session_logits(pcv_session *s, pcv_error *err) {
+    const float *logits;
+    return timeline_logits(&s->line, &logits, err) ? NULL : logits;
+}
+
+int pcv_session_next(pcv_session *s, int32_t *id, pcv_error *err) {
+    const float *logits;
+    int status = timeline_logits(&s->line, &logits, err);
+    if (!status) status = sampler_pick(&s->sampler, logits, s->recent, s->count, s->count, id, err);
+    if (status) return status;
+    if (*id == s->sampler.tokens->end) {
+        *id = -1;
+        return 0;
+    }
+    return pcv_session_feed(s, id, 1, err);
+}
+
+const char *pcv_session_text(const pcv_session *s, int32_t id, size_t *size) {
+    const tokenizer *t = s->sampler.tokens;
+    *size = 0;
+    return id < 0 ? "" : t->type->piece(t, id, size);
+}
+
+int64_t pcv_session_length(const pcv_session *s) { return (int64_t)s->count; }

@@ -1,0 +1,36 @@
+/* A run's weights, loaded, with what belongs to them; and sessions over them (perceiver.h). */
+#ifndef GEN_ENGINE_H
+#define GEN_ENGINE_H
+
+#include "gen/sampler.h"
+#include "gen/timeline.h"
+
+struct pcv_engine {
+    char run[4096];
+    backend *be;
+    model *m;
+    tokenizer tokens;
+    char dataset[4096]; /* that the run was trained on */
+    char kind[32];      /* "text", "bytes", "copy": what the tokens are */
+};
+
+struct pcv_session {
+    pcv_engine *engine;
+    sample_config config;
+    timeline line;
+    sampler sampler;
+    int32_t *recent; /* all tokens of the timeline so far, for penalties */
+    size_t count, capacity;
+};
+
+/* As pcv_session_open, over a model that somebody else owns. */
+int session_start(pcv_session *s, model *m, const tokenizer *tokens, const sample_config *config,
+                  pcv_error *err);
+void session_stop(pcv_session *s);
+
+/* Names of the files of a run. */
+#define RUN_CONFIG    "config.json"
+#define RUN_WEIGHTS   "model.safetensors"
+#define RUN_TOKENIZER "tokenizer.json"
+
+#endif

@@ -1,0 +1,308 @@
+/* Timings: each op at each kernel level, a training step, generation. */
+#include "base/clock.h"
+#include "base/rng.h"
+#include "config/settings.h"
+#include "cpu/cpu.h"
+#include "gen/timeline.h"
+#include "train/optimizer.h"
+#include "train/plan.h"
+#include "train/step.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REPEATS = 7, STEPS = 5, PROMPT_SHARE = 2, NEW_TOKENS = 128 };
+
+typedef struct report {
+    pcv_timing_fn *fn;
+    void *context;
+} report;
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median(double *list, int count) {
+    qsort(list, (size_t)count, sizeof *list, by_value);
+    return list[count / 2];
+}
+
+const char *const *pcv_kernel_levels(void) {
+    static const char *names[CPU_LEVELS + 1];
+    int count = 0;
+    for (int i = CPU_LEVELS - 1; i >= 0; i--)
+        if (cpu_has_level((cpu_level)i)) names[count++] = cpu_level_names[i];
+    names[count] = NULL;
+    return names;
+}
+
+/* ------------------------------------------------------------------ ops */
+
+/* Matrices of the sizes that the model's layers have. */
+typedef struct op_bench {
+    backend *be;
+    const model_config *c;
+    matrix big[3], small[6], weight, row, stats, ids, begin, end, lse;
+    report r;
+    const char *level;
+} op_bench;
+
+static int device_matrix(backend *be, matrix *m, int64_t rows, int64_t cols, dtype type, pcv_error *err) {
+    *m = (matrix){.rows = rows, .cols = cols, .stride = cols, .type = type};
+    int status = backend_alloc(be, &m->data, matrix_bytes(m), "a benchmark", err);
+    if (!status && type == F32) run_kernel(be, fill, .y = *m, .value = 0.01f);
+    return status;
+}
+
+#define TIME(b, label, flops, bytes, call)                                                         \
+    do {                                                                                           \
+        double list_[REPEATS];                                                                     \
+        call;                                                                                      \
+        for (int i_ = 0; i_ < REPEATS; i_++) {                                                     \
+            double from_ = clock_now();                                                            \
+            call;                                                                                  \
+            list_[i_] = clock_now() - from_;                                                       \
+        }                                                                                          \
+        double middle_ = median(list_, REPEATS);                                                   \
+        pcv_timing t_ = {.seconds = middle_, .seconds_min = list_[0]};                             \
+        t_.gflops = (double)(flops) / middle_ / 1e9;                                               \
+        t_.gigabytes_per_second = (double)(bytes) / middle_ / 1e9;                                 \
+        snprintf(t_.name, sizeof t_.name, "%s", label);                                            \
+        snprintf(t_.level, sizeof t_.level, "%s", (b)->level);                                     \
+        (b)->r.fn((b)->r.context, &t_);                                                            \
+    } while (0)
+
+static void time_products(const op_bench *b) {
+    backend *be = b->be;
+    double N = (double)b->small[0].rows, Z = (double)b->small[0].cols, W = (double)b->big[0].cols;
+    double flops = 2 * N * Z * W;
+    TIME(b, "gemm y = x w^T", flops, 0,
+         run_kernel(be, gemm, .c = b->big[0], .a = b->small[0], .b = b->weight, .transpose_b = true));
+    TIME(b, "gemm dx = dy w", flops, 0, run_kernel(be, gemm, .c = b->small[0], .a = b->big[0], .b = b->weight));
+    TIME(b, "gemm dw = dy^T x", flops, 0,
+         run_kernel(be, gemm, .c = b->weight, .a = b->big[0], .b = b->small[0], .transpose_a = true));
+    matrix x = matrix_rows(b->small[0], 0, 1), y = matrix_rows(b->big[0], 0, 1);
+    TIME(b, "gemm of one row", 2 * Z * W, 4 * Z * W,
+         run_kernel(be, gemm, .c = y, .a = x, .b = b->weight, .transpose_b = true));
+}
+
+static void time_rows(const op_bench *b) {
+    backend *be = b->be;
+    double small = 4.0 * (double)(b->small[0].rows * b->small[0].cols);
+    double big = 4.0 * (double)(b->big[0].rows * b->big[0].cols);
+    TIME(b, "norm forward", 0, 2 * small,
+         run_kernel(be, norm_fwd, .y = b->small[1], .x = b->small[0], .stats = b->stats, .w = {b->row},
+                    .b = {b->row}, .epsilon = 1e-5f));
+    TIME(b, "activation forward", 0, 2 * big,
+         run_kernel(be, activate_fwd, .y = b->big[1], .x = b->big[0], .kind = (activation)b->c->activation % 4));
+    TIME(b, "activation backward", 0, 3 * big,
+         run_kernel(be, activate_bwd, .dx = b->big[2], .dy = b->big[1], .x = b->big[0],
+                    .kind = (activation)b->c->activation % 4));
+    TIME(b, "residual sum", 0, 3 * small,
+         run_kernel(be, dropout, .y = b->small[2], .x = b->small[0], .a = b->small[1]));
+    TIME(b, "gather", 0, 2 * small,
+         run_kernel(be, gather_fwd, .y = b->small[1], .x = b->small[0], .index = b->ids));
+    matrix flat = b->weight;
+    flat.cols *= flat.rows;
+    flat.rows = 1;
+    matrix part = b->big[0], m = b->big[1], v = b->big[2];
+    part.cols = m.cols = v.cols = part.cols * part.rows < flat.cols ? part.cols * part.rows : flat.cols;
+    part.rows = m.rows = v.rows = 1;
+    flat.cols = part.cols;
+    TIME(b, "adamw", 0, 28.0 * (double)flat.cols,
+         run_kernel(be, adamw, .w = flat, .m = m, .v = v, .g = part, .lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.99f,
+                    .epsilon = 1e-8f, .correction1 = 1, .correction2 = 1, .grad_scale = 1));
+}
+
+static void time_attention(const op_bench *b, matrix k, matrix v, matrix dk, matrix dv) {
+    backend *be = b->be;
+    double flops = 4 * (double)b->small[0].rows * (double)k.rows * (double)k.cols;
+    attend_args a = {.o = b->small[1], .lse = b->lse, .q = b->small[0], .k = k, .v = v, .begin = b->begin,
+                     .end = b->end, .batch = 1, .heads = b->c->heads, .scale = 0.1f};
+    int64_t chunks = attend_chunks(1, b->c->heads, k.rows);
+    attend_bwd_args g = {.fwd = a, .grad_o = b->small[2], .dq = b->small[3], .dk = dk, .dv = dv, .delta = b->stats,
+                         .partial = chunks > 1 ? b->big[0] : (matrix){0}};
+    g.delta = b->lse;
+    matrix delta;
+    if (device_matrix(be, &delta, b->lse.rows, b->lse.cols, F32, NULL)) return;
+    g.delta = delta;
+    TIME(b, "attention forward", flops, 0, run_kernel_args(be, attend_fwd, &a));
+    if (chunks == 1) TIME(b, "attention backward", 2.5 * flops, 0, run_kernel_args(be, attend_bwd, &g));
+    backend_free(be, delta.data, matrix_bytes(&delta));
+}
+
+static int bench_level(cpu_level level, const model_config *c, const train_config *train, report r,
+                       pcv_error *err) {
+    op_bench b = {.c = c, .r = r, .level = cpu_level_names[level]};
+    matrix k = {0}, v = {0}, dk = {0}, dv = {0};
+    int64_t N = c->latents, Z = c->channels, W = model_mlp_width(c, c->mlp_ratio), M = c->context;
+    int32_t *host = NULL;
+    int status = 0;
+    TRY(cpu_backend_open(&b.be, level, (int)train->threads, err));
+    for (int i = 0; i < 3; i++) TRY(device_matrix(b.be, &b.big[i], N, W, F32, err));
+    for (int i = 0; i < 6; i++) TRY(device_matrix(b.be, &b.small[i], N, Z, F32, err));
+    TRY(device_matrix(b.be, &b.weight, W, Z, F32, err));
+    TRY(device_matrix(b.be, &b.row, 1, Z, F32, err));
+    TRY(device_matrix(b.be, &b.stats, N, 2, F32, err));
+    TRY(device_matrix(b.be, &b.lse, N, c->heads, F32, err));
+    matrix *keys[] = {&k, &v, &dk, &dv};
+    for (int i = 0; i < 4; i++) TRY(device_matrix(b.be, keys[i], M, Z, F32, err));
+    TRY(mem_get(&host, (size_t)N * sizeof *host, "a benchmark", err));
+    matrix *ints[] = {&b.ids, &b.begin, &b.end};
+    for (int i = 0; i < 3; i++) {
+        TRY(device_matrix(b.be, ints[i], N, 1, I32, err));
+        for (int64_t n = 0; n < N; n++) host[n] = (int32_t)(i == 2 ? M - N + n + 1 : i == 1 ? 0 : n);
+        b.be->write(b.be, ints[i]->data, host, (size_t)N * sizeof *host);
+    }
+    time_products(&b);
+    time_rows(&b);
+    time_attention(&b, k, v, dk, dv);
+out:
+    mem_free(host);
+    if (b.be) {
+        matrix *all[] = {&b.big[0], &b.big[1], &b.big[2], &b.small[0], &b.small[1], &b.small[2], &b.small[3],
+                         &b.small[4], &b.small[5], &b.weight, &b.row, &b.stats, &b.lse, &b.ids, &b.begin, &b.end,
+                         &k, &v, &dk, &dv};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            backend_free(b.be, all[i]->data, matrix_bytes(all[i]));
+        b.be->close(b.be);
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------ a training step */
+
+static int bench_train(const model_config *config, const train_config *c, report r, pcv_error *err) {
+    backend *be = NULL;
+    model *m = NULL;
+    optimizer o = {0};
+    tape t = {0};
+    step_buffer b = {0};
+    window *w = NULL;
+    memory_plan plan;
+    double list[STEPS];
+    int status = 0;
+    TRY(plan_memory(config, c, &plan, err));
+    TRY(plan_check(&plan, config, c, err));
+    TRY(cpu_backend_open(&be, cpu_best_level(), (int)c->threads, err));
+    TRY(model_open(&m, config, be, true, err));
+    TRY(model_init(m, (uint64_t)c->seed, err));
+    m->recompute = c->recompute;
+    TRY(optimizer_open(&o, &m->params, c->ema > 0, err));
+    TRY(tape_init(&t, be, plan.tensors, err));
+    TRY(step_open(&b, config, c->batch, err));
+    TRY(mem_get(&w, (size_t)c->batch * sizeof *w, "a batch", err));
+    rng random = rng_make((uint64_t)c->seed, RNG_TEST, 0);
+    for (int64_t i = 0; i < c->batch * (config->context + 1); i++)
+        b.ids[i] = (int32_t)rng_below(&random, (uint64_t)config->vocab_size);
+    for (int64_t i = 0; i < c->batch; i++) w[i] = (window){.count = config->context + 1, .scored = config->context};
+    int64_t targets = c->batch * b.positions;
+    for (int i = -2; i < STEPS; i++) { /* two to warm up */
+        step_result sum = {0};
+        double start = clock_now();
+        parameters_clear_grads(&m->params);
+        t.step = (uint32_t)(i + 2);
+        TRY(step_run(&b, &t, m, c, w, c->batch, 0, 1 / (double)targets, &sum, err));
+        double norm = optimizer_grad_norm(&o);
+        optimizer_step(&o, c, i + 2, 1e-4, norm > 1 ? 1 / norm : 1);
+        if (i >= 0) list[i] = clock_now() - start;
+    }
+    model_flops f = model_count_flops(config, config->context, config->latents);
+    pcv_timing out = {.seconds = median(list, STEPS), .seconds_min = list[0]};
+    out.gflops = 3 * (double)c->batch * (f.cross + f.self + f.head) / out.seconds / 1e9;
+    out.tokens_per_second = (double)targets / out.seconds;
+    out.peak_bytes = (int64_t)be->bytes_peak;
+    out.tokens = targets;
+    snprintf(out.name, sizeof out.name, "training step");
+    snprintf(out.level, sizeof out.level, "%s", cpu_level_names[cpu_best_level()]);
+    r.fn(r.context, &out);
+out:
+    mem_free(w);
+    step_close(&b);
+    tape_free(&t);
+    optimizer_close(&o);
+    model_close(m);
+    if (be) be->close(be);
+    return status;
+}
+
+/* ------------------------------------------------------------------ generation */
+
+static int bench_generate(const model_config *config, const train_config *c, report r, pcv_error *err) {
+    backend *be = NULL;
+    model *m = NULL;
+    timeline line = {0};
+    int32_t *prompt = NULL;
+    const float *logits;
+    double list[NEW_TOKENS];
+    int status = 0;
+    size_t count = (size_t)(config->context / PROMPT_SHARE);
+    TRY(cpu_backend_open(&be, cpu_best_level(), (int)c->threads, err));
+    TRY(model_open(&m, config, be, false, err));
+    TRY(model_init(m, (uint64_t)c->seed, err));
+    TRY(mem_get(&prompt, count * sizeof *prompt, "a prompt", err));
+    rng random = rng_make((uint64_t)c->seed, RNG_TEST, 0);
+    for (size_t i = 0; i < count; i++) prompt[i] = (int32_t)rng_below(&random, (uint64_t)config->vocab_size);
+    /* slide with all latents from the start: what a cached step costs with full caches */
+    TRY(timeline_open(&line, m, PCV_SLIDE, 0, config->latents, err));
+    double start = clock_now();
+    TRY(timeline_append(&line, prompt, count, err));
+    TRY(timeline_logits(&line, &logits, err));
+    pcv_timing out = {.seconds = clock_now() - start, .tokens = (int64_t)count};
+    out.seconds_min = out.seconds;
+    out.tokens_per_second = (double)count / out.seconds;
+    snprintf(out.name, sizeof out.name, "prompt of %zu", count);
+    snprintf(out.level, sizeof out.level, "%s", cpu_level_names[cpu_best_level()]);
+    r.fn(r.context, &out);
+    for (int i = 0; i < NEW_TOKENS; i++) {
+        double before = clock_now();
+        TRY(timeline_append(&line, prompt + i % (int)count, 1, err));
+        TRY(timeline_logits(&line, &logits, err));
+        list[i] = clock_now() - before;
+    }
+    out.seconds = median(list, NEW_TOKENS);
+    out.seconds_min = list[0];
+    out.tokens = 1;
+    out.tokens_per_second = 1 / out.seconds;
+    double cached = 2.0 * (double)count * (double)model_attention_width(config) +
+                    2.0 * (double)(config->layers * config->latents * config->channels);
+    int64_t tables = config->vocab_size * config->input_channels * !config->tied_embeddings;
+    if (config->positions.kind == POSITION_LEARNED)
+        for (int64_t a = 0; a < config->positions.axes.count; a++)
+            tables += config->positions.axes.v[a] * config->input_channels;
+    double read = 4 * ((double)(m->params.total - tables) + cached); /* weights and caches, once a token */
+    out.gigabytes_per_second = read / out.seconds / 1e9;
+    out.peak_bytes = (int64_t)be->bytes_peak;
+    snprintf(out.name, sizeof out.name, "one token");
+    r.fn(r.context, &out);
+out:
+    mem_free(prompt);
+    timeline_close(&line);
+    model_close(m);
+    if (be) be->close(be);
+    return status;
+}
+
+int pcv_bench(const char *what, const pcv_settings *settings, pcv_timing_fn *fn, void *context,
+              pcv_error *err) {
+    model_config *config = NULL;
+    train_config c;
+    report r = {fn, context};
+    int status = 0;
+    TRY(mem_get(&config, sizeof *config, "a benchmark", err));
+    TRY(settings_model(settings, config, err));
+    TRY(settings_train(settings, &c, err));
+    if (!config->vocab_size) config->vocab_size = 259;
+    TRY(model_config_check(config, err));
+    if (!strcmp(what, "train")) status = bench_train(config, &c, r, err);
+    else if (!strcmp(what, "generate")) status = bench_generate(config, &c, r, err);
+    else if (!strcmp(what, "ops"))
+        for (int i = CPU_LEVELS - 1; i > CPU_REFERENCE && !status; i--)
+            status = cpu_has_level((cpu_level)i) ? bench_level((cpu_level)i, config, &c, r, err) : 0;
+    else status = fail(err, PCV_USAGE, "'%s' is not one of ops, train, generate", what);
+out:
+    mem_free(config);
+    return status;
+}

@@ -1,0 +1,224 @@
+#include "train/checkpoint.h"
+#include "base/fields.h"
+#include "base/mem.h"
+#include "model/weights.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char FORMAT[] = "perceiver.c checkpoint";
+static const char FOLDER[] = "checkpoints", MANIFEST[] = "manifest.json";
+static const char *const files[2] = {"model.safetensors", "optimizer.safetensors"};
+enum { MANIFEST_LIMIT = 1 << 20 };
+
+static const field state_rows[] = {
+#define INT(name)  {#name, NULL, FIELD_INT, offsetof(run_state, name), 0, 1e15, NULL, "0", ""}
+#define REAL(name) {#name, NULL, FIELD_REAL, offsetof(run_state, name), 0, 1e15, NULL, "0", ""}
+    INT(step), INT(tokens), INT(windows), INT(skipped), REAL(seconds), REAL(best_bits), INT(best_step),
+#undef INT
+#undef REAL
+};
+static const field_table state_fields = {state_rows, sizeof state_rows / sizeof *state_rows};
+
+/* ------------------------------------------------------------------ saving */
+
+static int check_space(const char *folder, const optimizer *o, pcv_error *err) {
+    uint64_t have, need = (uint64_t)(matrix_bytes(&o->m) * (o->average.data ? 4 : 3) * 21 / 20);
+    int status = path_free_bytes(folder, &have, err);
+    if (!status && have < need)
+        status = fail(err, PCV_IO, "%s: %" PRIu64 " bytes are free, a checkpoint needs %" PRIu64, folder,
+                      have, need);
+    return status;
+}
+
+static int write_manifest(const checkpoint_owner *owner, const run_state *state, char hash[2][HASH_TEXT],
+                          const uint64_t size[2], const char *path, pcv_error *err) {
+    json_t *list = json_object(), *about = json_object(), *out = NULL;
+    int status = 0, failed = 0;
+    for (int i = 0; i < 2; i++)
+        failed |= json_object_set_new(list, files[i], json_pack("{s:I, s:s}", "bytes", (json_int_t)size[i],
+                                                                "xxh3_128", hash[i]));
+    TRY(fields_write(&state_fields, state, about, err));
+    out = json_pack("{s:s, s:i, s:s, s:O, s:{s:I, s:I}, s:s, s:O}", "format", FORMAT, "version", 1, "run",
+                    owner->run_id, "state", about, "random", "seed", (json_int_t)owner->seed, "step",
+                    (json_int_t)state->step, "kernels", owner->kernels, "files", list);
+    if (failed || !out) {
+        status = fail(err, PCV_MEMORY, "not enough memory to write %s", path);
+        goto out;
+    }
+    TRY(json_write(out, path, err));
+out:
+    json_decref(list);
+    json_decref(about);
+    json_decref(out);
+    return status;
+}
+
+static int fill_folder(const checkpoint_owner *owner, const optimizer *o, const run_state *state,
+                       const char *folder, pcv_error *err) {
+    char path[PATH_SIZE], hash[2][HASH_TEXT];
+    uint64_t size[2];
+    int status = 0;
+    weight_block weights = {"", o->p->values};
+    weight_block moments[] = {{"m.", o->m}, {"v.", o->v}, {"average.", o->average}};
+    TRY(path_join(path, folder, files[0], err));
+    TRY(weights_save(o->p, &weights, 1, NULL, path, hash[0], &size[0], err));
+    TRY(path_join(path, folder, files[1], err));
+    TRY(weights_save(o->p, moments, o->average.data ? 3 : 2, NULL, path, hash[1], &size[1], err));
+    TRY(path_join(path, folder, MANIFEST, err));
+    TRY(write_manifest(owner, state, hash, size, path, err));
+    TRY(folder_sync(folder, err));
+out:
+    return status;
+}
+
+static int64_t step_of(const char *name) {
+    int64_t step;
+    int used = 0;
+    if (sscanf(name, "step-%" SCNd64 "%n", &step, &used) != 1 || name[used]) return -1;
+    return step;
+}
+
+/* Oldest first beyond `keep`; the best stays. */
+static void prune(const checkpoint_owner *owner, const run_state *state, const char *folder) {
+    file_list names = {0};
+    char path[PATH_SIZE];
+    int64_t whole = 0;
+    if (folder_names(folder, &names, NULL)) return;
+    for (size_t i = 0; i < names.count; i++) whole += step_of(names.paths[i]) >= 0;
+    for (size_t i = 0; i < names.count && whole > owner->keep; i++) {
+        int64_t step = step_of(names.paths[i]);
+        if (step < 0) continue;
+        whole--;
+        if (step == state->best_step && state->best_bits > 0) continue;
+        if (!path_join(path, folder, names.paths[i], NULL)) path_remove(path, NULL);
+    }
+    file_list_free(&names);
+}
+
+int checkpoint_save(const checkpoint_owner *owner, const optimizer *o, const run_state *state,
+                    pcv_error *err) {
+    char folder[PATH_SIZE], name[64], temporary[PATH_SIZE], final[PATH_SIZE];
+    int status = 0;
+    temporary[0] = 0;
+    TRY(weights_check_finite(o->p, o->p->values, "the weights", err));
+    TRY(path_join(folder, owner->run, FOLDER, err));
+    TRY(folder_make(folder, err));
+    TRY(check_space(folder, o, err));
+    snprintf(name, sizeof name, "step-%08" PRId64, state->step);
+    TRY(path_join(final, folder, name, err));
+    if (path_exists(final)) goto out; /* saved already: the same step is the same state */
+    snprintf(name, sizeof name, "step-%08" PRId64 ".tmp-%d", state->step, (int)getpid());
+    TRY(path_join(temporary, folder, name, err));
+    TRY(folder_make_new(temporary, err));
+    TRY(fill_folder(owner, o, state, temporary, err));
+    TRY(path_publish(temporary, final, err));
+    prune(owner, state, folder);
+out:
+    if (status && temporary[0]) path_remove(temporary, NULL);
+    return status;
+}
+
+/* ------------------------------------------------------------------ loading */
+
+static int check_file(const json_t *list, const char *folder, int i, pcv_error *err) {
+    char path[PATH_SIZE], hash[HASH_TEXT];
+    const char *expected;
+    int64_t bytes;
+    uint64_t size;
+    int status = 0;
+    const json_t *entry = json_object_get(list, files[i]);
+    TRY(path_join(path, folder, files[i], err));
+    TRY(json_get_int(entry, "bytes", 0, INT64_MAX, &bytes, path, err));
+    TRY(json_get_string(entry, "xxh3_128", &expected, path, err));
+    TRY(hash_file(path, hash, &size, err));
+    if (size != (uint64_t)bytes)
+        status = fail(err, PCV_DATA, "%s: %" PRIu64 " bytes, its manifest says %" PRId64, path, size, bytes);
+    else if (strcmp(hash, expected))
+        status = fail(err, PCV_DATA, "%s: its contents are not those that its manifest names", path);
+out:
+    return status;
+}
+
+static int check_manifest(const checkpoint_owner *owner, const char *folder, json_t **manifest,
+                          pcv_error *err) {
+    char path[PATH_SIZE];
+    const char *format, *run;
+    int64_t version;
+    int status = 0;
+    TRY(path_join(path, folder, MANIFEST, err));
+    TRY(json_read(manifest, path, MANIFEST_LIMIT, err));
+    TRY(json_get_string(*manifest, "format", &format, path, err));
+    TRY(json_get_int(*manifest, "version", 1, 1, &version, path, err));
+    TRY(json_get_string(*manifest, "run", &run, path, err));
+    if (strcmp(format, FORMAT)) status = fail(err, PCV_DATA, "%s: not a checkpoint's manifest", path);
+    else if (strcmp(run, owner->run_id))
+        status = fail(err, PCV_DATA, "%s: belongs to another run", path);
+out:
+    return status;
+}
+
+static int load_folder(const checkpoint_owner *owner, const char *folder, optimizer *o, run_state *state,
+                       const pcv_watch *watch, pcv_error *err) {
+    char path[PATH_SIZE];
+    json_t *manifest = NULL;
+    const char *level;
+    int status = 0;
+    TRY(check_manifest(owner, folder, &manifest, err));
+    for (int i = 0; i < 2; i++) TRY(check_file(json_object_get(manifest, "files"), folder, i, err));
+    fields_default(&state_fields, state);
+    TRY(path_join(path, folder, MANIFEST, err));
+    TRY(fields_read(&state_fields, state, json_object_get(manifest, "state"), path, err));
+    TRY(json_get_string(manifest, "kernels", &level, path, err));
+    weight_block weights = {"", o->p->values};
+    weight_block moments[] = {{"m.", o->m}, {"v.", o->v}, {"average.", o->average}};
+    TRY(path_join(path, folder, files[0], err));
+    TRY(weights_load(o->p, &weights, 1, path, err));
+    TRY(path_join(path, folder, files[1], err));
+    TRY(weights_load(o->p, moments, o->average.data ? 3 : 2, path, err));
+    if (strcmp(level, owner->kernels) && watch && watch->message) {
+        char line[256];
+        snprintf(line, sizeof line, "resumed with %s kernels, but trained with %s: results will differ in "
+                 "their last bits from an uninterrupted run", owner->kernels, level);
+        watch->message(watch->context, line);
+    }
+out:
+    json_decref(manifest);
+    return status;
+}
+
+int checkpoint_load(const checkpoint_owner *owner, optimizer *o, run_state *state,
+                    const pcv_watch *watch, pcv_error *err) {
+    char folder[PATH_SIZE], path[PATH_SIZE];
+    file_list names = {0};
+    pcv_error reason = {0};
+    int status = path_join(folder, owner->run, FOLDER, err);
+    if (!status && path_exists(folder)) status = folder_names(folder, &names, err);
+    if (status) return status;
+    status = PCV_NOINPUT;
+    for (size_t i = names.count; i > 0 && status; i--) {
+        if (step_of(names.paths[i - 1]) < 0) continue;
+        if (path_join(path, folder, names.paths[i - 1], &reason)) continue;
+        status = load_folder(owner, path, o, state, watch, &reason);
+        if (!status || !watch || !watch->message) continue;
+        char line[1200];
+        snprintf(line, sizeof line, "passed over a checkpoint: %s", reason.message);
+        watch->message(watch->context, line);
+    }
+    file_list_free(&names);
+    if (status && reason.code) return fail(err, reason.code, "no checkpoint can be used: %s", reason.message);
+    return status ? fail(err, PCV_NOINPUT, "%s: there is no checkpoint to resume from", owner->run) : 0;
+}
+
+void checkpoint_sweep(const char *run) {
+    char folder[PATH_SIZE], path[PATH_SIZE];
+    file_list names = {0};
+    if (path_join(folder, run, FOLDER, NULL) || folder_names(folder, &names, NULL)) return;
+    for (size_t i = 0; i < names.count; i++)
+        if (strstr(names.paths[i], ".tmp-") && !path_join(path, folder, names.paths[i], NULL))
+            path_remove(path, NULL);
+    file_list_free(&names);
+}

@@ -1,0 +1,44 @@
+/* Checkpoints: RUN/checkpoints/step-NNNNNNNN/ with model.safetensors, optimizer.safetensors and, written
+ * last, manifest.json, which names the others' lengths and hashes.
+ *
+ * A checkpoint is built in a temporary folder, every file flushed, and renamed when complete: at every
+ * instant the newest step-* folder that is there is whole. The loader believes nothing: it takes the
+ * newest one whose manifest, lengths and hashes hold, and says why it passed over others. */
+#ifndef TRAIN_CHECKPOINT_H
+#define TRAIN_CHECKPOINT_H
+
+#include "base/file.h"
+#include "train/optimizer.h"
+
+/* Where a run stands. All randomness is keyed by seed and step, so this is the whole state beside the
+ * weights and moments. */
+typedef struct run_state {
+    int64_t step;    /* updates done */
+    int64_t tokens;  /* targets trained on */
+    int64_t windows; /* data position: windows drawn */
+    int64_t skipped; /* updates left out because a loss or gradient was not finite */
+    double seconds;  /* training time so far */
+    double best_bits;  /* best validation, bits per token; 0: none yet */
+    int64_t best_step;
+} run_state;
+
+typedef struct checkpoint_owner {
+    const char *run;    /* folder */
+    const char *run_id; /* that of config.json */
+    const char *kernels; /* level that computed it */
+    uint64_t seed;
+    int64_t keep;
+} checkpoint_owner;
+
+/* Saves weights, moments and state; removes the oldest beyond owner->keep, never the best. */
+int checkpoint_save(const checkpoint_owner *owner, const optimizer *o, const run_state *state,
+                    pcv_error *err);
+
+/* Loads the newest good checkpoint. warn is called for every one passed over. */
+int checkpoint_load(const checkpoint_owner *owner, optimizer *o, run_state *state,
+                    const pcv_watch *watch, pcv_error *err);
+
+/* Removes what interrupted saves left behind. */
+void checkpoint_sweep(const char *run);
+
+#endif

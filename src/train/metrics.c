@@ -1,0 +1,98 @@
+#include "train/metrics.h"
+#include "base/clock.h"
+#include "base/fields.h"
+#include "base/file.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+static const char NAME[] = "metrics.jsonl";
+
+/* The step of a line, or -1 for one that is not whole. */
+static int64_t step_of(const char *line, size_t size) {
+    json_t *json = NULL;
+    int64_t step = -1;
+    if (!json_parse(&json, line, size, NAME, NULL)) {
+        const json_t *value = json_object_get(json, "step");
+        if (json_is_integer(value)) step = json_integer_value(value);
+    }
+    json_decref(json);
+    return step;
+}
+
+/* Rewrites the file without lines behind `step` and without a torn last line. */
+static int keep_lines(const char *path, int64_t step, pcv_error *err) {
+    file_bytes all;
+    text kept = {0};
+    int status = file_read(path, (size_t)1 << 32, &all, err);
+    if (status) return status;
+    for (size_t at = 0; at < all.size;) {
+        const char *end = memchr(all.data + at, '\n', all.size - at);
+        if (!end) break;
+        size_t size = (size_t)(end - (all.data + at));
+        int64_t line = step_of(all.data + at, size);
+        if (line >= 0 && line <= step) text_bytes(&kept, all.data + at, size + 1);
+        at += size + 1;
+    }
+    if (kept.failed) status = fail(err, PCV_MEMORY, "not enough memory to read %s", path);
+    else status = file_write(path, kept.data ? kept.data : "", kept.size, err);
+    text_free(&kept);
+    file_bytes_free(&all);
+    return status;
+}
+
+int metrics_open(metrics *m, const char *run, int64_t step, const pcv_watch *watch, pcv_error *err) {
+    char path[PATH_SIZE];
+    *m = (metrics){.watch = watch};
+    int status = path_join(path, run, NAME, err);
+    if (!status && path_exists(path)) status = keep_lines(path, step, err);
+    if (status) return status;
+    m->file = fopen(path, "ab");
+    if (!m->file) return fail_errno(err, PCV_CANTCREATE, "%s: cannot open", path);
+    tensorboard_open(&m->board, run);
+    return 0;
+}
+
+void metrics_close(metrics *m) {
+    if (m->file) fclose(m->file);
+    m->file = NULL;
+    tensorboard_close(&m->board);
+}
+
+static void write_line(metrics *m, const text *line) {
+    bool ok = text_ok(line) && m->file && fwrite(line->data, 1, line->size, m->file) == line->size &&
+              fflush(m->file) == 0;
+    if (ok || m->complained) return;
+    m->complained = true;
+    char message[256];
+    snprintf(message, sizeof message, "metrics.jsonl cannot be written (%s); training goes on",
+             strerror(errno));
+    if (m->watch && m->watch->message) m->watch->message(m->watch->context, message);
+}
+
+void metrics_write(metrics *m, const char *group, int64_t step, const metric *list, int count) {
+    text line = {0};
+    text_add(&line, "{\"step\": %lld, \"time\": %.3f", (long long)step, clock_wall());
+    for (int i = 0; i < count; i++) {
+        if (isfinite(list[i].value)) text_add(&line, ", \"%s\": %.9g", list[i].name, list[i].value);
+        else text_add(&line, ", \"%s\": null", list[i].name);
+        char tag[128];
+        snprintf(tag, sizeof tag, "%s/%s", group, list[i].name);
+        tensorboard_scalar(&m->board, tag, step, list[i].value);
+    }
+    text_add(&line, "}\n");
+    write_line(m, &line);
+    tensorboard_flush(&m->board);
+    text_free(&line);
+}
+
+void metrics_sample(metrics *m, int64_t step, const char *sample, size_t size) {
+    text line = {0};
+    text_add(&line, "{\"step\": %lld, \"time\": %.3f, \"sample\": ", (long long)step, clock_wall());
+    text_json(&line, sample, size);
+    text_add(&line, "}\n");
+    write_line(m, &line);
+    text_free(&line);
+}

@@ -1,0 +1,204 @@
+#include "train/plan.h"
+#include "base/clock.h"
+#include "config/settings.h"
+#include "cpu/cpu.h"
+#include "train/optimizer.h"
+#include "train/step.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* The trainer's batch at its largest: full rows of token 0. */
+static int run_step(tape *t, model *m, const train_config *c, pcv_error *err) {
+    step_buffer b;
+    window *w = NULL;
+    step_result result = {0};
+    int status = step_open(&b, &m->config, c->batch, err);
+    if (status) return status;
+    TRY(mem_get(&w, (size_t)c->batch * sizeof *w, "a batch", err));
+    for (int64_t r = 0; r < c->batch; r++)
+        w[r] = (window){.count = m->config.context + 1, .scored = m->config.context};
+    TRY(step_run(&b, t, m, c, w, c->batch, 0, 1, &result, err));
+out:
+    mem_free(w);
+    step_close(&b);
+    return status;
+}
+
+int plan_memory(const model_config *config, const train_config *c, memory_plan *plan, pcv_error *err) {
+    backend *be = NULL;
+    model *m = NULL;
+    tape t = {0};
+    int status = 0;
+    TRY(null_backend_open(&be, err));
+    TRY(model_open(&m, config, be, true, err));
+    m->recompute = c->recompute;
+    *plan = (memory_plan){.parameters = m->params.total, .weights = matrix_bytes(&m->params.values)};
+    plan->optimizer = optimizer_bytes(&m->params, c->ema > 0);
+    plan->constants = be->bytes_now - 2 * plan->weights;
+    TRY(tape_init_plan(&t, be, err));
+    TRY(run_step(&t, m, c, err));
+    plan->tensors = t.pool.high;
+    plan->total = 2 * plan->weights + plan->optimizer + plan->constants + plan->tensors;
+out:
+    tape_free(&t);
+    model_close(m);
+    if (be) be->close(be);
+    return status;
+}
+
+/* MemAvailable of /proc/meminfo in bytes, 0 when it cannot be read. */
+static size_t system_available(void) {
+    FILE *f = fopen("/proc/meminfo", "r");
+    char line[256];
+    unsigned long long kib = 0;
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
+    if (f) fclose(f);
+    return (size_t)kib << 10;
+}
+
+/* The limit of the control group, where there is one. */
+static size_t group_available(void) {
+    unsigned long long limit = 0, used = 0;
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "r");
+    int found = f ? fscanf(f, "%llu", &limit) : 0;
+    if (f) fclose(f);
+    if (found != 1) return SIZE_MAX;
+    f = fopen("/sys/fs/cgroup/memory.current", "r");
+    found = f ? fscanf(f, "%llu", &used) : 0;
+    if (f) fclose(f);
+    return found == 1 && used < limit ? (size_t)(limit - used) : 0;
+}
+
+size_t memory_available(void) {
+    struct rlimit limit;
+    size_t bytes = system_available(), group = group_available();
+    if (bytes == 0) bytes = SIZE_MAX;
+    if (group < bytes) bytes = group;
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        limit.rlim_cur < bytes)
+        bytes = limit.rlim_cur;
+    return bytes;
+}
+
+int plan_check(const memory_plan *plan, const model_config *m, const train_config *c, pcv_error *err) {
+    size_t have = memory_available();
+    const double gib = 1 << 30;
+    if (plan->total <= have) return 0;
+    return fail(err, PCV_MEMORY,
+                "training needs %.2f GiB (weights, gradients and moments %.2f, activations %.2f), but %.2f "
+                "are available; lower --batch (%lld), --context (%lld), --latents (%lld) or --channels "
+                "(%lld)%s", (double)plan->total / gib, (double)(plan->total - plan->tensors) / gib,
+                (double)plan->tensors / gib, (double)have / gib, (long long)c->batch,
+                (long long)m->context, (long long)m->latents, (long long)m->channels,
+                c->recompute < 2 ? ", or use --recompute all" : "");
+}
+
+/* ------------------------------------------------------------------ the command */
+
+/* Parameters by the part of the model that their names start with. */
+static void count_parts(const model *m, pcv_plan_report *r) {
+    static const struct {
+        const char *prefix, *part;
+    } parts[] = {{"token_embedding", "token embedding"}, {"position_embedding", "position embedding"},
+                 {"query", "query"}, {"learned_query", "query"}, {"latent_slot", "query"},
+                 {"cross", "cross-attention"}, {"layers", "self-attention layers"}, {"output", "head"}};
+    for (int i = 0; i < m->params.names; i++) {
+        parameter_slice s = parameters_slice(&m->params, i);
+        const char *part = "other";
+        for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
+            if (!strncmp(s.name, parts[k].prefix, strlen(parts[k].prefix))) part = parts[k].part;
+        int k = 0;
+        while (k < r->parts && strcmp(r->part[k].name, part)) k++;
+        if (k == r->parts) snprintf(r->part[r->parts++].name, sizeof r->part[0].name, "%s", part);
+        r->part[k].parameters += s.rows * s.cols;
+    }
+}
+
+/* Seconds of one batch's forward and backward pass, the fastest within the time given. */
+static int probe(const model_config *config, const train_config *c, const memory_plan *plan,
+                 double seconds, double *step, pcv_error *err) {
+    backend *be = NULL;
+    model *m = NULL;
+    tape t = {0};
+    int status = 0;
+    TRY(cpu_backend_open(&be, cpu_best_level(), (int)c->threads, err));
+    TRY(model_open(&m, config, be, true, err));
+    TRY(model_init(m, 1, err));
+    m->recompute = c->recompute;
+    TRY(tape_init(&t, be, plan->tensors, err));
+    double end = clock_now() + seconds;
+    *step = 0;
+    for (int i = 0; i < 2 || clock_now() < end; i++) {
+        double start = clock_now();
+        parameters_clear_grads(&m->params);
+        TRY(run_step(&t, m, c, err));
+        double took = clock_now() - start;
+        if (i && (*step == 0 || took < *step)) *step = took; /* the first one warms up */
+    }
+out:
+    tape_free(&t);
+    model_close(m);
+    if (be) be->close(be);
+    return status;
+}
+
+static void fill_report(pcv_plan_report *r, const model_config *m, const train_config *c,
+                        const memory_plan *plan) {
+    model_flops f = model_count_flops(m, m->context, m->latents);
+    r->parameters = plan->parameters;
+    r->flops_cross = f.cross;
+    r->flops_self = f.self;
+    r->flops_head = f.head;
+    r->flops_step = 3 * (double)c->batch * (f.cross + f.self + f.head);
+    r->bytes_parameters = (int64_t)(plan->weights + plan->constants);
+    r->bytes_gradients = (int64_t)plan->weights;
+    r->bytes_optimizer = (int64_t)plan->optimizer;
+    r->bytes_activations = (int64_t)plan->tensors;
+    r->bytes_total = (int64_t)plan->total;
+    r->bytes_available = (int64_t)memory_available();
+    r->targets_per_step = c->batch * m->latents / m->latents_per_position;
+    r->fits = r->bytes_total <= r->bytes_available;
+}
+
+int pcv_plan(const pcv_settings *settings, const char *dataset_name, double probe_seconds,
+             pcv_plan_report *r, pcv_error *err) {
+    model_config *config = NULL;
+    train_config c, all;
+    memory_plan plan, least;
+    dataset *d = NULL;
+    backend *be = NULL;
+    model *m = NULL;
+    int status = 0;
+    *r = (pcv_plan_report){0};
+    TRY(mem_get(&config, sizeof *config, "a plan", err));
+    TRY(settings_model(settings, config, err));
+    TRY(settings_train(settings, &c, err));
+    if (dataset_name) {
+        TRY(dataset_open(&d, dataset_name, 1, err));
+        config->vocab_size = d->tokens.vocab;
+    }
+    if (!config->vocab_size) config->vocab_size = 259; /* bytes */
+    TRY(model_config_check(config, err));
+    TRY(plan_memory(config, &c, &plan, err));
+    all = c;
+    all.recompute = 2;
+    TRY(plan_memory(config, &all, &least, err));
+    TRY(null_backend_open(&be, err));
+    TRY(model_open(&m, config, be, false, err));
+    count_parts(m, r);
+    fill_report(r, config, &c, &plan);
+    r->bytes_recompute = (int64_t)least.total;
+    if (probe_seconds > 0 && r->fits) {
+        TRY(probe(config, &c, &plan, probe_seconds, &r->step_seconds, err));
+        r->tokens_per_second = (double)r->targets_per_step / r->step_seconds;
+    }
+out:
+    model_close(m);
+    if (be) be->close(be);
+    dataset_close(d);
+    mem_free(config);
+    return status;
+}

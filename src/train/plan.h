@@ -1,0 +1,26 @@
+/* What a training step needs, found by running it over the null backend. */
+#ifndef TRAIN_PLAN_H
+#define TRAIN_PLAN_H
+
+#include "config/model_config.h"
+#include "config/run_config.h"
+
+typedef struct memory_plan {
+    int64_t parameters;  /* count */
+    size_t weights;      /* bytes; gradients take as many */
+    size_t optimizer;    /* moments, averages */
+    size_t constants;    /* position tables */
+    size_t tensors;      /* the tape's pool, exactly */
+    size_t total;
+} memory_plan;
+
+/* The model must be complete (model_config_check). */
+int plan_memory(const model_config *m, const train_config *c, memory_plan *plan, pcv_error *err);
+
+/* Memory that this process may still take, from the system and its limits. */
+size_t memory_available(void);
+
+/* PCV_MEMORY, with what to lower, when a plan does not fit. */
+int plan_check(const memory_plan *plan, const model_config *m, const train_config *c, pcv_error *err);
+
+#endif

@@ -1,0 +1,227 @@
+#include "train/report.h"
+#include "base/fields.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "train/embed.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST_POINTS = 1500, MOST_SAMPLES = 8, CONFIG_LIMIT = 1 << 20 };
+
+typedef struct point {
+    double step, value;
+} point;
+
+typedef struct series {
+    point *list;
+    size_t count, capacity;
+} series;
+
+enum { LOSS, VALIDATION, LR, NORM, RATE, SERIES };
+static const struct {
+    const char *key, *name;
+    double factor;
+} kinds[SERIES] = {
+    [LOSS] = {"loss", "loss", 1.4426950408889634}, /* nats to bits */
+    [VALIDATION] = {"validation_loss", "validation", 1.4426950408889634},
+    [LR] = {"lr", "lr", 1},
+    [NORM] = {"grad_norm", "norm", 1},
+    [RATE] = {"tokens_per_second", "rate", 1},
+};
+
+typedef struct sample {
+    int64_t step;
+    char *text;
+} sample;
+
+typedef struct report {
+    series s[SERIES];
+    sample samples[MOST_SAMPLES]; /* the latest ones, a ring */
+    int64_t sample_count;
+    int64_t last_step;
+    double seconds, tokens;
+} report;
+
+static int push_point(series *s, double step, double value, pcv_error *err) {
+    if (s->count == s->capacity) {
+        size_t capacity = s->capacity * 2 + 256;
+        int status = mem_resize(&s->list, capacity * sizeof *s->list, "a report", err);
+        if (status) return status;
+        s->capacity = capacity;
+    }
+    s->list[s->count++] = (point){step, value};
+    return 0;
+}
+
+static int add_line(report *r, const json_t *line, pcv_error *err) {
+    const json_t *step = json_object_get(line, "step"), *value;
+    int status = 0;
+    if (!json_is_integer(step)) return 0;
+    r->last_step = json_integer_value(step);
+    for (int i = 0; i < SERIES && !status; i++) {
+        value = json_object_get(line, kinds[i].key);
+        if (!json_is_number(value)) continue;
+        status = push_point(&r->s[i], (double)r->last_step, json_number_value(value) * kinds[i].factor, err);
+    }
+    if ((value = json_object_get(line, "seconds"))) r->seconds = json_number_value(value);
+    if ((value = json_object_get(line, "tokens"))) r->tokens = json_number_value(value);
+    value = json_object_get(line, "sample");
+    if (status || !json_is_string(value)) return status;
+    sample *s = &r->samples[r->sample_count++ % MOST_SAMPLES];
+    mem_free(s->text);
+    s->step = r->last_step;
+    return mem_string(&s->text, json_string_value(value), err);
+}
+
+static int read_metrics(report *r, const char *run, pcv_error *err) {
+    char path[PATH_SIZE];
+    file_bytes all = {0};
+    int status = 0;
+    TRY(path_join(path, run, "metrics.jsonl", err));
+    TRY(file_read(path, (size_t)1 << 32, &all, err));
+    for (size_t at = 0; at < all.size;) {
+        const char *end = memchr(all.data + at, '\n', all.size - at);
+        size_t size = end ? (size_t)(end - (all.data + at)) : all.size - at;
+        json_t *line = NULL;
+        if (!json_parse(&line, all.data + at, size, path, NULL)) status = add_line(r, line, err);
+        json_decref(line);
+        if (status) goto out;
+        at += size + 1;
+    }
+out:
+    file_bytes_free(&all);
+    return status;
+}
+
+/* "name": [[step, value], ...]; long series are thinned to means of neighbouring points. */
+static void add_series(text *t, const series *s, const char *name) {
+    size_t group = s->count / MOST_POINTS + 1;
+    text_add(t, "\"%s\": [", name);
+    for (size_t i = 0; i < s->count; i += group) {
+        size_t n = s->count - i < group ? s->count - i : group;
+        double step = 0, value = 0;
+        for (size_t k = 0; k < n; k++) {
+            step += s->list[i + k].step / (double)n;
+            value += s->list[i + k].value / (double)n;
+        }
+        text_add(t, "%s[%.6g,%.5g]", i ? "," : "", step, value);
+    }
+    text_add(t, "]");
+}
+
+static void add_data(text *t, const report *r) {
+    text_add(t, "{");
+    for (int i = 0; i < SERIES; i++) {
+        if (i) text_add(t, ", ");
+        add_series(t, &r->s[i], kinds[i].name);
+    }
+    text_add(t, "}");
+}
+
+static void add_fact(text *t, const char *label, const char *format, double value) {
+    char number[64];
+    snprintf(number, sizeof number, format, value);
+    text_add(t, "<div><b>%s</b><span class=\"soft\">%s</span></div>", number, label);
+}
+
+static void add_facts(text *t, const report *r) {
+    const series *v = &r->s[VALIDATION], *l = &r->s[LOSS];
+    double best = INFINITY;
+    for (size_t i = 0; i < v->count; i++) best = fmin(best, v->list[i].value);
+    if (v->count) add_fact(t, "bits per token, validation", "%.4f", v->list[v->count - 1].value);
+    if (v->count > 1) add_fact(t, "best validation", "%.4f", best);
+    if (l->count) add_fact(t, "bits per token, training", "%.4f", l->list[l->count - 1].value);
+    add_fact(t, "updates", "%.0f", (double)r->last_step);
+    add_fact(t, "million target tokens", "%.2f", r->tokens / 1e6);
+    add_fact(t, "minutes of training", "%.1f", r->seconds / 60);
+}
+
+static void add_samples(text *t, const report *r) {
+    int64_t count = r->sample_count < MOST_SAMPLES ? r->sample_count : MOST_SAMPLES;
+    if (!count) text_add(t, "<p class=\"soft\">None yet.</p>");
+    for (int64_t i = 1; i <= count; i++) {
+        const sample *s = &r->samples[(r->sample_count - i) % MOST_SAMPLES];
+        text_add(t, "<div class=\"soft\">after update %lld</div><pre>", (long long)s->step);
+        text_html(t, s->text, strlen(s->text));
+        text_add(t, "</pre>");
+    }
+}
+
+static void add_rows(text *t, const json_t *config, const char *prefix) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)config, key, value) {
+        char name[256];
+        snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", key);
+        if (json_is_object(value)) {
+            add_rows(t, value, name);
+            continue;
+        }
+        char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
+        text_add(t, "<tr><td class=\"soft\">");
+        text_html(t, name, strlen(name));
+        text_add(t, "</td><td>");
+        if (shown) text_html(t, shown, strlen(shown));
+        text_add(t, "</td></tr>");
+        mem_free(shown);
+    }
+}
+
+static void add_subtitle(text *t, const json_t *config) {
+    const char *dataset = json_string_value(json_object_get(config, "dataset"));
+    char date[64];
+    time_t now = time(NULL);
+    struct tm parts;
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M", localtime_r(&now, &parts));
+    text_add(t, "Perceiver AR trained on ");
+    text_html(t, dataset ? dataset : "?", dataset ? strlen(dataset) : 1);
+    text_add(t, ", as of %s", date);
+}
+
+/* Replaces {{mark}}s of the page. */
+static void fill_page(text *out, const report *r, const json_t *config, const char *run) {
+    const char *at = report_html, *end = report_html_end;
+    for (const char *open; (open = memmem(at, (size_t)(end - at), "{{", 2)); ) {
+        const char *close = memmem(open, (size_t)(end - open), "}}", 2);
+        if (!close) break;
+        text_bytes(out, at, (size_t)(open - at));
+        char mark[32];
+        snprintf(mark, sizeof mark, "%.*s", (int)(close - open - 2), open + 2);
+        if (!strcmp(mark, "title")) text_html(out, path_name(run), strlen(path_name(run)));
+        else if (!strcmp(mark, "subtitle")) add_subtitle(out, config);
+        else if (!strcmp(mark, "facts")) add_facts(out, r);
+        else if (!strcmp(mark, "samples")) add_samples(out, r);
+        else if (!strcmp(mark, "configuration")) add_rows(out, config, "");
+        else if (!strcmp(mark, "chart")) text_bytes(out, chart_js, (size_t)(chart_js_end - chart_js));
+        else if (!strcmp(mark, "data")) add_data(out, r);
+        at = close + 2;
+    }
+    text_bytes(out, at, (size_t)(end - at));
+}
+
+int report_write(const char *run, pcv_error *err) {
+    char path[PATH_SIZE];
+    report r = {0};
+    json_t *config = NULL;
+    text page = {0};
+    int status = 0;
+    TRY(read_metrics(&r, run, err));
+    TRY(path_join(path, run, "config.json", err));
+    TRY(json_read(&config, path, CONFIG_LIMIT, err));
+    fill_page(&page, &r, config, run);
+    if (!text_ok(&page)) {
+        status = fail(err, PCV_MEMORY, "not enough memory for the report");
+        goto out;
+    }
+    TRY(path_join(path, run, "report.html", err));
+    TRY(file_write(path, page.data, page.size, err));
+out:
+    for (int i = 0; i < SERIES; i++) mem_free(r.s[i].list);
+    for (int i = 0; i < MOST_SAMPLES; i++) mem_free(r.samples[i].text);
+    json_decref(config);
+    text_free(&page);
+    return status;
+}

@@ -1,0 +1,140 @@
+/* Log-probabilities of every token of one sequence, by the same windows as an evaluation. */
+#include "base/file.h"
+#include "base/safetensors.h"
+#include "config/settings.h"
+#include "gen/engine.h"
+#include "train/evaluate.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const size_t LARGEST_FILE = (size_t)1 << 32;
+
+/* log softmax(logits)[id], in double. */
+static double log_probability(const float *logits, int64_t vocab, int32_t id) {
+    double top = -INFINITY, sum = 0;
+    for (int64_t v = 0; v < vocab; v++) top = fmax(top, (double)logits[v]);
+    for (int64_t v = 0; v < vocab; v++) sum += exp((double)logits[v] - top);
+    return (double)logits[id] - top - log(sum);
+}
+
+/* One window: inputs ids[from, end), of which the last `scored` predict the tokens behind them. rows
+ * takes their logits [scored, V]. */
+static int run_window(pcv_engine *e, tape *t, const eval_config *c, const int32_t *ids, int64_t from,
+                      int64_t end, int64_t scored, float *rows, pcv_error *err) {
+    int64_t group = e->m->config.latents_per_position, positions = c->latents / group;
+    if (positions > end - from) positions = end - from;
+    tape_reset(t);
+    sequence row = {.ids = ids + from, .length = end - from};
+    model_input in = {.batch = 1, .rows = &row, .latents = positions * group};
+    tensor *hidden = model_hidden(t, e->m, &in);
+    tensor *last = tape_rows(t, hidden, hidden->m.rows - scored, scored);
+    tape_read(t, model_logits(t, e->m, last), rows);
+    return t->status ? fail(err, PCV_MEMORY, "not enough memory to score; lower --context or --latents") : 0;
+}
+
+static int score_all(pcv_engine *e, const eval_config *c, const int32_t *ids, pcv_scores *s,
+                     float *buffer, pcv_error *err) {
+    tape t = {0};
+    int status = 0;
+    TRY(tape_init(&t, e->be, 0, err));
+    int64_t rest = s->count % c->stride;
+    for (int64_t at = 0; at < s->count;) {
+        int64_t scored = at == 0 && rest ? rest : c->stride, end = at + scored;
+        int64_t from = end > c->context ? end - c->context : 0;
+        float *rows = s->logits ? s->logits + at * s->vocabulary : buffer;
+        TRY(run_window(e, &t, c, ids, from, end, scored, rows, err));
+        for (int64_t i = 0; i < scored; i++, at++)
+            s->logprob[at] = log_probability(rows + i * s->vocabulary, s->vocabulary, s->ids[at]);
+    }
+out:
+    tape_free(&t);
+    return status;
+}
+
+int pcv_score(pcv_engine *e, const int32_t *ids, size_t count, bool logits,
+              const pcv_settings *settings, pcv_scores *s, pcv_error *err) {
+    eval_config c;
+    int32_t *all = NULL;
+    float *buffer = NULL;
+    int status = 0;
+    *s = (pcv_scores){.vocabulary = e->m->config.vocab_size};
+    TRY(settings_eval(settings, &c, err));
+    TRY(evaluate_defaults(&c, &e->m->config, err));
+    bool started = count && ids[0] == e->tokens.start;
+    s->count = (int64_t)count - started;
+    TRY(mem_get(&all, (count + 1) * sizeof *all, "tokens", err));
+    all[0] = e->tokens.start;
+    if (s->count) memcpy(all + 1, ids + started, (size_t)s->count * sizeof *all);
+    for (int64_t i = 0; i <= s->count; i++)
+        if (all[i] < 0 || all[i] >= s->vocabulary) {
+            status = fail(err, PCV_DATA, "token %lld is %d, but the vocabulary has %lld", (long long)i, all[i],
+                          (long long)s->vocabulary);
+            goto out;
+        }
+    size_t row = (size_t)s->vocabulary * sizeof(float);
+    TRY(mem_get(&s->ids, (size_t)(s->count + 1) * sizeof *s->ids, "tokens", err));
+    TRY(mem_get(&s->logprob, (size_t)(s->count + 1) * sizeof *s->logprob, "log-probabilities", err));
+    if (logits) TRY(mem_get(&s->logits, (size_t)(s->count + 1) * row, "logits", err));
+    else TRY(mem_get(&buffer, (size_t)c.stride * row, "logits", err));
+    if (s->count) memcpy(s->ids, all + 1, (size_t)s->count * sizeof *all);
+    TRY(score_all(e, &c, all, s, buffer, err));
+out:
+    mem_free(all);
+    mem_free(buffer);
+    if (status) pcv_scores_free(s);
+    return status;
+}
+
+/* Whitespace-separated numbers. */
+static int parse_ids(const file_bytes *text, const char *path, int32_t *ids, size_t *count,
+                     pcv_error *err) {
+    const char *at = text->data, *end = text->data + text->size;
+    for (*count = 0;;) {
+        while (at < end && isspace((unsigned char)*at)) at++;
+        if (at == end) return 0;
+        char *stop;
+        errno = 0;
+        long x = strtol(at, &stop, 10);
+        if (stop == at || errno || x < 0 || x > INT32_MAX || (stop < end && !isspace((unsigned char)*stop)))
+            return fail(err, PCV_DATA, "%s: byte %lld: expected whitespace-separated token ids", path,
+                        (long long)(at - text->data));
+        ids[(*count)++] = (int32_t)x;
+        at = stop;
+    }
+}
+
+int pcv_score_file(pcv_engine *e, const char *path, bool are_ids, bool logits,
+                   const pcv_settings *settings, pcv_scores *s, pcv_error *err) {
+    file_bytes content = {0};
+    int32_t *ids = NULL;
+    size_t count = 0;
+    int status = 0;
+    *s = (pcv_scores){0};
+    TRY(file_read(path, LARGEST_FILE, &content, err));
+    TRY(mem_get(&ids, (content.size + 1) * sizeof *ids, "tokens", err));
+    if (are_ids) TRY(parse_ids(&content, path, ids, &count, err));
+    else count = e->tokens.type->encode(&e->tokens, content.data, content.size, ids);
+    TRY(pcv_score(e, ids, count, logits, settings, s, err));
+out:
+    file_bytes_free(&content);
+    mem_free(ids);
+    return status;
+}
+
+int pcv_scores_save(const pcv_scores *s, const char *path, pcv_error *err) {
+    if (!s->logits) return fail(err, PCV_USAGE, "there are no logits to save");
+    safetensors_plan plan = {.name = "logits", .type = "F32", .rank = 2, .shape = {s->count, s->vocabulary},
+                             .data = s->logits};
+    return safetensors_save(&(safetensors_writer){.plans = &plan, .count = 1}, path, NULL, NULL, err);
+}
+
+void pcv_scores_free(pcv_scores *s) {
+    mem_free(s->ids);
+    mem_free(s->logprob);
+    mem_free(s->logits);
+    *s = (pcv_scores){0};
+}

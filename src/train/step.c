@@ -1,0 +1,86 @@
+#include "train/step.h"
+
+#include <string.h>
+
+int step_open(step_buffer *b, const model_config *m, int64_t rows, pcv_error *err) {
+    *b = (step_buffer){.rows = rows, .context = m->context};
+    b->positions = m->latents / m->latents_per_position;
+    size_t targets = (size_t)(rows * b->positions);
+    int status = 0;
+    TRY(mem_get(&b->ids, (size_t)(rows * (b->context + 1)) * sizeof *b->ids, "a batch", err));
+    TRY(mem_get(&b->row, (size_t)rows * sizeof *b->row, "a batch", err));
+    TRY(mem_get(&b->targets, targets * sizeof *b->targets, "a batch", err));
+    TRY(mem_get(&b->weight, targets * sizeof *b->weight, "a batch", err));
+    TRY(mem_get(&b->loss, 2 * targets * sizeof *b->loss, "a batch", err));
+out:
+    if (status) step_close(b);
+    return status;
+}
+
+void step_close(step_buffer *b) {
+    mem_free(b->ids);
+    mem_free(b->row);
+    mem_free(b->targets);
+    mem_free(b->weight);
+    mem_free(b->loss);
+    *b = (step_buffer){0};
+}
+
+int step_read(step_buffer *b, const dataset *d, split_name split, const window *w, int64_t rows,
+              pcv_error *err) {
+    for (int64_t r = 0; r < rows; r++) {
+        int32_t *ids = b->ids + r * (b->context + 1);
+        int status = window_read(d, split, &w[r], ids, err);
+        if (status) return status;
+    }
+    return 0;
+}
+
+int64_t step_targets(const model_config *m, const window *w) {
+    int64_t positions = m->latents / m->latents_per_position;
+    return w->scored < positions ? w->scored : positions;
+}
+
+/* Latents are the last positions of a row; each predicts the token behind it, if that one counts. */
+static void fill_targets(step_buffer *b, const window *w, int64_t rows, int64_t positions, double scale) {
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t inputs = w[r].count - 1;
+        for (int64_t u = 0; u < positions; u++) {
+            int64_t at = inputs - positions + u, i = r * positions + u;
+            bool counts = at >= 0 && at >= inputs - w[r].scored;
+            b->targets[i] = counts ? b->ids[r * (b->context + 1) + at + 1] : -1;
+            b->weight[i] = (float)scale;
+        }
+    }
+}
+
+int step_run(step_buffer *b, tape *t, model *m, const train_config *c, const window *w, int64_t rows,
+             uint32_t draw, double scale, step_result *result, pcv_error *err) {
+    int64_t longest = 0, group = m->config.latents_per_position;
+    for (int64_t r = 0; r < rows; r++) {
+        b->row[r] = (sequence){.ids = b->ids + r * (b->context + 1), .length = w[r].count - 1};
+        if (b->row[r].length > longest) longest = b->row[r].length;
+    }
+    int64_t positions = b->positions < longest ? b->positions : longest;
+    fill_targets(b, w, rows, positions, scale);
+    tape_reset(t);
+    t->recording = t->training = true;
+    t->draws = draw << 16; /* dropout of different batches draws from different streams */
+    model_input in = {.batch = rows, .rows = b->row, .latents = positions * group, .draw = draw};
+    tensor *hidden = model_hidden(t, m, &in);
+    model_targets targets = {.ids = b->targets, .weight = b->weight};
+    targets.smoothing = (float)c->label_smoothing;
+    targets.z_loss = (float)c->z_loss;
+    tensor *loss = model_loss(t, m, hidden, &targets);
+    tape_read(t, loss, b->loss);
+    tape_backward(t, loss);
+    t->recording = t->training = false;
+    for (int64_t i = 0; i < rows * positions; i++) {
+        if (b->targets[i] < 0) continue;
+        result->loss += (double)b->loss[2 * i];
+        result->hits += b->loss[2 * i + 1] > 0;
+    }
+    if (!t->status) return 0;
+    return fail(err, PCV_MEMORY, "not enough memory for a training step; lower --batch, --context, "
+                "--latents or --channels, or raise --recompute");
+}

@@ -1,0 +1,39 @@
+/* One batch of training: rows of tokens in, gradients and losses out. The trainer, the memory plan and
+ * the benchmark all run this. */
+#ifndef TRAIN_STEP_H
+#define TRAIN_STEP_H
+
+#include "config/run_config.h"
+#include "data/window.h"
+#include "model/model.h"
+
+/* Host buffers of one batch; every array has room for `rows` rows of the largest shape. */
+typedef struct step_buffer {
+    int64_t rows, context, positions; /* capacity; positions: latents / latents_per_position */
+    int32_t *ids;                     /* [rows, context + 1] */
+    sequence *row;                    /* [rows] */
+    int32_t *targets;                 /* [rows positions] */
+    float *weight, *loss;             /* [rows positions], [rows positions, 2] */
+} step_buffer;
+
+int step_open(step_buffer *b, const model_config *m, int64_t rows, pcv_error *err);
+void step_close(step_buffer *b);
+
+/* Reads the windows' tokens. */
+int step_read(step_buffer *b, const dataset *d, split_name split, const window *w, int64_t rows,
+              pcv_error *err);
+
+/* Targets of a window that the latents reach. */
+int64_t step_targets(const model_config *m, const window *w);
+
+typedef struct step_result {
+    double loss;  /* sum over targets, nats, regularizers included */
+    int64_t hits; /* targets that came first */
+} step_result;
+
+/* Forward and backward for the rows that were read: gradients of scale times the summed loss are added
+ * to the model's. draw tells the batches of one update apart. */
+int step_run(step_buffer *b, tape *t, model *m, const train_config *c, const window *w, int64_t rows,
+             uint32_t draw, double scale, step_result *result, pcv_error *err);
+
+#endif

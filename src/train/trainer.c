@@ -1,0 +1,510 @@
+/* Training: draw windows, accumulate gradients over batches, clip, update; and around that validation,
+ * samples, records and checkpoints.
+ *
+ * Everything random is keyed by (seed, step), so the state of a run is its step number, weights and
+ * moments, and a resumed run repeats the uninterrupted one bit for bit (except that a run limited by
+ * --minutes follows the clock). */
+#include "base/clock.h"
+#include "base/text.h"
+#include "config/settings.h"
+#include "cpu/cpu.h"
+#include "gen/engine.h"
+#include "model/weights.h"
+#include "train/checkpoint.h"
+#include "train/evaluate.h"
+#include "train/metrics.h"
+#include "train/plan.h"
+#include "train/report.h"
+#include "train/schedule.h"
+#include "train/step.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { VALIDATIONS = 10, MOST_BAD_STEPS = 10, MOST_FAILED_SAVES = 3, PROMPT = 128, SAMPLE = 256 };
+
+typedef struct trainer {
+    const pcv_train_options *options;
+    const pcv_settings *settings;
+    const pcv_watch *watch;
+    train_config c;
+    model_config mc;
+    json_t *extra; /* of config.json: dataset, run id, ... */
+    dataset *d;
+    backend *be;
+    model *m;
+    optimizer o;
+    tape t;
+    crop_plan crops;
+    step_buffer buffer;
+    window *windows; /* of one update */
+    int64_t batches; /* of one update */
+    metrics log;
+    checkpoint_owner owner;
+    run_state state;
+    char run_id[HASH_TEXT];
+    int lock;
+    bool made; /* this call made the run's folder */
+    int bad_steps, failed_saves, validations;
+    double started;    /* clock at which state.seconds was 0 */
+    double last_save;  /* state.seconds of it */
+    double loss, rate; /* of the last update, for display */
+    double window_start;
+    int64_t window_tokens, window_targets;
+    double window_loss;
+    double validation_bits;
+} trainer;
+
+static void say(const trainer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(const trainer *w, const char *format, ...) {
+    if (!w->watch || !w->watch->message) return;
+    char line[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    w->watch->message(w->watch->context, line);
+}
+
+/* ------------------------------------------------------------------ opening */
+
+static double progress_of(const trainer *w) {
+    if (w->c.steps > 0) {
+        double span = (double)(w->c.steps - w->c.warmup);
+        return span > 0 ? (double)(w->state.step - w->c.warmup) / span : 1;
+    }
+    return w->state.seconds / (60 * w->c.minutes);
+}
+
+/* Part of the run that is over, 0 to 1, by updates or by time, whichever ends it first. */
+static double done_of(const trainer *w) {
+    double steps = w->c.steps > 0 ? (double)w->state.step / (double)w->c.steps : 0;
+    double time = w->c.minutes > 0 ? w->state.seconds / (60 * w->c.minutes) : 0;
+    return steps > time ? steps : time;
+}
+
+static int read_run(trainer *w, pcv_error *err) {
+    char path[PATH_SIZE];
+    const char *id, *name;
+    int status = 0;
+    TRY(path_join(path, w->options->run, RUN_CONFIG, err));
+    if (!path_exists(path)) {
+        status = fail(err, PCV_NOINPUT, "%s: no run to resume (no config.json)", w->options->run);
+        goto out;
+    }
+    TRY(config_read(path, &w->mc, &w->c, &w->extra, err));
+    TRY(settings_override_train(w->settings, &w->c, err));
+    TRY(json_get_string(w->extra, "run", &id, path, err));
+    TRY(json_get_string(w->extra, "dataset", &name, path, err));
+    snprintf(w->run_id, sizeof w->run_id, "%s", id);
+    TRY(dataset_open(&w->d, w->options->dataset ? w->options->dataset : name, (uint64_t)w->c.seed, err));
+    if (w->d->tokens.vocab != w->mc.vocab_size)
+        status = fail(err, PCV_DATA, "%s: %lld ids, but the run was trained with %lld", w->d->name,
+                      (long long)w->d->tokens.vocab, (long long)w->mc.vocab_size);
+out:
+    return status;
+}
+
+static int new_run(trainer *w, pcv_error *err) {
+    int status = 0;
+    if (path_exists(w->options->run)) {
+        status = fail(err, PCV_CANTCREATE, "%s: exists already; go on with --resume, or choose another name",
+                      w->options->run);
+        goto out;
+    }
+    if (!w->options->dataset) {
+        status = fail(err, PCV_USAGE, "no data set; name a folder that 'perceiver prepare' made");
+        goto out;
+    }
+    TRY(settings_model(w->settings, &w->mc, err));
+    TRY(settings_train(w->settings, &w->c, err));
+    TRY(dataset_open(&w->d, w->options->dataset, (uint64_t)w->c.seed, err));
+    if (w->mc.vocab_size && w->mc.vocab_size != w->d->tokens.vocab) {
+        status = fail(err, PCV_CONFIG, "vocab_size is %lld, but %s has %lld ids", (long long)w->mc.vocab_size,
+                      w->d->name, (long long)w->d->tokens.vocab);
+        goto out;
+    }
+    w->mc.vocab_size = w->d->tokens.vocab;
+    TRY(model_config_check(&w->mc, err));
+    char seed[128];
+    snprintf(seed, sizeof seed, "%.9f %d", clock_wall(), (int)getpid());
+    hash_bytes(seed, strlen(seed), w->run_id);
+out:
+    return status;
+}
+
+static int check_limits(const trainer *w, pcv_error *err) {
+    if (w->c.steps == 0 && w->c.minutes == 0)
+        return fail(err, PCV_USAGE, "no end in sight: give --steps or --minutes");
+    return 0;
+}
+
+static int open_model(trainer *w, pcv_error *err) {
+    memory_plan plan;
+    int status = 0;
+    TRY(plan_memory(&w->mc, &w->c, &plan, err));
+    TRY(plan_check(&plan, &w->mc, &w->c, err));
+    TRY(cpu_backend_open(&w->be, cpu_best_level(), (int)w->c.threads, err));
+    TRY(model_open(&w->m, &w->mc, w->be, true, err));
+    w->m->recompute = w->c.recompute;
+    TRY(model_init(w->m, (uint64_t)w->c.seed, err));
+    TRY(optimizer_open(&w->o, &w->m->params, w->c.ema > 0, err));
+    TRY(tape_init(&w->t, w->be, plan.tensors, err));
+    w->t.seed = (uint64_t)w->c.seed;
+    TRY(step_open(&w->buffer, &w->mc, w->c.batch, err));
+    int64_t positions = w->mc.latents / w->mc.latents_per_position, targets = w->c.batch * positions;
+    w->batches = w->c.total_batch ? (w->c.total_batch + targets - 1) / targets : 1;
+    TRY(mem_get(&w->windows, (size_t)(w->batches * w->c.batch) * sizeof *w->windows, "a batch", err));
+    int64_t shortest = w->c.min_crop ? w->c.min_crop + 1 : positions + 1;
+    TRY(crop_open(&w->crops, w->d, SPLIT_TRAIN, w->mc.context, shortest, err));
+out:
+    return status;
+}
+
+/* The folder is made last, when nothing else can be wrong. */
+static int open_folder(trainer *w, pcv_error *err) {
+    char path[PATH_SIZE];
+    const char *run = w->options->run;
+    int status = 0;
+    if (!w->options->resume) {
+        TRY(folder_make(run, err));
+        w->made = true;
+    }
+    TRY(path_join(path, run, "lock", err));
+    TRY(lock_take(&w->lock, path, err));
+    if (!w->extra) w->extra = json_object();
+    if (json_object_set_new(w->extra, "format", json_string("perceiver.c run")) ||
+        json_object_set_new(w->extra, "run", json_string(w->run_id)) ||
+        json_object_set_new(w->extra, "dataset", json_string(w->d->name)) ||
+        json_object_set_new(w->extra, "kind", json_string(w->d->kind))) {
+        status = fail(err, PCV_MEMORY, "not enough memory to write config.json");
+        goto out;
+    }
+    TRY(path_join(path, run, RUN_CONFIG, err));
+    TRY(config_write(path, &w->mc, &w->c, w->extra, err));
+    TRY(path_join(path, run, RUN_TOKENIZER, err));
+    TRY(tokenizer_save(&w->d->tokens, path, err));
+    checkpoint_sweep(run);
+out:
+    return status;
+}
+
+static int restore(trainer *w, pcv_error *err) {
+    const cpu_level level = cpu_best_level();
+    w->owner = (checkpoint_owner){w->options->run, w->run_id, cpu_level_names[level],
+                                  (uint64_t)w->c.seed, w->c.keep};
+    int status = 0;
+    if (w->options->resume) {
+        status = checkpoint_load(&w->owner, &w->o, &w->state, w->watch, err);
+        if (status == PCV_NOINPUT) { /* stopped before the first one was written */
+            say(w, "there is no checkpoint yet; starting from the beginning");
+            status = 0;
+        } else if (!status) {
+            say(w, "resumed after update %lld", (long long)w->state.step);
+        }
+    }
+    if (status) return status;
+    w->last_save = w->state.seconds;
+    w->validations = (int)(done_of(w) * VALIDATIONS + 1e-9);
+    w->validation_bits = w->state.best_bits;
+    return metrics_open(&w->log, w->options->run, w->state.step, w->watch, err);
+}
+
+/* ------------------------------------------------------------------ saving */
+
+static int publish_weights(trainer *w, pcv_error *err) {
+    char path[PATH_SIZE], hash[HASH_TEXT];
+    uint64_t size;
+    matrix values = w->o.average.data ? w->o.average : w->m->params.values;
+    int status = path_join(path, w->options->run, RUN_WEIGHTS, err);
+    if (status) return status;
+    return weights_save(&w->m->params, &(weight_block){"", values}, 1, NULL, path, hash, &size, err);
+}
+
+/* A failed save keeps the former ones; after three in a row the run stops. */
+static int save(trainer *w, pcv_error *err) {
+    pcv_error reason;
+    w->last_save = w->state.seconds;
+    int status = checkpoint_save(&w->owner, &w->o, &w->state, &reason);
+    if (!status) status = publish_weights(w, &reason);
+    if (!status) {
+        w->failed_saves = 0;
+        return 0;
+    }
+    say(w, "cannot save: %s", reason.message);
+    if (++w->failed_saves < MOST_FAILED_SAVES && status != PCV_NUMERIC) return 0;
+    return fail(err, status == PCV_NUMERIC ? status : PCV_IO, "saving failed %d times: %s", w->failed_saves,
+                reason.message);
+}
+
+/* ------------------------------------------------------------------ validation and samples */
+
+/* Evaluates or samples with the averaged weights, where there are any. */
+static void use_average(trainer *w, bool on) {
+    if (w->o.average.data)
+        parameters_point(&w->m->params, on ? w->o.average : w->m->params.values);
+}
+
+static int validate(trainer *w, pcv_error *err) {
+    eval_config c;
+    pcv_evaluation e;
+    int status = settings_eval(NULL, &c, err);
+    if (status) return status;
+    c.split = SPLIT_VALIDATION;
+    c.tokens = w->c.eval_tokens;
+    c.seed = w->c.seed + 1000003; /* generated documents that training never sees */
+    c.stride = w->mc.latents / w->mc.latents_per_position;
+    status = evaluate_defaults(&c, &w->mc, err);
+    if (status) return status;
+    uint64_t seed = w->d->seed;
+    w->d->seed = (uint64_t)c.seed;
+    use_average(w, true);
+    status = evaluate(&(evaluation_job){.t = &w->t, .m = w->m, .d = w->d, .config = &c}, &e, err);
+    use_average(w, false);
+    w->d->seed = seed;
+    if (status == PCV_DATA) { /* no validation text: not an error of training */
+        w->validation_bits = 0;
+        return 0;
+    }
+    if (status) return status;
+    w->validation_bits = e.bits_per_token;
+    bool best = w->state.best_bits == 0 || e.bits_per_token < w->state.best_bits;
+    metric list[] = {{"validation_loss", e.loss}, {"validation_bits_per_token", e.bits_per_token},
+                     {"validation_accuracy", e.accuracy}, {"validation_error", e.standard_error}};
+    metrics_write(&w->log, "validation", w->state.step, list, 4);
+    say(w, "update %lld: validation %.4f bits per token (+- %.4f), accuracy %.1f %%%s", (long long)w->state.step,
+        e.bits_per_token, e.standard_error / 0.693147, 100 * e.accuracy, best ? ", best so far" : "");
+    if (!best) return 0;
+    w->state.best_bits = e.bits_per_token;
+    w->state.best_step = w->state.step;
+    return save(w, err);
+}
+
+/* Text that continues a piece of the validation split, into the record. */
+static int write_sample(trainer *w, pcv_error *err) {
+    pcv_session s = {0};
+    sample_config c;
+    text out = {0};
+    int32_t prompt[PROMPT], id;
+    int status = 0;
+    if (w->d->generated || dataset_documents(w->d, SPLIT_VALIDATION) == 0) return 0;
+    int64_t length = dataset_length(w->d, SPLIT_VALIDATION, 0), count = length - 2 < PROMPT ? length - 2 : PROMPT;
+    if (count < 0) return 0;
+    TRY(settings_sample(NULL, &c, err));
+    int64_t from = 1 + (length - 2 - count) / 2;
+    TRY(dataset_read(w->d, SPLIT_VALIDATION, 0, from, count, prompt, err));
+    use_average(w, true);
+    TRY(session_start(&s, w->m, &w->d->tokens, &c, err));
+    TRY(pcv_session_feed(&s, prompt, (size_t)count, err));
+    for (int64_t i = 0; i < count + SAMPLE; i++) {
+        size_t size;
+        if (i == count) text_add(&out, " | ");
+        if (i < count) id = prompt[i];
+        else TRY(pcv_session_next(&s, &id, err));
+        if (id < 0) break;
+        const char *piece = pcv_session_text(&s, id, &size);
+        text_bytes(&out, piece, size);
+    }
+    if (text_ok(&out)) metrics_sample(&w->log, w->state.step, out.data, out.size);
+out:
+    use_average(w, false);
+    session_stop(&s);
+    text_free(&out);
+    return status;
+}
+
+static int look(trainer *w, bool last, pcv_error *err) {
+    int due = (int)(done_of(w) * VALIDATIONS + 1e-9);
+    bool by_share = w->c.eval_every == 0 && due > w->validations;
+    bool by_step = w->c.eval_every > 0 && w->state.step % w->c.eval_every == 0;
+    bool evaluates = by_share || by_step || last;
+    bool samples = w->c.sample_every ? w->state.step % w->c.sample_every == 0 : evaluates;
+    w->validations = due;
+    int status = 0;
+    if (evaluates) status = validate(w, err);
+    if (samples && !status) status = write_sample(w, err);
+    if (evaluates && !status) report_write(w->options->run, NULL);
+    return status;
+}
+
+/* ------------------------------------------------------------------ one update */
+
+static int64_t draw_windows(trainer *w) {
+    rng r = rng_make((uint64_t)w->c.seed, RNG_CROP, (uint32_t)w->state.step);
+    int64_t targets = 0;
+    for (int64_t i = 0; i < w->batches * w->c.batch; i++) {
+        w->windows[i] = crop_draw(&w->crops, &r);
+        targets += step_targets(&w->mc, &w->windows[i]);
+    }
+    return targets;
+}
+
+/* What a step that is not finite was trained on, for whoever looks into it. */
+static void dump_windows(const trainer *w) {
+    char path[PATH_SIZE], name[64];
+    text t = {0};
+    snprintf(name, sizeof name, "nonfinite-%08lld.txt", (long long)w->state.step);
+    text_add(&t, "document\tfrom\tcount\n");
+    for (int64_t i = 0; i < w->batches * w->c.batch; i++)
+        text_add(&t, "%lld\t%lld\t%lld\n", (long long)w->windows[i].document, (long long)w->windows[i].from,
+                 (long long)w->windows[i].count);
+    if (text_ok(&t) && !path_join(path, w->options->run, name, NULL)) file_write(path, t.data, t.size, NULL);
+    text_free(&t);
+}
+
+static int not_finite(trainer *w, double loss, double norm, pcv_error *err) {
+    w->state.skipped++;
+    if (w->bad_steps++ == 0) {
+        say(w, "update %lld: loss %g, gradient norm %g: not finite; the update is left out",
+            (long long)w->state.step, loss, norm);
+        dump_windows(w);
+    }
+    if (w->bad_steps < MOST_BAD_STEPS) return 0;
+    return fail(err, PCV_NUMERIC,
+                "the loss is not finite since update %lld; the last good checkpoint is kept; try a lower "
+                "--lr, a longer --warmup or a lower --clip", (long long)w->state.step - MOST_BAD_STEPS + 1);
+}
+
+static void record(trainer *w, double lr, double norm) {
+    double now = clock_now(), elapsed = now - w->window_start;
+    w->rate = elapsed > 0 ? (double)w->window_tokens / elapsed : 0;
+    w->loss = w->window_loss / (double)(w->window_targets ? w->window_targets : 1);
+    if (w->state.step % w->c.log_every && w->state.step != 1) return;
+    metric list[] = {{"loss", w->loss}, {"bits_per_token", w->loss / 0.69314718055994531},
+                     {"lr", lr}, {"grad_norm", norm}, {"tokens_per_second", w->rate},
+                     {"tokens", (double)w->state.tokens}, {"seconds", w->state.seconds}};
+    metrics_write(&w->log, "train", w->state.step, list, sizeof list / sizeof *list);
+    w->window_start = now;
+    w->window_tokens = w->window_targets = 0;
+    w->window_loss = 0;
+}
+
+static int update(trainer *w, pcv_error *err) {
+    step_result sum = {0};
+    int64_t targets = draw_windows(w);
+    double scale = 1 / (double)(targets ? targets : 1);
+    parameters_clear_grads(&w->m->params);
+    w->t.step = (uint32_t)w->state.step;
+    for (int64_t k = 0; k < w->batches; k++) {
+        const window *rows = w->windows + k * w->c.batch;
+        int status = step_read(&w->buffer, w->d, SPLIT_TRAIN, rows, w->c.batch, err);
+        if (!status)
+            status = step_run(&w->buffer, &w->t, w->m, &w->c, rows, w->c.batch, (uint32_t)k, scale, &sum, err);
+        if (status) return status;
+    }
+    double norm = optimizer_grad_norm(&w->o), loss = sum.loss * scale;
+    double lr = schedule_rate(&w->c, w->state.step, progress_of(w));
+    bool finite = isfinite(loss) && isfinite(norm);
+    if (finite) {
+        double clip = w->c.clip > 0 && norm > w->c.clip ? w->c.clip / norm : 1;
+        optimizer_step(&w->o, &w->c, w->state.step, lr, clip);
+        w->bad_steps = 0;
+        w->window_loss += sum.loss;
+        w->window_targets += targets;
+    }
+    w->state.step++;
+    w->state.tokens += targets;
+    w->state.windows += w->batches * w->c.batch;
+    w->state.seconds = clock_now() - w->started;
+    w->window_tokens += targets;
+    int status = finite ? 0 : not_finite(w, loss, norm, err);
+    if (!status) record(w, lr, norm);
+    return status;
+}
+
+/* ------------------------------------------------------------------ the loop */
+
+/* What the caller of pcv_train wants now: 0 nothing, PCV_SAVE or PCV_STOP. */
+static int ask(const trainer *w) {
+    if (!w->watch || !w->watch->progress) return 0;
+    char line[256];
+    snprintf(line, sizeof line, "update %lld, loss %.4f = %.4f bits, validation %.4f", (long long)w->state.step,
+             w->loss, w->loss / 0.693147, w->validation_bits);
+    double done = done_of(w);
+    pcv_progress p = {.stage = "training", .done = done, .total = 1, .seconds = w->state.seconds,
+                      .rate = w->rate, .unit = "tokens", .line = line};
+    return w->watch->progress(w->watch->context, &p);
+}
+
+static bool save_is_due(const trainer *w) {
+    if (w->c.save_every > 0 && w->state.step % w->c.save_every == 0) return true;
+    return w->c.save_minutes > 0 && w->state.seconds - w->last_save > 60 * w->c.save_minutes;
+}
+
+static int finish(trainer *w, bool complete, pcv_error *err) {
+    int status = 0;
+    if (complete) status = look(w, true, err);
+    if (!status) status = save(w, err);
+    metrics_close(&w->log); /* the report reads what was written */
+    if (!status) report_write(w->options->run, NULL);
+    return status;
+}
+
+static int loop(trainer *w, pcv_error *err) {
+    int status = 0, wish = 0;
+    w->started = clock_now() - w->state.seconds;
+    w->window_start = clock_now();
+    while (done_of(w) < 1 && wish != PCV_STOP) {
+        TRY(update(w, err));
+        double before = clock_now();
+        if (done_of(w) < 1) TRY(look(w, false, err));
+        wish = ask(w);
+        if (save_is_due(w) || wish == PCV_SAVE) TRY(save(w, err));
+        w->started += clock_now() - before; /* only training counts as training time */
+        w->window_start += clock_now() - before;
+    }
+    TRY(finish(w, wish != PCV_STOP, err));
+    if (wish == PCV_STOP && done_of(w) < 1)
+        status = fail(err, PCV_INTERRUPTED, "stopped after update %lld; saved, go on with --resume",
+                      (long long)w->state.step);
+out:
+    return status;
+}
+
+static int run(trainer *w, pcv_error *err) {
+    int status = 0;
+    TRY(w->options->resume ? read_run(w, err) : new_run(w, err));
+    TRY(check_limits(w, err));
+    TRY(open_model(w, err));
+    TRY(open_folder(w, err));
+    TRY(restore(w, err));
+    TRY(loop(w, err));
+out:
+    return status;
+}
+
+static void close_all(trainer *w, int status) {
+    metrics_close(&w->log);
+    crop_close(&w->crops);
+    step_close(&w->buffer);
+    tape_free(&w->t);
+    optimizer_close(&w->o);
+    model_close(w->m);
+    if (w->be) w->be->close(w->be);
+    dataset_close(w->d);
+    json_decref(w->extra);
+    mem_free(w->windows);
+    lock_drop(&w->lock);
+    if (status && w->made && w->state.step == 0) path_remove(w->options->run, NULL);
+}
+
+int pcv_train(const pcv_train_options *options, const pcv_settings *settings, const pcv_watch *watch,
+              pcv_train_report *report, pcv_error *err) {
+    trainer *w = NULL;
+    int status = mem_get(&w, sizeof *w, "training", err);
+    if (status) return status;
+    w->options = options;
+    w->settings = settings;
+    w->watch = watch;
+    w->lock = -1;
+    status = run(w, err);
+    if (report)
+        *report = (pcv_train_report){w->state.step, w->state.tokens, w->state.seconds, w->loss,
+                                     w->validation_bits, w->state.best_bits};
+    close_all(w, status);
+    mem_free(w);
+    return status;
+}
