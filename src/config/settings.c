@@ -216,7 +216,7 @@ int settings_apply_list(const char *values, const field_table *table, const char
 static json_t *file_part(const pcv_settings *s, bool training) {
     if (!s || !s->file) return NULL;
     if (training) return json_incref(json_object_get(s->file, "training"));
-    static const char *const others[] = {"training", "dataset", "format", "tokenizer"};
+    static const char *const others[] = {"training", "format", "run", "dataset", "kind"};
     json_t *model = json_copy(s->file);
     for (size_t i = 0; model && i < sizeof others / sizeof *others; i++)
         json_object_del(model, others[i]);

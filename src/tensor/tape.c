@@ -90,12 +90,14 @@ tensor *tape_tensor(tape *t, int64_t rows, int64_t cols) {
 tensor *tape_floats(tape *t, const float *values, int64_t rows, int64_t cols) {
     tensor *x = tape_tensor(t, rows, cols);
     if (!t->status) backend_write_floats(t->be, &x->m, values);
+    x->keep = true;
     return x;
 }
 
 tensor *tape_ints(tape *t, const int32_t *values, int64_t rows) {
     tensor *x = new_tensor(t, rows, 1, I32);
     if (!t->status) t->be->write(t->be, x->m.data, values, matrix_bytes(&x->m));
+    x->keep = true;
     return x;
 }
 

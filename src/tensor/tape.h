@@ -27,7 +27,8 @@ typedef struct tensor {
     matrix grad;         /* the gradient; data NULL: none yet */
     bool wants_grad;     /* a parameter lies upstream */
     bool grad_written;   /* the next contribution is added, not stored */
-    bool keep;           /* the op that made it reads its values again in the backward pass */
+    bool keep;           /* its values stay until the walk has passed where it was made: the op that
+                            made it reads them again, or it is a constant that any block may read */
     uint32_t first_use;  /* number of the first node that reads it, 0: none yet */
     storage *data_store, *grad_store; /* NULL: not owned by a tape */
     struct tensor *base, *views, *next_view; /* column views of a tensor */
@@ -125,7 +126,7 @@ void tape_backward(tape *t, tensor *root);
 void tape_seed(tape *t, tensor *y, const float *dy);
 
 /* A block of a model: a function of tensors, called as fn(t, context, in). The context must outlive
- * the step.
+ * the step. Beside `in` it may read parameters and constants (tape_ints, tape_floats) alone.
  *
  * tape_block runs it. Without recording, everything but its result is freed at once. With recording
  * and `recompute`, the same, and a node is left that runs the block again when its gradient is

@@ -174,6 +174,24 @@ out:
 
 /* ------------------------------------------------------------------ a training step */
 
+/* One more pass, forward and backward, that says where the time goes: a row per kernel. */
+static int profile_step(step_buffer *b, tape *t, model *m, const train_config *c, const window *w, report r,
+                        pcv_error *err) {
+    double seconds[KERNEL_COUNT] = {0};
+    step_result sum = {0};
+    t->be->seconds = seconds;
+    parameters_clear_grads(&m->params);
+    int status = step_run(b, t, m, c, w, c->batch, 0, 1, &sum, err);
+    t->be->seconds = NULL;
+    for (int k = 0; k < KERNEL_COUNT && !status; k++) {
+        pcv_timing row = {.seconds = seconds[k], .seconds_min = seconds[k]};
+        snprintf(row.name, sizeof row.name, "kernel %s", kernel_names[k]);
+        snprintf(row.level, sizeof row.level, "%s", cpu_level_names[cpu_best_level()]);
+        if (seconds[k] > 0) r.fn(r.context, &row);
+    }
+    return status;
+}
+
 static int bench_train(const model_config *config, const train_config *c, report r, pcv_error *err) {
     backend *be = NULL;
     model *m = NULL;
@@ -218,6 +236,7 @@ static int bench_train(const model_config *config, const train_config *c, report
     snprintf(out.name, sizeof out.name, "training step");
     snprintf(out.level, sizeof out.level, "%s", cpu_level_names[cpu_best_level()]);
     r.fn(r.context, &out);
+    TRY(profile_step(&b, &t, m, c, w, r, err));
 out:
     mem_free(w);
     step_close(&b);

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Installs what the tests need, builds, and runs all of them: scripts/test.sh [quick]
+# quick: the release build's tests alone.
+set -eu
+cd "$(dirname "$0")/.."
+scripts/setup.sh build test
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "style"
+scripts/style.sh
+
+step "release build and tests"
+scripts/build.sh release
+ctest --test-dir build/release --output-on-failure -j1
+[ "${1:-}" = quick ] && exit 0
+
+step "clang, warnings as errors"
+cmake --preset clang -DPERCEIVER_WERROR=ON >/dev/null
+cmake --build --preset clang 2>&1 | tail -n 20
+
+step "address and undefined-behaviour sanitizers"
+scripts/build.sh sanitize
+ASAN_OPTIONS=handle_segv=2 LSAN_OPTIONS=suppressions=$PWD/tests/leaks.txt \
+    ctest --test-dir build/sanitize --output-on-failure -j1
