@@ -21,6 +21,7 @@ static int scattered(int i, int bound) { return (i * 7 + 3) % bound; }
 static int scattered_or_none(int i, int bound) { return i % 5 == 4 ? -1 : (i * 7 + 3) % bound; }
 static int alternating(int i, int p) { return i / p % 2; }
 static int counting(int i, int p) { return i % p + 1; }
+static int far_apart(int i, int p) { return 131071 - i * p; }
 
 /* ------------------------------------------------------------------ ops */
 
@@ -89,12 +90,12 @@ static tensor *run_embed(tape *t, tensor *const in[], const op_case *c) {
     return embed(t, &s);
 }
 
-/* p: heads, bands, group, chosen, interleaved */
+/* p: heads, bands, group, chosen, interleaved, whether positions are large */
 static tensor *run_rotate(tape *t, tensor *const in[], const op_case *c) {
     float frequency[64];
     for (int j = 0; j < c->p[1]; j++) frequency[j] = powf(0.3f, (float)j);
     rotate_spec s = {.heads = c->p[0], .group = c->p[2], .chosen = c->p[3], .interleaved = c->p[4]};
-    s.positions = ints(t, c->in[0].rows, counting, 100);
+    s.positions = ints(t, c->in[0].rows, c->p[5] ? far_apart : counting, c->p[5] ? 13007 : 100);
     s.frequency = tape_floats(t, frequency, 1, c->p[1]);
     return linear(t, rotate(t, linear(t, in[0], in[1], NULL), &s), in[1], NULL);
 }
@@ -188,6 +189,7 @@ const op_case op_cases[] = {
     {"embed, axes and code", run_embed, 3, {{13, 21}, {7, 21}, {5, 21}}, {40, 1}, 0},
     {"rotate interleaved", run_rotate, 2, {{9, 24}, {24, 24}}, {3, 4, 3, 3, 1}, 0},
     {"rotate half-split", run_rotate, 2, {{9, 24}, {24, 24}}, {3, 3, 3, 2, 0}, 0},
+    {"rotate, large positions", run_rotate, 2, {{9, 80}, {80, 80}}, {2, 20, 2, 2, 1, 1}, 0},
     {"rotate groups of heads", run_rotate, 2, {{5, 32}, {32, 32}}, {4, 2, 2, 1, 1}, 0},
     {"attend, all", run_attend, 3, {{5, 12}, {9, 12}, {9, 12}}, {1, 3, MASK_NONE, 0}, 0},
     {"attend, causal", run_attend, 3, {{40, 24}, {70, 24}, {70, 24}}, {1, 2, MASK_CAUSAL, 0}, 0},

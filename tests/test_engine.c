@@ -68,7 +68,7 @@ static void gradients_equal_the_oracle(void **state) {
     static const int ids[ORACLE_T] = {3, 1, 4, 1, 5, 8, 2}, targets[ORACLE_T] = {1, 4, 1, 5, 8, 2, 6};
     backend *be;
     tape t;
-    float weight[ORACLE_T], loss[2 * ORACLE_T];
+    float weight[ORACLE_T], loss[LOSS_COLUMNS * ORACLE_T];
     must(cpu_double_backend_open(&be, &err));
     model *m = build(be, "vocab_size=9 context=7 latents=7 channels=12 heads=3 layers=2 mlp_ratio=1.6667 "
                          "activation=squared_relu norm=layer bias=all query=identity initial_cross=false "
@@ -85,7 +85,7 @@ static void gradients_equal_the_oracle(void **state) {
     fetch_all(m, m->params.values, &w);
     fetch_all(m, m->params.grads, &found);
     double total = 0, sum = oracle_run(&w, ids, targets, &expected);
-    for (int i = 0; i < ORACLE_T; i++) total += (double)loss[2 * i];
+    for (int i = 0; i < ORACLE_T; i++) total += (double)loss[LOSS_COLUMNS * i];
     close_to(total, sum, 1e-5, "loss");
     const double *x = (const double *)&found, *y = (const double *)&expected;
     for (size_t i = 0; i < sizeof found / sizeof *x; i++) {

@@ -206,7 +206,7 @@ static void fixture_targets(const model *m, const fixture *f, int32_t *out) {
 static void check_fixture(backend *be, const fixture *f, double tolerance) {
     model *m = build(be, f->changes, 7, false);
     tape t;
-    float logits[6 * V], loss[12];
+    float logits[6 * V], loss[6 * LOSS_COLUMNS];
     int32_t target[6];
     char what[128];
     must(tape_init(&t, be, 0, &err));
@@ -222,7 +222,7 @@ static void check_fixture(backend *be, const fixture *f, double tolerance) {
     tape_read(&t, model_loss(&t, m, hidden, &(model_targets){.ids = target, .z_loss = 1e-4f}), loss);
     int events = 0;
     for (int64_t i = 0; i < rows; i++) {
-        total += (double)loss[2 * i];
+        total += (double)loss[LOSS_COLUMNS * i];
         events += target[i] >= 0;
     }
     snprintf(what, sizeof what, "%s at %s", f->name, be->real == F64 ? "double" : "float");
@@ -381,7 +381,7 @@ static void loss_of_one_row(void **state) {
         backend *be;
         tape t;
         parameters p = {0};
-        float loss[2], grad[4];
+        float loss[LOSS_COLUMNS], grad[4];
         tensor *x = parameters_add(&p, "logits", 1, 4, (param_init){0});
         must(cpu_double_backend_open(&be, &err));
         must(parameters_alloc(&p, be, true, &err));

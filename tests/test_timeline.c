@@ -116,7 +116,7 @@ static void causality(void **state) {
             int length = lengths[i % 5], group = (int)m->config.latents_per_position;
             int N = latents[i / 5] < length ? latents[i / 5] : length;
             if (m->config.query >= QUERY_LEARNED && N > LATENTS) continue;
-            float loss[2][80];
+            float loss[2][CONTEXT * LOSS_COLUMNS];
             int32_t ids[CONTEXT + 1], changed = length - 1 - (N - 1) / 2; /* within the latents */
             for (int pass = 0; pass < 2; pass++) {
                 tape t;
@@ -131,10 +131,10 @@ static void causality(void **state) {
                 tape_free(&t);
             }
             int before = changed - (length - N); /* predictions that cannot know the change */
-            if (memcmp(loss[0], loss[1], (size_t)(2 * before) * sizeof(float)))
+            if (memcmp(loss[0], loss[1], (size_t)(LOSS_COLUMNS * before) * sizeof(float)))
                 test_failed("%s, length %d, %d latents: a change at %d alters what stands before it\n",
                             variants[v], length, N, changed);
-            if (before < N && !memcmp(loss[0] + 2 * before, loss[1] + 2 * before, sizeof(float)))
+            if (before < N && !memcmp(loss[0] + LOSS_COLUMNS * before, loss[1] + LOSS_COLUMNS * before, sizeof(float)))
                 test_failed("%s, length %d, %d latents: the change at %d has no effect at all\n",
                             variants[v], length, N, changed);
         }

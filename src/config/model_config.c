@@ -106,6 +106,8 @@ static const field rows[] = {
      "initial weights: variance 1 / inputs, or init_scale"},
     {"init_scale", NULL, FIELD_REAL, AT(init_scale), 0, 100, NULL, "1",
      "deviation of initial weights (normal), or a factor on it (fan_in)"},
+    {"branch_scale", NULL, FIELD_REAL, AT(branch_scale), 0, 100, NULL, "1",
+     "factor on the initial output maps of attention and MLPs; 0: every block starts as the identity"},
     {"embedding_scale", NULL, FIELD_REAL, AT(embedding_scale), 0, 100, NULL, "1",
      "deviation of initial embeddings"},
 };

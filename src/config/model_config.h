@@ -51,7 +51,7 @@ typedef struct model_config {
     field_ints cross_after_layers;
     double dropout, prefix_dropout, latent_dropout;
     int init;
-    double init_scale, embedding_scale;
+    double init_scale, branch_scale, embedding_scale;
 } model_config;
 
 extern const field_table model_fields;

@@ -42,5 +42,9 @@ const preset presets[] = {
      "context=2048 latents=512 channels=192 heads=3 layers=4 prefix_dropout=0.5 training.batch=2 "
      "training.lr=0.003 training.warmup=50 training.minutes=3",
      "text in three minutes on two cores"},
+    {"books",
+     "context=4096 latents=1024 channels=256 heads=4 layers=5 prefix_dropout=0.5 "
+     "training.lr=0.0015 training.beta2=0.95 training.warmup=100 training.minutes=30",
+     "books, byte by byte, in half an hour on two cores"},
     {0},
 };

@@ -380,8 +380,9 @@ static void cross_entropy_fwd(void *context, const cross_entropy_args *a) {
         int32_t target = int_at(a->targets, r);
         double z = log_sum(x, V, &best), loss = 0;
         for (int64_t v = 0; v < V; v++) loss -= (v == target ? on : off) * ((double)x[v] - z);
-        row(a->loss, r)[0] = target < 0 ? 0 : (real)(loss + a->z_loss * z * z - entropy);
-        row(a->loss, r)[1] = best == target;
+        row(a->loss, r)[LOSS_VALUE] = target < 0 ? 0 : (real)(loss + a->z_loss * z * z - entropy);
+        row(a->loss, r)[LOSS_NATS] = target < 0 ? 0 : (real)(z - (double)x[target]);
+        row(a->loss, r)[LOSS_HIT] = best == target;
     }
 }
 

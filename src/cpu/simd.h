@@ -15,7 +15,7 @@
 
 #if defined(__AVX512F__)
 #    include <immintrin.h>
-enum { VW = 16, TILE_ROWS = 8 };
+enum { VW = 16, TILE_ROWS = 8, HAS_FMA = 1 };
 typedef __m512 vf;
 typedef __mmask16 vm;
 static inline vf vf_set(float x) { return _mm512_set1_ps(x); }
@@ -46,7 +46,7 @@ static inline vm vm_within(const int32_t *begin, const int32_t *end, int32_t key
 
 #elif defined(__AVX2__) && defined(__FMA__)
 #    include <immintrin.h>
-enum { VW = 8, TILE_ROWS = 6 };
+enum { VW = 8, TILE_ROWS = 6, HAS_FMA = 1 };
 typedef __m256 vf;
 typedef __m256 vm;
 static inline vf vf_set(float x) { return _mm256_set1_ps(x); }
@@ -86,7 +86,7 @@ static inline vm vm_within(const int32_t *begin, const int32_t *end, int32_t key
 }
 
 #else
-enum { VW = 4, TILE_ROWS = 6 };
+enum { VW = 4, TILE_ROWS = 6, HAS_FMA = 0 };
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
 typedef vi vm;
@@ -148,6 +148,29 @@ static inline vf vf_exp(vf x) {
     p = vf_fma(p, r, vf_set(5.0000001201e-1f));
     vf e = vf_scale2(vf_fma(p, r * r, r + vf_set(1.0f)), n);
     return vf_select(vf_greater(vf_set(-87.65f), x), vf_set(0.0f), e);
+}
+
+static inline vf vf_size(vf x) { return vf_max(x, vf_set(0) - x); }
+
+/* sin(x) and cos(x) for |x| up to some millions, to 1e-7: the multiple k of pi/2 is taken off in three
+ * parts, which needs the exact products of fused multiply-adds (HAS_FMA); polynomials of Cephes. */
+static inline void vf_sincos(vf x, vf *sine, vf *cosine) {
+    vf k = vf_round(x * vf_set(0.63661977f)), quarter = vf_set(0.25f), zero = vf_set(0);
+    vf r = vf_fma(k, vf_set(-1.5707963705e+0f), x);
+    r = vf_fma(k, vf_set(4.3711388287e-8f), r);
+    r = vf_fma(k, vf_set(1.7151245100e-15f), r);
+    vf z = r * r;
+    vf s = vf_fma(vf_set(-1.9515295891e-4f), z, vf_set(8.3321608736e-3f));
+    s = vf_fma(vf_fma(s, z, vf_set(-1.6666654611e-1f)) * z, r, r);
+    vf c = vf_fma(vf_set(2.443315711809948e-5f), z, vf_set(-1.388731625493765e-3f));
+    c = vf_fma(vf_fma(c, z, vf_set(4.166664568298827e-2f)) * z, z, vf_fma(vf_set(-0.5f), z, vf_set(1)));
+    /* u: 0, 1/4, -1/2, -1/4 for k mod 4 = 0, 1, 2, 3 */
+    vf u = k * quarter - vf_round(k * quarter);
+    u = vf_select(vf_greater(u, vf_set(0.375f)), u - vf_set(1), u);
+    vm odd = vf_greater(vf_set(0.1f), vf_size(vf_size(u) - quarter));
+    vf a = vf_select(odd, c, s), b = vf_select(odd, s, c);
+    *sine = vf_select(vf_greater(vf_set(-0.125f), u), zero - a, a);
+    *cosine = vf_select(vf_greater(vf_size(u + vf_set(0.125f)), quarter), zero - b, b);
 }
 
 static inline vf vf_load_lanes(const float *p, int64_t lanes) {

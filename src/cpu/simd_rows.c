@@ -359,14 +359,27 @@ static void pool(void *context, const pool_args *a) {
     }
 }
 
+static void find_angles(const rotate_args *a, int64_t r, float *cosine, float *sine) {
+    float position = (float)int_at(a->positions, r);
+    const float *frequency = row(a->frequency, 0);
+    FOR_VECTORS(a->frequency.cols) {
+        vf s, c, angle = vf_set(position) * LOAD(frequency);
+        if (HAS_FMA) {
+            vf_sincos(angle, &s, &c);
+            STORE(sine, s * vf_set(a->sign));
+            STORE(cosine, c);
+            continue;
+        }
+        for (int64_t j = i; j < i + lanes; j++) {
+            sine[j] = a->sign * sinf(position * frequency[j]);
+            cosine[j] = cosf(position * frequency[j]);
+        }
+    }
+}
+
 static void rotate_row(const rotate_args *a, int64_t r, float *cosine, float *sine) {
     int64_t bands = a->frequency.cols, width = a->x.cols / a->heads;
-    float position = (float)int_at(a->positions, r);
-    for (int64_t j = 0; j < bands; j++) {
-        float angle = position * row(a->frequency, 0)[j];
-        cosine[j] = cosf(angle);
-        sine[j] = a->sign * sinf(angle);
-    }
+    find_angles(a, r, cosine, sine);
     int64_t step = a->interleaved ? 2 : 1, partner = a->interleaved ? 1 : bands;
     for (int64_t h = 0; h < a->heads; h++) {
         float *x = row(a->x, r) + h * width;
@@ -430,16 +443,17 @@ static void cross_entropy_fwd(void *context, const cross_entropy_args *a) {
         int32_t target = int_at(a->targets, r);
         int64_t best;
         float z = log_sum(x, V, &best), *out = row(a->loss, r);
-        double loss = 0, all = 0;
+        double loss = 0, all = 0, hit = 0;
         if (s.off > 0)
             for (int64_t v = 0; v < V; v++) all += (double)x[v] - (double)z;
         if (target >= 0) {
-            double hit = (double)x[target] - (double)z;
+            hit = (double)x[target] - (double)z;
             loss = -(double)s.on * hit - (double)s.off * (all - hit);
             loss += (double)(a->z_loss * z * z) - s.entropy;
         }
-        out[0] = (float)loss;
-        out[1] = best == target;
+        out[LOSS_VALUE] = (float)loss;
+        out[LOSS_NATS] = (float)-hit;
+        out[LOSS_HIT] = best == target;
     }
 }
 

@@ -4,7 +4,7 @@
  *     model *m;
  *     TRY(model_open(&m, &config, be, true, err));
  *     tensor *hidden = model_hidden(&t, m, &input);          // [B U, Z]
- *     tensor *loss = model_loss(&t, m, hidden, &targets);    // [B U, 2]
+ *     tensor *loss = model_loss(&t, m, hidden, &targets);    // [B U, 3]
  *
  * U is the number of predicting positions, latents / latents_per_position. */
 #ifndef MODEL_MODEL_H

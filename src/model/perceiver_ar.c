@@ -83,7 +83,7 @@ static cross_block declare_cross(model *m, const char *prefix) {
     x.input_norm = norm_declare(p, c, NAMED("input_norm"), E);
     x.query = linear_declare(p, c, NAMED("attention.query"), C, Z, bias);
     x.key_value = linear_declare(p, c, NAMED("attention.{key,value}"), 2 * C, E, bias);
-    x.output = linear_declare(p, c, NAMED("attention.output"), Z, C, c->bias != BIAS_NONE);
+    x.output = branch_declare(p, c, NAMED("attention.output"), Z, C, c->bias != BIAS_NONE);
     x.mlp = mlp_declare(p, c, prefix, c->cross_mlp_ratio);
     return x;
 }
@@ -97,7 +97,7 @@ static self_block declare_layer(model *m, int64_t l) {
     snprintf(prefix, sizeof prefix, "layers.%lld", (long long)l);
     self_block x = {.norm = norm_declare(p, c, NAMED("norm"), Z)};
     x.qkv = linear_declare(p, c, NAMED("attention.{query,key,value}"), 3 * Z, Z, bias);
-    x.output = linear_declare(p, c, NAMED("attention.output"), Z, Z, bias);
+    x.output = branch_declare(p, c, NAMED("attention.output"), Z, Z, bias);
     x.mlp = mlp_declare(p, c, prefix, c->mlp_ratio);
     return x;
 #undef NAMED

@@ -17,11 +17,11 @@ norm_weights norm_declare(parameters *p, const model_config *c, const char *name
 }
 
 /* One row of biases per map: "a.{x,y}.bias" are [1, out] together, and `out` is divisible. */
-linear_weights linear_declare(parameters *p, const model_config *c, const char *name, int64_t out,
-                              int64_t in, bool bias) {
+static linear_weights declare_scaled(parameters *p, const model_config *c, const char *name, int64_t out,
+                                     int64_t in, bool bias, double factor) {
     char full[320];
     param_init init = {.kind = c->init == WEIGHTS_FAN_IN ? INIT_FAN_IN : INIT_NORMAL,
-                       .scale = c->init_scale,
+                       .scale = c->init_scale * factor,
                        .decay = true};
     linear_weights l = {0};
     snprintf(full, sizeof full, "%s.weight", name);
@@ -29,6 +29,16 @@ linear_weights linear_declare(parameters *p, const model_config *c, const char *
     snprintf(full, sizeof full, "%s.bias", name);
     if (bias) l.b = parameters_add(p, full, 1, out, zeros);
     return l;
+}
+
+linear_weights linear_declare(parameters *p, const model_config *c, const char *name, int64_t out,
+                              int64_t in, bool bias) {
+    return declare_scaled(p, c, name, out, in, bias, 1);
+}
+
+linear_weights branch_declare(parameters *p, const model_config *c, const char *name, int64_t out,
+                              int64_t in, bool bias) {
+    return declare_scaled(p, c, name, out, in, bias, c->branch_scale);
 }
 
 mlp_weights mlp_declare(parameters *p, const model_config *c, const char *prefix, double ratio) {
@@ -41,7 +51,7 @@ mlp_weights mlp_declare(parameters *p, const model_config *c, const char *prefix
     snprintf(name, sizeof name, "%s.mlp.up", prefix);
     m.up = linear_declare(p, c, name, model_is_gated(c) ? 2 * hidden : hidden, Z, bias);
     snprintf(name, sizeof name, "%s.mlp.down", prefix);
-    m.down = linear_declare(p, c, name, Z, hidden, bias);
+    m.down = branch_declare(p, c, name, Z, hidden, bias);
     return m;
 }
 

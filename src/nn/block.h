@@ -29,6 +29,10 @@ norm_weights norm_declare(parameters *p, const model_config *c, const char *name
 linear_weights linear_declare(parameters *p, const model_config *c, const char *name, int64_t out,
                               int64_t in, bool bias);
 
+/* The same for a map that ends a residual branch: its initial weights also take branch_scale. */
+linear_weights branch_declare(parameters *p, const model_config *c, const char *name, int64_t out,
+                              int64_t in, bool bias);
+
 /* "prefix.mlp_norm", "prefix.mlp.{up,down}" */
 mlp_weights mlp_declare(parameters *p, const model_config *c, const char *prefix, double ratio);
 

@@ -55,7 +55,7 @@ tensor *cross_entropy(tape *t, tensor *x, const cross_entropy_spec *s) {
           "x [%lld, %lld], head of %lld columns, %lld targets", (long long)x->m.rows,
           (long long)x->m.cols, (long long)s->w->m.cols, (long long)s->targets->m.rows);
     int64_t rows = x->m.rows, step = piece_rows(rows, s->w->m.rows);
-    tensor *loss = tape_tensor(t, rows, 2);
+    tensor *loss = tape_tensor(t, rows, LOSS_COLUMNS);
     tensor *logits = tape_tensor(t, step, s->w->m.rows);
     for (int64_t r = 0; r < rows; r += step) {
         matrix piece = matrix_rows(logits->m, 0, rows - r < step ? rows - r : step);

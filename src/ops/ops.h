@@ -68,8 +68,8 @@ tensor *pool_rows(tape *t, tensor *x, int64_t group);
 
 /* The head and its loss in one: logits = x w^T + b in pieces of rows, so that neither logits nor
  * probabilities of the whole batch ever exist; the backward pass computes them again.
- * -> [rows, 2]: loss of each row (see cross_entropy_args), and 1 where the target came first.
- * tape_backward(loss) differentiates the sum of weight[r] loss[r]. */
+ * -> [rows, LOSS_COLUMNS]: the loss of each row, its plain cross-entropy, and 1 where the target came
+ * first (cross_entropy_args). tape_backward(loss) differentiates the sum of weight[r] loss[r][0]. */
 typedef struct cross_entropy_spec {
     tensor *w, *b;    /* head [V, C], [1, V] or NULL */
     tensor *targets;  /* I32 [rows, 1], negative: no loss */

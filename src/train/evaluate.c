@@ -67,7 +67,7 @@ static int buffer_open(batch_buffer *b, const eval_config *c, int64_t positions,
     TRY(mem_get(&b->ids, rows * (size_t)b->length * sizeof *b->ids, "evaluation", err));
     TRY(mem_get(&b->targets, rows * (size_t)positions * sizeof *b->targets, "evaluation", err));
     TRY(mem_get(&b->row, rows * sizeof *b->row, "evaluation", err));
-    TRY(mem_get(&b->loss, rows * (size_t)positions * 2 * sizeof *b->loss, "evaluation", err));
+    TRY(mem_get(&b->loss, rows * (size_t)positions * LOSS_COLUMNS * sizeof *b->loss, "evaluation", err));
 out:
     if (status) buffer_close(b);
     return status;
@@ -134,13 +134,13 @@ static void add_row(const evaluation_job *job, const batch_buffer *b, int64_t r,
     for (int64_t u = 0; u < positions; u++) {
         int64_t i = r * positions + u;
         if (b->targets[i] < 0) continue;
-        double loss = (double)b->loss[2 * i];
+        double loss = (double)b->loss[i * LOSS_COLUMNS + LOSS_NATS];
         size_t size;
         job->d->tokens.type->piece(&job->d->tokens, b->targets[i], &size);
         sum += loss;
         count++;
         t->bytes += (int64_t)size;
-        t->hits += b->loss[2 * i + 1] > 0;
+        t->hits += b->loss[i * LOSS_COLUMNS + LOSS_HIT] > 0;
         if (!e) continue;
         pcv_bucket *k = bucket_of(e, w->from + w->count - positions + u);
         k->tokens++;

@@ -11,7 +11,7 @@ int step_open(step_buffer *b, const model_config *m, int64_t rows, pcv_error *er
     TRY(mem_get(&b->row, (size_t)rows * sizeof *b->row, "a batch", err));
     TRY(mem_get(&b->targets, targets * sizeof *b->targets, "a batch", err));
     TRY(mem_get(&b->weight, targets * sizeof *b->weight, "a batch", err));
-    TRY(mem_get(&b->loss, 2 * targets * sizeof *b->loss, "a batch", err));
+    TRY(mem_get(&b->loss, LOSS_COLUMNS * targets * sizeof *b->loss, "a batch", err));
 out:
     if (status) step_close(b);
     return status;
@@ -77,8 +77,10 @@ int step_run(step_buffer *b, tape *t, model *m, const train_config *c, const win
     t->recording = t->training = false;
     for (int64_t i = 0; i < rows * positions; i++) {
         if (b->targets[i] < 0) continue;
-        result->loss += (double)b->loss[2 * i];
-        result->hits += b->loss[2 * i + 1] > 0;
+        const float *row = b->loss + i * LOSS_COLUMNS;
+        result->value += (double)row[LOSS_VALUE];
+        result->loss += (double)row[LOSS_NATS];
+        result->hits += row[LOSS_HIT] > 0;
     }
     if (!t->status) return 0;
     return fail(err, PCV_MEMORY, "not enough memory for a training step; lower --batch, --context, "

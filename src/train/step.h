@@ -13,7 +13,7 @@ typedef struct step_buffer {
     int32_t *ids;                     /* [rows, context + 1] */
     sequence *row;                    /* [rows] */
     int32_t *targets;                 /* [rows positions] */
-    float *weight, *loss;             /* [rows positions], [rows positions, 2] */
+    float *weight, *loss;             /* [rows positions], [rows positions, LOSS_COLUMNS] */
 } step_buffer;
 
 int step_open(step_buffer *b, const model_config *m, int64_t rows, pcv_error *err);
@@ -27,7 +27,8 @@ int step_read(step_buffer *b, const dataset *d, split_name split, const window *
 int64_t step_targets(const model_config *m, const window *w);
 
 typedef struct step_result {
-    double loss;  /* sum over targets, nats, regularizers included */
+    double value; /* sum over targets of what is minimized, regularizers included */
+    double loss;  /* sum of the plain cross-entropies, nats */
     int64_t hits; /* targets that came first */
 } step_result;
 

@@ -395,7 +395,7 @@ static int update(trainer *w, pcv_error *err) {
             status = step_run(&w->buffer, &w->t, w->m, &w->c, rows, w->c.batch, (uint32_t)k, scale, &sum, err);
         if (status) return status;
     }
-    double norm = optimizer_grad_norm(&w->o), loss = sum.loss * scale;
+    double norm = optimizer_grad_norm(&w->o), loss = sum.value * scale;
     double lr = schedule_rate(&w->c, w->state.step, progress_of(w));
     bool finite = isfinite(loss) && isfinite(norm);
     if (finite) {
