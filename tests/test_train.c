@@ -1,0 +1,202 @@
+/* Training does what it says: one batch is learned by heart, accumulated batches equal one large one,
+ * dropped prefix positions are really gone, and a small copy task is solved through the public interface. */
+#include "check.h"
+#include "config/settings.h"
+#include "cpu/cpu.h"
+#include "model/batch.h"
+#include "train/optimizer.h"
+#include "train/plan.h"
+#include "train/step.h"
+
+#include <unistd.h>
+
+static model *build(backend *be, const char *list, int64_t context) {
+    model_config c;
+    model *m = NULL;
+    must(settings_model(NULL, &c, &err));
+    must(settings_apply_list("vocab_size=23 latents=16 channels=32 heads=2 layers=2 prefix_dropout=0 dropout=0 ",
+                             &model_fields, "", &c, &err));
+    must(settings_apply_list(list, &model_fields, "", &c, &err));
+    c.context = context;
+    must(model_open(&m, &c, be, true, &err));
+    must(model_init(m, 4, &err));
+    return m;
+}
+
+static void fill_tokens(step_buffer *b, int64_t rows) {
+    for (int64_t i = 0; i < rows * (b->context + 1); i++)
+        b->ids[i] = (int32_t)(rng_at(3, RNG_TEST, 0, (uint64_t)i).v[0] % 23);
+}
+
+static void one_batch_is_learned_by_heart(void **state) {
+    (void)state;
+    backend *be;
+    tape t;
+    optimizer o;
+    step_buffer b;
+    train_config c;
+    step_result first = {0}, last = {0};
+    window w = {.count = 49, .scored = 48};
+    must(settings_train(NULL, &c, &err));
+    must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+    model *m = build(be, "", 48);
+    must(optimizer_open(&o, &m->params, false, &err));
+    must(tape_init(&t, be, 0, &err));
+    must(step_open(&b, &m->config, 1, &err));
+    fill_tokens(&b, 1);
+    for (int i = 0; i < 120; i++) {
+        step_result *r = i ? &last : &first;
+        *r = (step_result){0};
+        parameters_clear_grads(&m->params);
+        must(step_run(&b, &t, m, &c, &w, 1, 0, 1.0 / 16, r, &err));
+        optimizer_step(&o, &c, i, 0.003, 1);
+    }
+    assert_true(first.loss / 16 > 2.5);
+    if (!(last.loss / 16 < 0.05) || last.hits != 16)
+        test_failed("after 120 updates the loss is %g, %lld of 16 targets come first\n", last.loss / 16,
+                    (long long)last.hits);
+    step_close(&b);
+    tape_free(&t);
+    optimizer_close(&o);
+    model_close(m);
+    be->close(be);
+}
+
+/* Gradients of two rows at once against those of one row after the other. */
+static void accumulation_equals_a_large_batch(void **state) {
+    (void)state;
+    float *grads[2];
+    size_t elements = 0;
+    for (int apart = 0; apart < 2; apart++) {
+        backend *be;
+        tape t;
+        step_buffer b;
+        train_config c;
+        step_result sum = {0};
+        window w[2] = {{.count = 49, .scored = 48}, {.count = 30, .scored = 20}};
+        must(settings_train(NULL, &c, &err));
+        must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+        model *m = build(be, "", 48);
+        must(tape_init(&t, be, 0, &err));
+        must(step_open(&b, &m->config, 2, &err));
+        fill_tokens(&b, 2);
+        parameters_clear_grads(&m->params);
+        if (!apart) must(step_run(&b, &t, m, &c, w, 2, 0, 0.125, &sum, &err));
+        for (int r = 0; r < 2 && apart; r++) {
+            memmove(b.ids, b.ids + r * 49, 49 * sizeof *b.ids);
+            must(step_run(&b, &t, m, &c, &w[r], 1, 0, 0.125, &sum, &err));
+        }
+        elements = m->params.elements;
+        grads[apart] = malloc(elements * sizeof(float));
+        backend_read_floats(be, grads[apart], &m->params.grads);
+        step_close(&b);
+        tape_free(&t);
+        model_close(m);
+        be->close(be);
+    }
+    for (size_t i = 0; i < elements; i++)
+        close_to((double)grads[1][i], (double)grads[0][i], 2e-6, "accumulated gradient");
+    free(grads[0]);
+    free(grads[1]);
+}
+
+/* Fixed number of kept positions, in order, other ones in every step and row; latents always stay; less
+ * memory is planned. */
+static void dropped_prefixes_are_gone(void **state) {
+    (void)state;
+    enum { CONTEXT = 64, N = 16, KEPT = CONTEXT - (int)((CONTEXT - N) * 0.75) };
+    backend *be;
+    tape t;
+    batch b;
+    int32_t ids[2][CONTEXT];
+    int seen[CONTEXT] = {0};
+    must(cpu_backend_open(&be, cpu_best_level(), 1, &err));
+    model *m = build(be, "prefix_dropout=0.75 vocab_size=64", CONTEXT);
+    must(tape_init(&t, be, 0, &err));
+    for (int i = 0; i < CONTEXT; i++) ids[0][i] = ids[1][i] = i;
+    sequence rows[2] = {{.ids = ids[0], .length = CONTEXT}, {.ids = ids[1], .length = CONTEXT}};
+    model_input in = {.batch = 2, .rows = rows, .latents = N};
+    for (uint32_t step = 0; step < 200; step++) {
+        tape_reset(&t);
+        t.training = true;
+        t.step = step;
+        must(batch_make(&b, &t, &m->config, &in));
+        assert_int_equal(b.M, KEPT);
+        const int32_t *kept = b.ids->m.data, *rope = b.rope->m.data;
+        for (int i = 0; i < 2 * KEPT; i++) {
+            assert_int_equal(kept[i], rope[i]); /* a kept token keeps its position */
+            if (i % KEPT) assert_true(kept[i] > kept[i - 1]);
+            seen[kept[i]]++;
+        }
+        for (int i = 0; i < N; i++) assert_int_equal(kept[KEPT - N + i], CONTEXT - N + i);
+        assert_true(memcmp(kept, kept + KEPT, KEPT * sizeof *kept) != 0);
+    }
+    for (int i = 0; i < CONTEXT - N; i++) /* 400 draws with probability 1/4: 100 +- 8.7 */
+        if (seen[i] < 55 || seen[i] > 145) test_failed("position %d was kept %d times of 400\n", i, seen[i]);
+    t.training = false;
+    tape_reset(&t);
+    must(batch_make(&b, &t, &m->config, &in));
+    assert_int_equal(b.M, CONTEXT); /* evaluation reads everything */
+    tape_free(&t);
+    model_close(m);
+    be->close(be);
+}
+
+static void less_is_planned_with_dropped_prefixes(void **state) {
+    (void)state;
+    size_t tensors[2];
+    for (int i = 0; i < 2; i++) {
+        model_config c;
+        train_config train;
+        memory_plan plan;
+        must(settings_model(NULL, &c, &err));
+        must(settings_train(NULL, &train, &err));
+        must(settings_apply_list("vocab_size=259 context=16384 latents=256 channels=64 heads=2 layers=2",
+                                 &model_fields, "", &c, &err));
+        c.prefix_dropout = i ? 0.75 : 0;
+        must(model_config_check(&c, &err));
+        must(plan_memory(&c, &train, &plan, &err));
+        tensors[i] = plan.tensors;
+    }
+    assert_true(tensors[1] < tensors[0] / 2);
+}
+
+static void set_all(pcv_settings *s, const char *const *pairs) {
+    for (; *pairs; pairs += 2) must(pcv_settings_set(s, pairs[0], pairs[1], &err));
+}
+
+static void the_copy_task_is_solved(void **state) {
+    (void)state;
+    static const char *const training[] = {
+        "dialect", "official", "positions", "sinusoidal", "rotary", "0", "context", "32", "latents", "16",
+        "channels", "64", "heads", "1", "layers", "1", "dropout", "0", "batch", "32", "steps", "1000",
+        "warmup", "50", "lr", "0.005", "beta2", "0.95", "eval-every", "100000", "save-minutes", "0", NULL};
+    char folder[] = "/tmp/perceiver-copy-XXXXXX", run[64], command[128];
+    pcv_settings *s;
+    pcv_engine *engine;
+    pcv_evaluation e;
+    assert_non_null(mkdtemp(folder));
+    snprintf(run, sizeof run, "%s/run", folder);
+    must(pcv_settings_open(&s, &err));
+    set_all(s, training);
+    must(pcv_train(&(pcv_train_options){.dataset = "copy:32", .run = run}, s, NULL, NULL, &err));
+    pcv_settings_close(s);
+    must(pcv_settings_open(&s, &err));
+    must(pcv_settings_set(s, "examples", "60", &err));
+    must(pcv_engine_open(&engine, run, NULL, &err));
+    must(pcv_evaluate(engine, NULL, s, NULL, &e, &err));
+    assert_int_equal(e.tokens, 60 * 16);
+    if (!(e.accuracy > 0.98)) test_failed("the copy task is recalled with accuracy %g\n", e.accuracy);
+    pcv_engine_close(engine);
+    pcv_settings_close(s);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_batch_is_learned_by_heart), cmocka_unit_test(accumulation_equals_a_large_batch),
+        cmocka_unit_test(dropped_prefixes_are_gone), cmocka_unit_test(less_is_planned_with_dropped_prefixes),
+        cmocka_unit_test(the_copy_task_is_solved)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
