@@ -5,6 +5,7 @@
 #include "config/settings.h"
 #include "cpu/cpu.h"
 #include "gen/timeline.h"
+#include "model/batch.h"
 #include "model/model.h"
 
 enum { V = 11 };
@@ -277,6 +278,77 @@ static void right_masks(void **state) {
     }
 }
 
+/* ------------------------------------------------------------------ masks and positions */
+
+/* Ranges and rows of one padded row with `valid` real tokens of T, N latents: cases 4 to 8 of the official
+ * model tests. Ours has no padding: the row simply ends. */
+typedef struct mask_case {
+    int T, N, valid;
+    int steps[6];
+} mask_case;
+
+static const mask_case mask_cases[] = {
+    {10, 6, 10, {4, 5, 6, 7, 8, 9}}, {10, 6, 1, {-1, -1, -1, -1, -1, 0}}, {10, 6, 4, {-1, -1, 0, 1, 2, 3}},
+    {10, 6, 7, {1, 2, 3, 4, 5, 6}},  {10, 6, 5, {-1, 0, 1, 2, 3, 4}},     {6, 6, 6, {0, 1, 2, 3, 4, 5}},
+    {6, 6, 3, {-1, -1, -1, 0, 1, 2}},
+};
+
+static const int32_t *ints_of(const tensor *t) { return t->m.data; }
+
+static void masks(void **state) {
+    (void)state;
+    backend *be;
+    tape t;
+    must(cpu_backend_open(&be, CPU_REFERENCE, 1, &err));
+    model *m = build(be, ABSOLUTE "latents=6 context=10 positions.axes=11 ", 10, false);
+    must(tape_init(&t, be, 0, &err));
+    for (size_t k = 0; k < sizeof mask_cases / sizeof *mask_cases; k++) {
+        const mask_case *c = &mask_cases[k];
+        batch b;
+        sequence row = {.ids = (int32_t[10]){1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, .length = c->valid};
+        tape_reset(&t);
+        must(batch_make(&b, &t, &m->config, &(model_input){.batch = 1, .rows = &row, .latents = c->N}));
+        int missing = c->N - c->valid > 0 ? c->N - c->valid : 0;
+        for (int n = 0; n < c->N; n++) {
+            bool absent = c->steps[n] < 0;
+            assert_int_equal(ints_of(b.latent_row)[n], c->steps[n]);
+            assert_int_equal(ints_of(b.cross.begin)[n], 0); /* sees inputs 0..step, its own included */
+            assert_int_equal(ints_of(b.cross.end)[n], c->steps[n] + 1);
+            assert_int_equal(ints_of(b.self.begin)[n], absent ? n : missing);
+            assert_int_equal(ints_of(b.self.end)[n], n + 1);
+        }
+        assert_int_equal(ints_of(b.latent_row)[c->N - 1], c->valid - 1); /* the last stands on the last input */
+    }
+    tape_free(&t);
+    model_close(m);
+    be->close(be);
+}
+
+/* Positions counted from the end, with the published values on padding: case 3 of the official tests. */
+static void terminal_positions(void **state) {
+    (void)state;
+    static const struct {
+        int64_t valid;
+        int32_t expected[4];
+    } cases[] = {{2, {1, 0, 3, 2}}, {1, {0, 3, 2, 1}}, {0, {3, 2, 1, 0}}, {4, {3, 2, 1, 0}}};
+    backend *be;
+    tape t;
+    must(cpu_backend_open(&be, CPU_REFERENCE, 1, &err));
+    model *m = build(be, ROTARY "positions.origin=end latents=2 ", 4, false);
+    must(tape_init(&t, be, 0, &err));
+    for (int k = 0; k < 4; k++) {
+        batch b;
+        sequence row = {.ids = (int32_t[4]){1, 2, 3, 4}, .length = 4};
+        model_input in = {.batch = 1, .rows = &row, .latents = 2, .published_valid = &cases[k].valid};
+        tape_reset(&t);
+        must(batch_make(&b, &t, &m->config, &in));
+        for (int i = 0; i < 4; i++) assert_int_equal(ints_of(b.rope)[i], cases[k].expected[i]);
+    }
+    tape_free(&t);
+    model_close(m);
+    be->close(be);
+}
+
 /* ------------------------------------------------------------------ gradients */
 
 typedef struct slope {
@@ -464,7 +536,8 @@ static void cached_decoding(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forward_passes), cmocka_unit_test(right_masks), cmocka_unit_test(gradients),
+        cmocka_unit_test(forward_passes), cmocka_unit_test(right_masks), cmocka_unit_test(masks),
+        cmocka_unit_test(terminal_positions), cmocka_unit_test(gradients),
         cmocka_unit_test(loss_of_one_row), cmocka_unit_test(cached_decoding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -160,6 +160,58 @@ static void levels(void **state) {
     }
 }
 
+static float nearest_bf16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000u;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* One product of A [m, k] and B [k, n] with transposes and an old C, in bf16 on `threads` threads. */
+static void product_bf16(int threads, const int64_t size[3], bool ta, bool tb, float *c) {
+    enum { M, N, K };
+    backend *be;
+    int64_t rows[3] = {ta ? size[K] : size[M], tb ? size[N] : size[K], size[M]};
+    int64_t cols[3] = {ta ? size[M] : size[K], tb ? size[K] : size[N], size[N]};
+    matrix m[3];
+    must(cpu_backend_open(&be, cpu_best_level(), threads, &err));
+    if (cpu_use_bf16(be, NULL)) skip();
+    for (int i = 0; i < 3; i++) {
+        m[i] = (matrix){.rows = rows[i], .cols = cols[i], .stride = cols[i], .type = F32};
+        must(backend_alloc(be, &m[i].data, matrix_bytes(&m[i]), "a test", &err));
+        for (int64_t k = 0; k < rows[i] * cols[i]; k++) ((float *)m[i].data)[k] = case_value(i, (int)k);
+    }
+    run_kernel(be, gemm, .c = m[2], .a = m[0], .b = m[1], .transpose_a = ta, .transpose_b = tb, .beta = 1);
+    memcpy(c, m[2].data, matrix_bytes(&m[2]));
+    for (int i = 0; i < 3; i++) backend_free(be, m[i].data, matrix_bytes(&m[i]));
+    be->close(be);
+}
+
+/* The exact product of the rounded operands, to float32's rounding, on any number of threads. */
+static void bf16_products(void **state) {
+    (void)state;
+    static const int64_t sizes[][3] = {{33, 21, 40}, {130, 260, 70}, {9000, 8, 12}, {24, 40, 3100}};
+    for (int i = 0; i < 12; i++) {
+        const int64_t *z = sizes[i % 4];
+        bool ta = i / 4 == 2, tb = i / 4 == 0;
+        float *one = malloc((size_t)(z[0] * z[1]) * sizeof *one), *three = malloc((size_t)(z[0] * z[1]) * sizeof *one);
+        product_bf16(1, z, ta, tb, one);
+        product_bf16(3, z, ta, tb, three);
+        if (memcmp(one, three, (size_t)(z[0] * z[1]) * sizeof *one)) test_failed("%s\n", "1 and 3 threads differ");
+        for (int64_t e = 0; e < z[0] * z[1]; e += 1 + z[0] * z[1] / 97) {
+            int64_t r = e / z[1], c = e % z[1];
+            double sum = (double)case_value(2, (int)e);
+            for (int64_t k = 0; k < z[2]; k++)
+                sum += (double)nearest_bf16(case_value(0, (int)(ta ? k * z[0] + r : r * z[2] + k))) *
+                       (double)nearest_bf16(case_value(1, (int)(tb ? c * z[2] + k : k * z[1] + c)));
+            close_to((double)one[e], sum, 1e-4, "an element of a bf16 product");
+        }
+        free(one);
+        free(three);
+    }
+}
+
 /* A plan over the null backend gives the exact size of the pool that the real run needs. */
 static void planned_memory(void **state) {
     (void)state;
@@ -184,7 +236,7 @@ static void planned_memory(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(levels),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(levels), cmocka_unit_test(bf16_products),
                                        cmocka_unit_test(planned_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

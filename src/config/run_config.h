@@ -6,6 +6,8 @@
 
 typedef enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_RSQRT, SCHEDULE_WSD } schedule_kind;
 
+typedef enum precision_name { PRECISION_F32, PRECISION_BF16 } precision_name;
+
 typedef struct train_config {
     int64_t batch;       /* sequences at once */
     int64_t total_batch; /* target tokens of one update, 0: one batch */
@@ -20,7 +22,7 @@ typedef struct train_config {
     double ema; /* decay of the averaged weights, 0: none */
     int64_t min_crop;
     int64_t seed, threads;
-    int precision;
+    int precision; /* precision_name */
     int recompute;
     int64_t save_every, eval_every, sample_every, log_every;
     double save_minutes;

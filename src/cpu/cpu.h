@@ -33,4 +33,9 @@ int cpu_double_backend_open(backend **be, pcv_error *err);
 
 int cpu_threads(const backend *be);
 
+/* From now on matrix products round their operands to bf16 and add in float32; everything else, weights
+ * included, stays float32. Twice as fast where the processor has bf16 dot products. PCV_CONFIG where
+ * products cannot be had that way. */
+int cpu_use_bf16(backend *be, pcv_error *err);
+
 #endif

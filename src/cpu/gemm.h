@@ -13,6 +13,11 @@ void gemv_plain(void *context, const gemm_args *args);
 void gemv_avx2(void *context, const gemm_args *args);
 void gemv_avx512(void *context, const gemm_args *args);
 
+typedef void round_bf16_fn(void *context, const matrix *x, uint16_t *to);
+void round_bf16_plain(void *context, const matrix *x, uint16_t *to);
+void round_bf16_avx2(void *context, const matrix *x, uint16_t *to);
+void round_bf16_avx512(void *context, const matrix *x, uint16_t *to);
+
 /* True when gemv takes it. */
 static inline bool gemm_is_gemv(const gemm_args *a) {
     return a->c.rows <= GEMV_ROWS && a->transpose_b && !a->transpose_a;

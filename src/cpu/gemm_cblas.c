@@ -33,4 +33,6 @@ static void gemm(void *context, const gemm_args *g) {
 
 void gemm_kernels(kernels *k) { k->gemm = gemm; }
 
+bool gemm_has_bf16(void) { return false; }
+
 void gemm_close(cpu_context *c) { (void)c; }

@@ -80,7 +80,9 @@ void *cpu_scratch(cpu_context *c, size_t bytes) {
     return grow(&c->scratch[omp_get_thread_num()], bytes);
 }
 
-void *cpu_shared_scratch(cpu_context *c, size_t bytes) { return grow(&c->shared, bytes); }
+void *cpu_shared_scratch(cpu_context *c, int slot, size_t bytes) {
+    return grow(&c->shared[slot], bytes);
+}
 
 /* ------------------------------------------------------------------ opening */
 
@@ -97,7 +99,8 @@ static void cpu_close(backend *be) {
     gemm_close(c);
     for (int i = 0; i < CPU_MAX_THREADS; i++)
         if (c->scratch[i].data) munmap(c->scratch[i].data, c->scratch[i].bytes);
-    if (c->shared.data) munmap(c->shared.data, c->shared.bytes);
+    for (int i = 0; i < CPU_SHARED; i++)
+        if (c->shared[i].data) munmap(c->shared[i].data, c->shared[i].bytes);
     mem_free(c);
     mem_free(be);
 }
@@ -116,6 +119,14 @@ static int open_backend(backend **be, dtype real, pcv_error *err) {
     return 0;
 }
 
+int cpu_use_bf16(backend *be, pcv_error *err) {
+    cpu_context *c = be->context;
+    if (!c->round_bf16 || !gemm_has_bf16())
+        return fail(err, PCV_CONFIG, "--precision bf16: this processor or build has no bf16 products; use f32");
+    c->bf16 = true;
+    return 0;
+}
+
 int cpu_double_backend_open(backend **be, pcv_error *err) {
     int status = open_backend(be, F64, err);
     if (!status) reference_kernels_double(&(*be)->k);
@@ -126,11 +137,12 @@ int cpu_backend_open(backend **be, cpu_level level, int threads, pcv_error *err)
     static const struct {
         void (*rows)(kernels *), (*attend)(kernels *);
         gemv_fn *gemv;
+        round_bf16_fn *round_bf16;
     } simd[CPU_LEVELS] = {
-        [CPU_PLAIN] = {simd_rows_plain, simd_attend_plain, gemv_plain},
+        [CPU_PLAIN] = {simd_rows_plain, simd_attend_plain, gemv_plain, round_bf16_plain},
 #if defined(__x86_64__)
-        [CPU_AVX2] = {simd_rows_avx2, simd_attend_avx2, gemv_avx2},
-        [CPU_AVX512] = {simd_rows_avx512, simd_attend_avx512, gemv_avx512},
+        [CPU_AVX2] = {simd_rows_avx2, simd_attend_avx2, gemv_avx2, round_bf16_avx2},
+        [CPU_AVX512] = {simd_rows_avx512, simd_attend_avx512, gemv_avx512, round_bf16_avx512},
 #endif
     };
     if (!cpu_has_level(level))
@@ -145,6 +157,7 @@ int cpu_backend_open(backend **be, cpu_level level, int threads, pcv_error *err)
     reference_kernels_float(&(*be)->k);
     if (level == CPU_REFERENCE) return 0;
     c->gemv = simd[level].gemv;
+    c->round_bf16 = simd[level].round_bf16;
     simd[level].rows(&(*be)->k);
     simd[level].attend(&(*be)->k);
     gemm_kernels(&(*be)->k);

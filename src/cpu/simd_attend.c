@@ -298,7 +298,7 @@ static void few_join(const attend_args *a, const shape *s, int64_t query, int64_
 
 static void attend_few(cpu_context *context, const attend_args *a, const shape *s) {
     int64_t rows = s->B * s->N, chunks = attend_chunks(rows, s->H, s->M), units = rows * s->H;
-    float *part = cpu_shared_scratch(context, (size_t)(units * chunks * (s->D + 2)) * sizeof *part);
+    float *part = cpu_shared_scratch(context, 0, (size_t)(units * chunks * (s->D + 2)) * sizeof *part);
 #pragma omp parallel for num_threads(context->threads)
     for (int64_t u = 0; u < units * chunks; u++) {
         int64_t query = u / chunks / s->H, head = u / chunks % s->H, c = u % chunks;

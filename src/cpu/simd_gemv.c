@@ -3,6 +3,8 @@
 #include "cpu/gemm.h"
 #include "cpu/simd.h"
 
+#include <string.h>
+
 enum { OUTPUTS = 4 }; /* rows of W at a time: enough independent sums to hide latency */
 
 /* out [OUTPUTS][rows] = dot products of `outputs` rows of W with each row of A. */
@@ -51,4 +53,21 @@ void SIMD_NAME(gemv_)(void *context, const gemm_args *a) {
         int64_t n = g * OUTPUTS, left = a->c.cols - n;
         outputs_of(a, n, left < OUTPUTS ? (int)left : OUTPUTS);
     }
+}
+
+/* Nearest, ties to even; not-a-numbers stay so. The compiler makes vectors of this loop. */
+static void round_row(const float *x, uint16_t *to, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        uint32_t rounded = bits + 0x7FFFu + (bits >> 16 & 1);
+        to[i] = (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? 0x7FC0u : rounded >> 16);
+    }
+}
+
+void SIMD_NAME(round_bf16_)(void *context, const matrix *x, uint16_t *to) {
+    int threads = ((const cpu_context *)context)->threads;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t r = 0; r < x->rows; r++)
+        round_row((const float *)x->data + r * x->stride, to + r * x->cols, x->cols);
 }

@@ -9,8 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Reals are F32; F64 belongs to the reference backend that the gradient tests run in. */
-typedef enum dtype { F32, F64, I32 } dtype;
+/* Reals are F32; F64 belongs to the reference backend that the gradient tests run in. BF16 exists within
+ * products alone. */
+typedef enum dtype { F32, F64, I32, BF16 } dtype;
 
 typedef struct matrix {
     void *data; /* device address of [rows, cols], NULL: absent */
@@ -19,7 +20,7 @@ typedef struct matrix {
     dtype type;
 } matrix;
 
-static inline size_t dtype_bytes(dtype type) { return type == F64 ? 8 : 4; }
+static inline size_t dtype_bytes(dtype type) { return type == F64 ? 8 : type == BF16 ? 2 : 4; }
 
 /* Bytes from the first to behind the last element. */
 static inline size_t matrix_bytes(const matrix *m) {

@@ -204,7 +204,7 @@ static int bench_train(const model_config *config, const train_config *c, report
     int status = 0;
     TRY(plan_memory(config, c, &plan, err));
     TRY(plan_check(&plan, config, c, err));
-    TRY(cpu_backend_open(&be, cpu_best_level(), (int)c->threads, err));
+    TRY(step_backend(&be, c, err));
     TRY(model_open(&m, config, be, true, err));
     TRY(model_init(m, (uint64_t)c->seed, err));
     m->recompute = c->recompute;
@@ -258,7 +258,7 @@ static int bench_generate(const model_config *config, const train_config *c, rep
     double list[NEW_TOKENS];
     int status = 0;
     size_t count = (size_t)(config->context / PROMPT_SHARE);
-    TRY(cpu_backend_open(&be, cpu_best_level(), (int)c->threads, err));
+    TRY(step_backend(&be, c, err));
     TRY(model_open(&m, config, be, false, err));
     TRY(model_init(m, (uint64_t)c->seed, err));
     TRY(mem_get(&prompt, count * sizeof *prompt, "a prompt", err));

@@ -124,7 +124,7 @@ static int probe(const model_config *config, const train_config *c, const memory
     model *m = NULL;
     tape t = {0};
     int status = 0;
-    TRY(cpu_backend_open(&be, cpu_best_level(), (int)c->threads, err));
+    TRY(step_backend(&be, c, err));
     TRY(model_open(&m, config, be, true, err));
     TRY(model_init(m, 1, err));
     m->recompute = c->recompute;

@@ -1,6 +1,13 @@
 #include "train/step.h"
+#include "cpu/cpu.h"
 
 #include <string.h>
+
+int step_backend(backend **be, const train_config *c, pcv_error *err) {
+    int status = cpu_backend_open(be, cpu_best_level(), (int)c->threads, err);
+    if (!status && c->precision == PRECISION_BF16) status = cpu_use_bf16(*be, err);
+    return status;
+}
 
 int step_open(step_buffer *b, const model_config *m, int64_t rows, pcv_error *err) {
     *b = (step_buffer){.rows = rows, .context = m->context};

@@ -7,6 +7,9 @@
 #include "data/window.h"
 #include "model/model.h"
 
+/* The device that a training configuration asks for. */
+int step_backend(backend **be, const train_config *c, pcv_error *err);
+
 /* Host buffers of one batch; every array has room for `rows` rows of the largest shape. */
 typedef struct step_buffer {
     int64_t rows, context, positions; /* capacity; positions: latents / latents_per_position */

@@ -147,7 +147,7 @@ static int open_model(trainer *w, pcv_error *err) {
     int status = 0;
     TRY(plan_memory(&w->mc, &w->c, &plan, err));
     TRY(plan_check(&plan, &w->mc, &w->c, err));
-    TRY(cpu_backend_open(&w->be, cpu_best_level(), (int)w->c.threads, err));
+    TRY(step_backend(&w->be, &w->c, err));
     TRY(model_open(&w->m, &w->mc, w->be, true, err));
     w->m->recompute = w->c.recompute;
     TRY(model_init(w->m, (uint64_t)w->c.seed, err));
