@@ -9,8 +9,7 @@
 #include "train/plan.h"
 #include "train/step.h"
 
-#include <signal.h>
-#include <sys/wait.h>
+#include <errno.h>
 #include <unistd.h>
 
 static model *build(backend *be, const char *list, bool grads) {
@@ -136,15 +135,13 @@ static void only_kernels_touch_memory(void **state) {
         must(timeline_logits(&line, &logits, &err));
     }
     timeline_close(&line);
-    /* and the guard guards: a process that touches a weight dies */
-    pid_t child = fork();
-    if (child == 0) {
-        signal(SIGSEGV, SIG_DFL);
-        _exit(*(volatile float *)m->params.values.data > 0 ? 0 : 1);
-    }
-    int how = 0;
-    waitpid(child, &how, 0);
-    if (!WIFSIGNALED(how) && WEXITSTATUS(how) < 2) test_failed("%s\n", "tensor memory could be read from the host");
+    /* and the guard guards: the kernel of the operating system may not read a weight for us either */
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    if (write(ends[1], m->params.values.data, 1) != -1 || errno != EFAULT)
+        test_failed("%s\n", "tensor memory could be read from the host");
+    close(ends[0]);
+    close(ends[1]);
     tape_free(&t);
     model_close(m);
     be->close(be);

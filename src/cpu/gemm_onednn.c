@@ -7,6 +7,9 @@
  *     kind are cut into pieces here. One call, oneDNN's threads.
  *   - blocks: any other implementation may split the depth by thread count. The product is cut into
  *     fixed blocks of C, each planned and run for one thread, and our threads share out the blocks.
+ *     Without AVX-512, oneDNN runs a block at full speed only when both factors lie along the depth, as
+ *     in y = x w^T: 165 to 188 GFLOP/s, against 130 for dy w and 80 for dy^T x (two cores of an AMD
+ *     EPYC 7003). Large factors that do not are therefore transposed first.
  * Measured on two cores, whole reaches 96 % of the FMA peak, blocks 85 %.
  *
  * With bf16 products both operands are first rounded into scratch memory; the passes over them cost a
@@ -119,7 +122,6 @@ static const plan *plan_for(gemm_state *s, const key *k) {
     uint64_t hash = 14695981039346656037u; /* FNV-1a */
     for (size_t i = 0; i < sizeof *k / sizeof(int64_t); i++)
         hash = (hash ^ (uint64_t)((const int64_t *)k)[i]) * 1099511628211u;
-    if (s->used > SLOTS / 2) forget_plans(s); /* shapes that vary without end */
     size_t i = (hash ^ hash >> 32) % SLOTS;
     for (; s->slot[i].primitive; i = (i + 1) % SLOTS)
         if (!memcmp(&s->slot[i].key, k, sizeof *k)) return &s->slot[i];
@@ -175,6 +177,8 @@ static gemm_args block_of(const gemm_args *g, int64_t i, int64_t j) {
 static void run_blocks(cpu_context *c, gemm_state *s, const gemm_args *g) {
     int64_t down = (g->c.rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     int64_t across = (g->c.cols + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
+    int threads = omp_get_max_threads();
+    omp_set_num_threads(1); /* for oneDNN: a team of one does not count as a parallel region to it */
 #pragma omp parallel for num_threads(c->threads) schedule(dynamic)
     for (int64_t u = 0; u < down * across; u++) {
         gemm_args b = block_of(g, u / across * BLOCK_ROWS, u % across * BLOCK_COLUMNS);
@@ -184,14 +188,78 @@ static void run_blocks(cpu_context *c, gemm_state *s, const gemm_args *g) {
         copy = *plan_for(s, &k);
         run_plan(s, &copy, &b, cpu_scratch(c, dnnl_memory_desc_get_size(&copy.scratch) + 64));
     }
+    omp_set_num_threads(threads);
+}
+
+enum {
+    TURN_TILE = 16,  /* floats in a cache line */
+    TURN_FROM = 192, /* what the turn costs, it saves from so many rows and columns on */
+};
+
+typedef float four __attribute__((vector_size(16)));
+
+/* to[j][i] = x[i][j] for a square of four. */
+static void turn_four(const float *x, int64_t stride, float *to, int64_t to_stride) {
+    four r[4];
+    for (int i = 0; i < 4; i++) memcpy(&r[i], x + i * stride, sizeof *r);
+    four a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), b = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+    four c = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7), d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+    four column[] = {__builtin_shufflevector(a, b, 0, 1, 4, 5), __builtin_shufflevector(a, b, 2, 3, 6, 7),
+                     __builtin_shufflevector(c, d, 0, 1, 4, 5), __builtin_shufflevector(c, d, 2, 3, 6, 7)};
+    for (int j = 0; j < 4; j++) memcpy(to + j * to_stride, &column[j], sizeof *column);
+}
+
+/* A tile of `rows` rows and `cols` columns; whole squares by turn_four, the edges one by one. */
+static void turn_tile(const float *x, int64_t stride, int64_t rows, int64_t cols, float *to, int64_t to_stride) {
+    int64_t i = 0;
+    for (; i + 4 <= rows; i += 4) {
+        int64_t j = 0;
+        for (; j + 4 <= cols; j += 4) turn_four(x + i * stride + j, stride, to + j * to_stride + i, to_stride);
+        for (; j < cols; j++)
+            for (int64_t k = i; k < i + 4; k++) to[j * to_stride + k] = x[k * stride + j];
+    }
+    for (; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++) to[j * to_stride + i] = x[i * stride + j];
+}
+
+/* x [rows, cols] transposed, in scratch buffer `slot`. Its rows end in a line's gap, lest all of a tile's
+ * lines fall into one set of the cache. */
+static matrix transposed(cpu_context *c, const matrix *x, int slot) {
+    matrix y = {.rows = x->cols, .cols = x->rows, .type = F32};
+    y.stride = (x->rows + TURN_TILE - 1) / TURN_TILE * TURN_TILE + TURN_TILE;
+    y.data = cpu_shared_scratch(c, slot, matrix_bytes(&y));
+    const float *from = x->data;
+    float *to = y.data;
+#pragma omp parallel for num_threads(c->threads) schedule(static)
+    for (int64_t j = 0; j < x->cols; j += TURN_TILE) {
+        int64_t cols = x->cols - j < TURN_TILE ? x->cols - j : TURN_TILE;
+        for (int64_t i = 0; i < x->rows; i += TURN_TILE) {
+            int64_t rows = x->rows - i < TURN_TILE ? x->rows - i : TURN_TILE;
+            turn_tile(from + i * x->stride + j, x->stride, rows, cols, to + j * y.stride + i, y.stride);
+        }
+    }
+    return y;
+}
+
+/* The same product with both factors along the depth: A [m, k], B [n, k]. */
+static gemm_args along_depth(cpu_context *c, const gemm_args *g) {
+    gemm_args p = *g;
+    if (g->c.rows < TURN_FROM || g->c.cols < TURN_FROM) return p;
+    if (g->transpose_a) p.a = transposed(c, &g->a, 1);
+    if (!g->transpose_b) p.b = transposed(c, &g->b, 2);
+    p.transpose_a = false;
+    p.transpose_b = true;
+    return p;
 }
 
 static void run_piece(cpu_context *c, const gemm_args *g) {
     gemm_state *s = state_of(c);
+    if (s->used > SLOTS / 2) forget_plans(s); /* shapes that vary without end; here, where no plan is in use */
     key k = key_of(g, c->bf16, c->threads);
     const plan *p = plan_for(s, &k);
     if (!p->whole) {
-        run_blocks(c, s, g);
+        gemm_args turned = c->bf16 ? *g : along_depth(c, g);
+        run_blocks(c, s, &turned);
         return;
     }
     int threads = omp_get_max_threads();
