@@ -39,12 +39,15 @@ void fields_default(const field_table *table, void *object) {
 
 /* ------------------------------------------------------------------ storing */
 
+static int real_in_range(const field *f, double x, const char *where, pcv_error *err) {
+    if (x >= f->low && x <= f->high) return 0;
+    return fail(err, PCV_CONFIG, "%s: %g is out of range, expected %g to %g", where, x, f->low, f->high);
+}
+
 static int store_real(const field *f, void *object, double x, const char *where, pcv_error *err) {
-    if (!(x >= f->low && x <= f->high))
-        return fail(err, PCV_CONFIG, "%s: %g is out of range, expected %g to %g", where, x, f->low,
-                    f->high);
-    *(double *)member(f, object) = x;
-    return 0;
+    int status = real_in_range(f, x, where, err);
+    if (!status) *(double *)member(f, object) = x;
+    return status;
 }
 
 static int in_range(const field *f, int64_t x, const char *where, pcv_error *err) {
@@ -114,7 +117,7 @@ static int parse_ints(const field *f, void *object, const char *value, const cha
             return fail(err, PCV_CONFIG, "%s: '%s' is not a list of numbers like 3,5", where, value);
         int status = push_int(f, &list, x, where, err);
         if (status) return status;
-        at = *end ? end + 1 : end;
+        at = *end && end[1] ? end + 1 : end; /* a comma at the end is an empty number */
     }
     *(field_ints *)member(f, object) = list;
     return 0;
@@ -252,12 +255,19 @@ static int unknown_key(const field_table *table, const char *key, const char *wh
                 near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
+static bool is_one_of(const char *name, const char *const *list) {
+    for (; list && *list; list++)
+        if (!strcmp(name, *list)) return true;
+    return false;
+}
+
 static int read_group(const field_table *table, void *object, const json_t *json,
-                      const char *prefix, const char *where, pcv_error *err) {
+                      const char *prefix, const char *const *others, const char *where, pcv_error *err) {
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)json, name, value) {
         char key[256], place[512];
+        if (is_one_of(name, others)) continue;
         if (snprintf(key, sizeof key, "%s%s", prefix, name) >= (int)sizeof key)
             return fail(err, PCV_CONFIG, "%s: a key of more than 255 bytes", where);
         snprintf(place, sizeof place, "%s: %s", where, key);
@@ -268,17 +278,28 @@ static int read_group(const field_table *table, void *object, const json_t *json
         else if (!json_is_object(value)) status = wrong_type(value, "an object", place, err);
         else {
             snprintf(place, sizeof place, "%s.", key);
-            status = read_group(table, object, value, place, where, err);
+            status = read_group(table, object, value, place, NULL, where, err);
         }
         if (status) return status;
     }
     return 0;
 }
 
-int fields_read(const field_table *table, void *object, const json_t *json, const char *where,
-                pcv_error *err) {
+int fields_read(const field_table *table, void *object, const json_t *json, const char *const *others,
+                const char *where, pcv_error *err) {
     if (!json_is_object(json)) return wrong_type(json, "an object", where, err);
-    return read_group(table, object, json, "", where, err);
+    return read_group(table, object, json, "", others, where, err);
+}
+
+int fields_check(const field_table *table, const void *object, pcv_error *err) {
+    int status = 0;
+    for (int i = 0; i < table->count && !status; i++) {
+        const field *f = &table->rows[i];
+        const void *m = member_const(f, object);
+        if (f->type == FIELD_INT) status = in_range(f, *(const int64_t *)m, f->key, err);
+        if (f->type == FIELD_REAL) status = real_in_range(f, *(const double *)m, f->key, err);
+    }
+    return status;
 }
 
 static json_t *field_json(const field *f, const void *object) {
@@ -329,13 +350,19 @@ int fields_write(const field_table *table, const void *object, json_t *out, pcv_
 
 static void install_allocator(void) { json_set_alloc_funcs(mem_json_malloc, mem_free); }
 
-int json_parse(json_t **out, const char *data, size_t size, const char *where, pcv_error *err) {
+int json_parse(json_t **out, const char *data, size_t size, size_t memory, const char *where,
+               pcv_error *err) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install_allocator);
     json_error_t reason;
+    mem_json_limit(memory);
     *out = json_loadb(data, size, JSON_REJECT_DUPLICATES, &reason);
+    int met = mem_json_limit(SIZE_MAX);
     if (*out) return 0;
-    if (json_error_code(&reason) == json_error_out_of_memory)
+    if (met == PCV_DATA)
+        return fail(err, PCV_DATA, "%s: %zu bytes of JSON that would take more than %zu of memory", where,
+                    size, memory);
+    if (met == PCV_MEMORY)
         return fail(err, PCV_MEMORY, "%s: not enough memory to read it", where);
     return fail(err, PCV_DATA, "%s: not valid JSON: line %d, column %d: %s", where, reason.line,
                 reason.column, reason.text);
@@ -346,13 +373,26 @@ int json_read(json_t **out, const char *path, size_t limit, pcv_error *err) {
     file_bytes content;
     int status = file_read(path, limit, &content, err);
     if (status) return status;
-    status = json_parse(out, content.data, content.size, path, err);
+    status = json_parse(out, content.data, content.size, JSON_MEMORY + 32 * content.size, path, err);
     file_bytes_free(&content);
     return status;
 }
 
+/* The text of a JSON value with as few digits as give every number back: 0.1, not 0.10000000000000001. */
+static char *json_text(const json_t *json) {
+    for (size_t digits = 10;; digits++) {
+        char *content = json_dumps(json, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(digits));
+        if (!content || digits == 17) return content;
+        json_t *back = json_loads(content, 0, NULL);
+        bool same = back && json_equal(json, back);
+        json_decref(back);
+        if (same) return content;
+        mem_free(content);
+    }
+}
+
 int json_write(const json_t *json, const char *path, pcv_error *err) {
-    char *content = json_dumps(json, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
+    char *content = json_text(json);
     if (!content) return fail(err, PCV_MEMORY, "not enough memory to write %s", path);
     size_t size = strlen(content);
     content[size] = '\n'; /* in place of the zero byte */

@@ -7,7 +7,7 @@
  *         ...
  *     };
  *     fields_default(&table, &config);
- *     TRY(fields_read(&table, &config, json, "config.json", err)); */
+ *     TRY(fields_read(&table, &config, json, NULL, "config.json", err)); */
 #ifndef BASE_FIELDS_H
 #define BASE_FIELDS_H
 
@@ -59,16 +59,25 @@ int field_read(const field *f, void *object, const json_t *value, const char *wh
                pcv_error *err);
 void field_print(const field *f, const void *object, char *out, size_t size);
 
-/* Reads the members that are there; an unknown key is an error that names the nearest valid one. */
-int fields_read(const field_table *table, void *object, const json_t *json, const char *where,
-                pcv_error *err);
+/* Reads the members that are there; an unknown key is an error that names the nearest valid one. `others`
+ * (NULL-terminated, or NULL) are keys of the same JSON object that belong to somebody else. */
+int fields_read(const field_table *table, void *object, const json_t *json, const char *const *others,
+                const char *where, pcv_error *err);
+
+/* Every number within its row's range? For objects that came together in other ways than by these functions. */
+int fields_check(const field_table *table, const void *object, pcv_error *err);
 
 /* Adds every member to the JSON object `out`. */
 int fields_write(const field_table *table, const void *object, json_t *out, pcv_error *err);
 
 /* A JSON file of at most `limit` bytes; duplicate keys, bad UTF-8 and trailing text are refused. */
 int json_read(json_t **out, const char *path, size_t limit, pcv_error *err);
-int json_parse(json_t **out, const char *data, size_t size, const char *where, pcv_error *err);
+
+/* The same for a text, which may become `memory` bytes of objects: small values take many times the bytes
+ * that they are written in. */
+enum { JSON_MEMORY = 32 << 20 };
+int json_parse(json_t **out, const char *data, size_t size, size_t memory, const char *where,
+               pcv_error *err);
 int json_write(const json_t *json, const char *path, pcv_error *err); /* indented, atomic */
 
 /* Members of an object of ours, by type; PCV_DATA names file and key when one is missing or wrong. */

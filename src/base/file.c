@@ -78,7 +78,7 @@ int folder_make(const char *path, pcv_error *err) {
         int status = folder_make(parent, err);
         if (status) return status;
     }
-    if (mkdir(path, 0777) && errno != EEXIST)
+    if (mkdir(path, 0777) && !path_is_folder(path)) /* another process may have been faster */
         return fail_errno(err, PCV_CANTCREATE, "%s: cannot create", path);
     return 0;
 }
@@ -168,7 +168,7 @@ void file_list_free(file_list *list) {
 
 static int open_regular(const char *path, size_t *size, pcv_error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
-    int missing = errno == ENOENT;
+    bool missing = errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENAMETOOLONG;
     if (fd < 0) fail_errno(err, missing ? PCV_NOINPUT : PCV_IO, "%s", path);
     struct stat s;
     if (fd >= 0 && (fstat(fd, &s) || !S_ISREG(s.st_mode))) {

@@ -167,7 +167,7 @@ static int read_header(safetensors *file, uint64_t file_size, pcv_error *err) {
     if (!status) status = read_at(file, header, size, 8, err);
     if (!status && header[0] != '{')
         status = fail(err, PCV_DATA, "%s: the header does not start with '{'", file->path);
-    if (!status) status = json_parse(&file->header, header, size, file->path, err);
+    if (!status) status = json_parse(&file->header, header, size, JSON_MEMORY + 2 * size, file->path, err);
     mem_free(header);
     return status;
 }

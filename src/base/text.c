@@ -59,6 +59,12 @@ int utf8_length(const char *bytes, size_t size) {
     return length;
 }
 
+bool utf8_valid(const char *string) {
+    for (int length; *string; string += length)
+        if ((length = utf8_length(string, strlen(string))) <= 0) return false;
+    return true;
+}
+
 static const char *html_entity(char c) {
     switch (c) {
     case '<': return "&lt;";
@@ -88,7 +94,7 @@ void text_json(text *t, const char *bytes, size_t size) {
     for (size_t i = 0; i < size;) {
         int length = utf8_length(bytes + i, size - i);
         unsigned char c = (unsigned char)bytes[i];
-        if (length <= 0) text_bytes(t, "\\ufffd", 6);
+        if (length <= 0 || c == 0) text_bytes(t, "\\ufffd", 6); /* our reader takes no zero bytes */
         else if (c == '"' || c == '\\') text_add(t, "\\%c", c);
         else if (c < 0x20 || c == 0x7F) text_add(t, "\\u%04x", c);
         else text_bytes(t, bytes + i, (size_t)length);
@@ -126,7 +132,7 @@ static int edit_distance(const char *a, const char *b) {
 
 const char *nearest_name(const char *word, const char *const *names, int count) {
     const char *best = NULL;
-    int distance = 3 + (int)strlen(word) / 4; /* farther than this is no help */
+    int distance = 3 + (int)strnlen(word, LONGEST_NAME) / 4; /* farther than this is no help */
     for (int i = 0; i < count; i++) {
         int d = edit_distance(word, names[i]);
         if (d < distance) {

@@ -28,6 +28,8 @@ void text_free(text *t);
  * forms, surrogates, stray bytes). -1: a correct beginning, but the text ends before its end. */
 int utf8_length(const char *bytes, size_t size);
 
+bool utf8_valid(const char *string);
+
 /* The entry of names[0..count) nearest to word by edit distance, or NULL when none is near. */
 const char *nearest_name(const char *word, const char *const *names, int count);
 

@@ -31,9 +31,10 @@ static int read_prompt(const char *path, prompt *p, pcv_error *err) {
         got = fread(p->data + p->size, 1, 65536, f);
         p->size += got;
     }
-    int failed = ferror(f);
+    int reason = ferror(f) ? errno : 0;
     if (f != stdin) fclose(f);
-    return failed ? cli_fail(err, PCV_IO, "%s: %s", path, strerror(errno)) : 0;
+    if (!reason) return 0;
+    return cli_fail(err, reason == EISDIR ? PCV_NOINPUT : PCV_IO, "%s: %s", path, strerror(reason));
 }
 
 static int emit(void *context, const char *bytes, size_t size) {

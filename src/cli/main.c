@@ -59,6 +59,8 @@ static int run(const command *c, int argc, char **argv) {
     const char *config = status ? NULL : arguments_value(&a, "config");
     if (config) status = pcv_settings_read(a.settings, config, &err);
     if (!status) status = c->run(&a, &err);
+    if ((fflush(stdout) || ferror(stdout)) && !status) /* ferror: an earlier flush failed */
+        status = cli_fail(&err, PCV_IO, "cannot write to standard output");
     arguments_free(&a);
     progress_end();
     if (status) fprintf(stderr, "perceiver %s: %s\n", c->name, err.message);

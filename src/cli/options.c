@@ -158,7 +158,10 @@ int arguments_parse(arguments *a, const command *c, int argc, char **argv, pcv_e
         if (code == 1 && open_list >= 0) status = push_list(a, open_list, optarg, err);
         else if (code == 1) a->plain[a->count++] = optarg;
         else if (code == ':') status = usage_error(err, "option '%s' needs a value", word, "", "");
-        else if (code == '?') status = unknown_option(&t, word, err);
+        else if (code == '?') {
+            char letter[] = {'-', (char)optopt, 0}; /* one of several behind a dash, where optopt is one */
+            status = unknown_option(&t, optopt > 0 && optopt < FIRST_LONG ? letter : word, err);
+        }
         else if (code < FIRST_LONG) {
             char letter[2] = {(char)code, 0};
             status = take_own(a, own_index(c, letter), optarg, &open_list, err);

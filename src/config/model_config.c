@@ -14,7 +14,7 @@ static const char *const origins[] = {"zero", "one", "end", "negative_end", NULL
 static const char *const layouts[] = {"interleaved", "halves", NULL};
 static const char *const inits[] = {"fan_in", "normal", NULL};
 
-enum { MOST_TOKENS = 1 << 24, MOST_CHANNELS = 1 << 16, MOST_LAYERS = 4096, MOST_VOCAB = 1 << 24 };
+enum { MOST_CHANNELS = 1 << 16, MOST_LAYERS = 4096, MOST_VOCAB = 1 << 24 };
 
 #define AT(member) offsetof(model_config, member)
 static const field rows[] = {
@@ -210,7 +210,8 @@ static int check_size(const model_config *c, pcv_error *err) {
 
 int model_config_check(model_config *c, pcv_error *err) {
     fill_in(c);
-    int status = check_widths(c, err);
+    int status = fields_check(&model_fields, c, err);
+    if (!status) status = check_widths(c, err);
     if (!status) status = check_positions(c, err);
     if (!status) status = check_latents(c, err);
     if (!status) status = check_size(c, err);

@@ -5,6 +5,8 @@
 
 #include "base/fields.h"
 
+enum { MOST_TOKENS = 1 << 24 }; /* in a context, and in all rows of a batch */
+
 typedef enum architecture { ARCH_PERCEIVER_AR } architecture;
 typedef enum norm_choice { NORM_LAYER, NORM_RMS } norm_choice;
 typedef enum bias_choice { BIAS_ALL, BIAS_CROSS_OUTPUT, BIAS_NONE } bias_choice;

@@ -212,15 +212,16 @@ int settings_apply_list(const char *values, const field_table *table, const char
     return 0;
 }
 
-/* The model's or training's part of the config file; NULL when there is none. */
-static json_t *file_part(const pcv_settings *s, bool training) {
-    if (!s || !s->file) return NULL;
-    if (training) return json_incref(json_object_get(s->file, "training"));
-    static const char *const others[] = {"training", "format", "run", "dataset", "kind"};
-    json_t *model = json_copy(s->file);
-    for (size_t i = 0; model && i < sizeof others / sizeof *others; i++)
-        json_object_del(model, others[i]);
-    return model;
+/* Reads the model's or training's part of the config file, where there is one, into *object. */
+static int read_file_part(const pcv_settings *s, const field_table *table, bool training, void *object,
+                          pcv_error *err) {
+    static const char *const others[] = {"training", "format", "run", "dataset", "kind", NULL};
+    if (!s || !s->file) return 0;
+    if (!training) return fields_read(table, object, s->file, others, s->path, err);
+    const json_t *part = json_object_get(s->file, "training");
+    char where[PATH_SIZE];
+    snprintf(where, sizeof where, "%.4000s: training", s->path);
+    return part ? fields_read(table, object, part, NULL, where, err) : 0;
 }
 
 static int apply_given(const pcv_settings *s, const field_table *table, void *object,
@@ -245,10 +246,7 @@ static int resolve(const pcv_settings *s, const field_table *table, const char *
         int status = p ? settings_apply_list(p->values, table, prefix, object, err) : 0;
         if (status) return status;
     }
-    int status = 0;
-    json_t *part = file_part(s, *prefix != 0);
-    if (part) status = fields_read(table, object, part, s->path, err);
-    json_decref(part);
+    int status = read_file_part(s, table, *prefix != 0, object, err);
     return status ? status : apply_given(s, table, object, err);
 }
 
@@ -306,12 +304,8 @@ int config_read(const char *path, model_config *model, train_config *train, json
     fields_default(&train_fields, train);
     TRY(mem_string(&s->path, path, err));
     TRY(json_read(&s->file, path, CONFIG_LIMIT, err));
-    json_t *part = file_part(s, false), *training = file_part(s, true);
-    status = fields_read(&model_fields, model, part, path, err);
-    if (!status && training) status = fields_read(&train_fields, train, training, path, err);
-    json_decref(part);
-    json_decref(training);
-    if (status) goto out;
+    TRY(read_file_part(s, &model_fields, false, model, err));
+    TRY(read_file_part(s, &train_fields, true, train, err));
     if (extra) *extra = json_incref(s->file);
     if (model_config_check(model, err)) status = fail_context(err, "%s", path);
 out:

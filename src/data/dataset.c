@@ -42,6 +42,14 @@ int dataset_read(const dataset *d, split_name split, int64_t document, int64_t f
     return d->type->read(d, split, document, from, count, ids, err);
 }
 
+int dataset_vocabulary(const dataset *d, int64_t *wanted, pcv_error *err) {
+    if (*wanted && *wanted != d->tokens.vocab)
+        return fail(err, PCV_CONFIG, "vocab_size is %lld, but %s has %lld ids", (long long)*wanted, d->name,
+                    (long long)d->tokens.vocab);
+    *wanted = d->tokens.vocab;
+    return 0;
+}
+
 int64_t dataset_bytes(const dataset *d, split_name split) {
     if (d->generated) return 0;
     int64_t bytes = 0, documents = dataset_documents(d, split);

@@ -44,6 +44,9 @@ int64_t dataset_length(const dataset *d, split_name split, int64_t document);
 int dataset_read(const dataset *d, split_name split, int64_t document, int64_t from, int64_t count,
                  int32_t *ids, pcv_error *err);
 
+/* Fills in a vocabulary that is 0; PCV_CONFIG when it is another than the data set's. */
+int dataset_vocabulary(const dataset *d, int64_t *wanted, pcv_error *err);
+
 /* Bytes of the original files behind the documents, for bits per byte; 0: not known. */
 int64_t dataset_bytes(const dataset *d, split_name split);
 

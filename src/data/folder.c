@@ -112,10 +112,10 @@ static void close_folder(dataset *d) {
 static const dataset_type folder_type = {documents, length, read_tokens, close_folder};
 
 /* The index must rise from 0 to the number of tokens; the counts must be those of dataset.json. */
-static int check_split(const split_files *s, int wide, const json_t *about, pcv_error *err) {
+static int check_split(const split_files *s, int wide, const json_t *about, const char *where, pcv_error *err) {
     int64_t tokens, count;
-    int status = json_get_int(about, "tokens", 0, INT64_MAX / 8, &tokens, s->tokens.path, err);
-    if (!status) status = json_get_int(about, "documents", 0, INT64_MAX / 8, &count, s->index.path, err);
+    int status = json_get_int(about, "tokens", 0, INT64_MAX / 8, &tokens, where, err);
+    if (!status) status = json_get_int(about, "documents", 0, INT64_MAX / 8, &count, where, err);
     if (status) return status;
     if (s->tokens.size != (size_t)tokens * (size_t)wide)
         return fail(err, PCV_DATA, "%s: %zu bytes, expected %lld tokens of %d: truncated or replaced",
@@ -144,7 +144,8 @@ static int open_split(folder *f, int i, const char *path, const json_t *about, p
     snprintf(name, sizeof name, "%s.index", split_names[i]);
     TRY(path_join(full, path, name, err));
     TRY(file_map_open(&s->index, full, err));
-    TRY(check_split(s, f->wide, about, err));
+    snprintf(full, sizeof full, "%s/dataset.json: splits.%s", path, split_names[i]);
+    TRY(check_split(s, f->wide, about, full, err));
     s->documents = (int64_t)(s->index.size / 8) - 1;
 out:
     return status;

@@ -32,7 +32,7 @@ typedef struct job {
     size_t count;
     split_writer out[SPLITS];
     json_t *used, *skipped;
-    char folder[PATH_SIZE];
+    char output[PATH_SIZE], folder[PATH_SIZE]; /* final and temporary name */
     char *bytes;
     int32_t *ids;
     double start;
@@ -47,7 +47,7 @@ static void say(const job *j, const char *line) {
 static int parse_percent(job *j, pcv_error *err) {
     const char *text = j->options->split_percent ? j->options->split_percent : "90,5,5";
     int used = 0;
-    int found = sscanf(text, "%d,%d,%d%n", &j->percent[0], &j->percent[1], &j->percent[2], &used);
+    int found = sscanf(text, "%4d,%4d,%4d%n", &j->percent[0], &j->percent[1], &j->percent[2], &used);
     bool positive = j->percent[0] > 0 && j->percent[1] >= 0 && j->percent[2] >= 0;
     if (found == 3 && text[used] == 0 && positive &&
         j->percent[0] + j->percent[1] + j->percent[2] == 100)
@@ -113,6 +113,7 @@ static void split_files_by_name(job *j, size_t *at) {
         if (!count[s] && j->percent[s]) count[s] = 1;
         given += count[s];
     }
+    for (; given >= f->count; given--) count[count[1] > count[2] ? 1 : 2]--; /* one is left to train on */
     count[0] = f->count - given;
     size_t k = 0;
     for (int s = 0; s < SPLITS; s++)
@@ -219,7 +220,7 @@ static int report_progress(const job *j, size_t done, pcv_error *err) {
     for (int s = 0; s < SPLITS; s++) bytes += (double)j->report->bytes[s];
     pcv_progress p = {.stage = "preparing", .done = (double)done, .total = (double)j->count,
                       .seconds = seconds, .rate = seconds > 0 ? bytes / seconds / 1e6 : 0, .unit = "MB"};
-    if (j->watch->progress(j->watch->context, &p))
+    if (j->watch->progress(j->watch->context, &p) == PCV_STOP)
         return fail(err, PCV_INTERRUPTED, "interrupted; nothing was written");
     return 0;
 }
@@ -277,21 +278,25 @@ out:
 static int run(job *j, pcv_error *err) {
     const pcv_prepare_options *o = j->options;
     int status = 0;
-    if (path_exists(o->output))
-        return fail(err, PCV_CANTCREATE, "%s: exists already; remove it or choose another name", o->output);
+    size_t size = strlen(o->output);
+    while (size > 1 && o->output[size - 1] == '/') size--;
+    if (snprintf(j->output, PATH_SIZE, "%.*s", (int)size, o->output) >= PATH_SIZE ||
+        snprintf(j->folder, PATH_SIZE, "%s.tmp-%d", j->output, (int)getpid()) >= PATH_SIZE)
+        return fail(err, PCV_USAGE, "%.60s...: the path is too long", o->output);
+    if (path_exists(j->output))
+        return fail(err, PCV_CANTCREATE, "%s: exists already; remove it or choose another name", j->output);
     TRY(parse_percent(j, err));
     TRY(tokenizer_open(&j->tokens, o->tokenizer ? o->tokenizer : "bytes", err));
     TRY(collect(j, err));
     TRY(assign(j, err));
     TRY(mem_get(&j->bytes, PIECE, "a read buffer", err));
     TRY(mem_get(&j->ids, PIECE * sizeof *j->ids, "a token buffer", err));
-    if (snprintf(j->folder, sizeof j->folder, "%s.tmp-%d", o->output, (int)getpid()) >= PATH_SIZE) {
-        status = fail(err, PCV_USAGE, "%.60s...: the path is too long", o->output);
+    if (folder_make(j->folder, err)) {
+        status = fail_context(err, "%s", j->output);
         goto out;
     }
-    TRY(folder_make(j->folder, err));
     status = encode_all(j, err);
-    if (!status) status = path_publish(j->folder, o->output, err);
+    if (!status) status = path_publish(j->folder, j->output, err);
     if (status) path_remove(j->folder, NULL);
 out:
     return status;

@@ -5,8 +5,8 @@
 
 static int64_t smallest(const crop_plan *p, int64_t length) {
     int64_t n = p->shortest > 2 ? p->shortest : 2;
-    if (n < p->d->first_target + 1) n = p->d->first_target + 1;
     if (n > p->context + 1) n = p->context + 1;
+    if (n < p->d->first_target + 1) n = p->d->first_target + 1;
     return n < length ? n : length;
 }
 

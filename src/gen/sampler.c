@@ -76,11 +76,13 @@ int sampler_pick(sampler *s, const float *logits, const int32_t *recent, size_t 
     penalize(s, recent, count);
     mask(s);
     int32_t best = 0;
+    bool finite = true; /* -infinity is a masked id */
     for (int32_t v = 0; v < s->vocab; v++) {
         s->order[v] = v;
-        if (s->logits[v] > s->logits[best] || !isfinite(s->logits[best])) best = v;
+        finite = finite && s->logits[v] < INFINITY;
+        if (s->logits[v] > s->logits[best]) best = v;
     }
-    if (!isfinite(s->logits[best])) return fail(err, PCV_NUMERIC, "the model's output is not finite");
+    if (!finite || !isfinite(s->logits[best])) return fail(err, PCV_NUMERIC, "the model's output is not finite");
     *id = best;
     if (s->config->temperature == 0) return 0;
     sort_logits = s->logits;

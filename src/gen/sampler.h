@@ -19,7 +19,8 @@ int sampler_open(sampler *s, const sample_config *config, const tokenizer *token
 void sampler_close(sampler *s);
 
 /* The token number `step` of a timeline; recent [count] are the tokens before it, oldest first. The
- * draw depends on (seed, step) and the distribution alone. PCV_NUMERIC when no logit is finite. */
+ * draw depends on (seed, step) and the distribution alone. PCV_NUMERIC when a logit is
+ * infinite or not a number. */
 int sampler_pick(sampler *s, const float *logits, const int32_t *recent, size_t count, uint64_t step,
                  int32_t *id, pcv_error *err);
 

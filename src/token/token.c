@@ -34,7 +34,8 @@ int tokenizer_load(tokenizer *t, const char *path, pcv_error *err) {
     int status = 0;
     TRY(json_read(&json, path, 1 << 20, err));
     TRY(json_get_string(json, "kind", &kind, path, err));
-    TRY(tokenizer_open(t, kind, err));
+    if (tokenizer_open(t, kind, NULL))
+        status = fail(err, PCV_DATA, "%s: 'kind' is '%.80s', a tokenizer that this version does not have", path, kind);
 out:
     json_decref(json);
     return status;

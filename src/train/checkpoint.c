@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static const char FORMAT[] = "perceiver.c checkpoint";
-static const char FOLDER[] = "checkpoints", MANIFEST[] = "manifest.json";
+static const char FOLDER[] = "checkpoints", MANIFEST[] = "manifest.json", OWN_HASH[] = "manifest_xxh3_128";
 static const char *const files[2] = {"model.safetensors", "optimizer.safetensors"};
 enum { MANIFEST_LIMIT = 1 << 20 };
 
@@ -22,6 +22,61 @@ static const field state_rows[] = {
 #undef REAL
 };
 static const field_table state_fields = {state_rows, sizeof state_rows / sizeof *state_rows};
+
+/* ------------------------------------------------------------------ checking */
+
+static int check_file(const json_t *list, const char *folder, int i, pcv_error *err) {
+    char path[PATH_SIZE], hash[HASH_TEXT];
+    const char *expected;
+    int64_t bytes;
+    uint64_t size;
+    int status = 0;
+    const json_t *entry = json_object_get(list, files[i]);
+    TRY(path_join(path, folder, files[i], err));
+    TRY(json_get_int(entry, "bytes", 0, INT64_MAX, &bytes, path, err));
+    TRY(json_get_string(entry, "xxh3_128", &expected, path, err));
+    TRY(hash_file(path, hash, &size, err));
+    if (size != (uint64_t)bytes)
+        status = fail(err, PCV_DATA, "%s: %" PRIu64 " bytes, its manifest says %" PRId64, path, size, bytes);
+    else if (strcmp(hash, expected))
+        status = fail(err, PCV_DATA, "%s: its contents are not those that its manifest names", path);
+out:
+    return status;
+}
+
+/* The hash of a manifest's values, its own hash left out, whatever its white space. */
+static int hash_manifest(const json_t *manifest, char hash[HASH_TEXT], pcv_error *err) {
+    json_t *rest = json_copy((json_t *)(uintptr_t)manifest);
+    if (rest) json_object_del(rest, OWN_HASH);
+    char *content = rest ? json_dumps(rest, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) : NULL;
+    if (content) hash_bytes(content, strlen(content), hash);
+    json_decref(rest);
+    mem_free(content);
+    return content ? 0 : fail(err, PCV_MEMORY, "not enough memory for a manifest");
+}
+
+/* Reads the manifest of a checkpoint and checks it and the files that it names. */
+static int check_folder(const checkpoint_owner *owner, const char *folder, json_t **manifest, pcv_error *err) {
+    char path[PATH_SIZE], hash[HASH_TEXT];
+    const char *format, *run, *expected;
+    int64_t version;
+    int status = 0;
+    TRY(path_join(path, folder, MANIFEST, err));
+    TRY(json_read(manifest, path, MANIFEST_LIMIT, err));
+    TRY(json_get_string(*manifest, "format", &format, path, err));
+    TRY(json_get_int(*manifest, "version", 1, 1, &version, path, err));
+    TRY(json_get_string(*manifest, "run", &run, path, err));
+    TRY(json_get_string(*manifest, OWN_HASH, &expected, path, err));
+    TRY(hash_manifest(*manifest, hash, err));
+    if (strcmp(format, FORMAT)) status = fail(err, PCV_DATA, "%s: not a checkpoint's manifest", path);
+    else if (strcmp(run, owner->run_id))
+        status = fail(err, PCV_DATA, "%s: belongs to another run", path);
+    else if (strcmp(hash, expected)) status = fail(err, PCV_DATA, "%s: it has been changed", path);
+    for (int i = 0; i < 2 && !status; i++)
+        status = check_file(json_object_get(*manifest, "files"), folder, i, err);
+out:
+    return status;
+}
 
 /* ------------------------------------------------------------------ saving */
 
@@ -37,6 +92,7 @@ static int check_space(const char *folder, const optimizer *o, pcv_error *err) {
 static int write_manifest(const checkpoint_owner *owner, const run_state *state, char hash[2][HASH_TEXT],
                           const uint64_t size[2], const char *path, pcv_error *err) {
     json_t *list = json_object(), *about = json_object(), *out = NULL;
+    char own[HASH_TEXT];
     int status = 0, failed = 0;
     for (int i = 0; i < 2; i++)
         failed |= json_object_set_new(list, files[i], json_pack("{s:I, s:s}", "bytes", (json_int_t)size[i],
@@ -46,6 +102,11 @@ static int write_manifest(const checkpoint_owner *owner, const run_state *state,
                     owner->run_id, "state", about, "random", "seed", (json_int_t)owner->seed, "step",
                     (json_int_t)state->step, "kernels", owner->kernels, "files", list);
     if (failed || !out) {
+        status = fail(err, PCV_MEMORY, "not enough memory to write %s", path);
+        goto out;
+    }
+    TRY(hash_manifest(out, own, err));
+    if (json_object_set_new(out, OWN_HASH, json_string(own))) {
         status = fail(err, PCV_MEMORY, "not enough memory to write %s", path);
         goto out;
     }
@@ -99,6 +160,13 @@ static void prune(const checkpoint_owner *owner, const run_state *state, const c
     file_list_free(&names);
 }
 
+static bool is_whole(const checkpoint_owner *owner, const char *folder) {
+    json_t *manifest = NULL;
+    int status = path_exists(folder) ? check_folder(owner, folder, &manifest, NULL) : PCV_NOINPUT;
+    json_decref(manifest);
+    return status == 0;
+}
+
 int checkpoint_save(const checkpoint_owner *owner, const optimizer *o, const run_state *state,
                     pcv_error *err) {
     char folder[PATH_SIZE], name[64], temporary[PATH_SIZE], final[PATH_SIZE];
@@ -110,7 +178,8 @@ int checkpoint_save(const checkpoint_owner *owner, const optimizer *o, const run
     TRY(check_space(folder, o, err));
     snprintf(name, sizeof name, "step-%08" PRId64, state->step);
     TRY(path_join(final, folder, name, err));
-    if (path_exists(final)) goto out; /* saved already: the same step is the same state */
+    if (is_whole(owner, final)) goto out; /* saved already: the same step is the same state */
+    TRY(path_remove(final, err));         /* one that was passed over when the run was resumed */
     snprintf(name, sizeof name, "step-%08" PRId64 ".tmp-%d", state->step, (int)getpid());
     TRY(path_join(temporary, folder, name, err));
     TRY(folder_make_new(temporary, err));
@@ -124,54 +193,16 @@ out:
 
 /* ------------------------------------------------------------------ loading */
 
-static int check_file(const json_t *list, const char *folder, int i, pcv_error *err) {
-    char path[PATH_SIZE], hash[HASH_TEXT];
-    const char *expected;
-    int64_t bytes;
-    uint64_t size;
-    int status = 0;
-    const json_t *entry = json_object_get(list, files[i]);
-    TRY(path_join(path, folder, files[i], err));
-    TRY(json_get_int(entry, "bytes", 0, INT64_MAX, &bytes, path, err));
-    TRY(json_get_string(entry, "xxh3_128", &expected, path, err));
-    TRY(hash_file(path, hash, &size, err));
-    if (size != (uint64_t)bytes)
-        status = fail(err, PCV_DATA, "%s: %" PRIu64 " bytes, its manifest says %" PRId64, path, size, bytes);
-    else if (strcmp(hash, expected))
-        status = fail(err, PCV_DATA, "%s: its contents are not those that its manifest names", path);
-out:
-    return status;
-}
-
-static int check_manifest(const checkpoint_owner *owner, const char *folder, json_t **manifest,
-                          pcv_error *err) {
-    char path[PATH_SIZE];
-    const char *format, *run;
-    int64_t version;
-    int status = 0;
-    TRY(path_join(path, folder, MANIFEST, err));
-    TRY(json_read(manifest, path, MANIFEST_LIMIT, err));
-    TRY(json_get_string(*manifest, "format", &format, path, err));
-    TRY(json_get_int(*manifest, "version", 1, 1, &version, path, err));
-    TRY(json_get_string(*manifest, "run", &run, path, err));
-    if (strcmp(format, FORMAT)) status = fail(err, PCV_DATA, "%s: not a checkpoint's manifest", path);
-    else if (strcmp(run, owner->run_id))
-        status = fail(err, PCV_DATA, "%s: belongs to another run", path);
-out:
-    return status;
-}
-
 static int load_folder(const checkpoint_owner *owner, const char *folder, optimizer *o, run_state *state,
                        const pcv_watch *watch, pcv_error *err) {
     char path[PATH_SIZE];
     json_t *manifest = NULL;
     const char *level;
     int status = 0;
-    TRY(check_manifest(owner, folder, &manifest, err));
-    for (int i = 0; i < 2; i++) TRY(check_file(json_object_get(manifest, "files"), folder, i, err));
+    TRY(check_folder(owner, folder, &manifest, err));
     fields_default(&state_fields, state);
     TRY(path_join(path, folder, MANIFEST, err));
-    TRY(fields_read(&state_fields, state, json_object_get(manifest, "state"), path, err));
+    TRY(fields_read(&state_fields, state, json_object_get(manifest, "state"), NULL, path, err));
     TRY(json_get_string(manifest, "kernels", &level, path, err));
     weight_block weights = {"", o->p->values};
     weight_block moments[] = {{"m.", o->m}, {"v.", o->v}, {"average.", o->average}};
@@ -209,16 +240,23 @@ int checkpoint_load(const checkpoint_owner *owner, optimizer *o, run_state *stat
         watch->message(watch->context, line);
     }
     file_list_free(&names);
-    if (status && reason.code) return fail(err, reason.code, "no checkpoint can be used: %s", reason.message);
+    if (status && reason.code) /* a file that is missing makes it bad data, not a run without checkpoints */
+        return fail(err, reason.code == PCV_NOINPUT ? PCV_DATA : reason.code, "no checkpoint can be used: %s", reason.message);
     return status ? fail(err, PCV_NOINPUT, "%s: there is no checkpoint to resume from", owner->run) : 0;
 }
 
-void checkpoint_sweep(const char *run) {
-    char folder[PATH_SIZE], path[PATH_SIZE];
+static void sweep(const char *folder) {
+    char path[PATH_SIZE];
     file_list names = {0};
-    if (path_join(folder, run, FOLDER, NULL) || folder_names(folder, &names, NULL)) return;
+    if (folder_names(folder, &names, NULL)) return;
     for (size_t i = 0; i < names.count; i++)
         if (strstr(names.paths[i], ".tmp-") && !path_join(path, folder, names.paths[i], NULL))
             path_remove(path, NULL);
     file_list_free(&names);
+}
+
+void checkpoint_sweep(const char *run) {
+    char folder[PATH_SIZE];
+    sweep(run);
+    if (!path_join(folder, run, FOLDER, NULL)) sweep(folder);
 }

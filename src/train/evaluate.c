@@ -41,6 +41,9 @@ int evaluate_defaults(eval_config *c, const model_config *m, pcv_error *err) {
     if (m->query == QUERY_LEARNED && c->latents > m->latents)
         return fail(err, PCV_CONFIG, "--latents: %lld, but this model learned a query for each of %lld",
                     (long long)c->latents, (long long)m->latents);
+    if (c->context > MOST_TOKENS / c->batch)
+        return fail(err, PCV_CONFIG, "--batch times --context: %lld times %lld is more than %d tokens at once",
+                    (long long)c->batch, (long long)c->context, MOST_TOKENS);
     int64_t positions = c->latents / group;
     if (!c->stride) c->stride = positions / 2 ? positions / 2 : 1;
     if (c->stride > positions)
@@ -169,7 +172,7 @@ static int report(const evaluation_job *job, double done, double total, double s
     double seconds = clock_now() - start;
     pcv_progress p = {.stage = "evaluating", .done = done, .total = total, .seconds = seconds,
                       .rate = seconds > 0 ? (double)tokens / seconds : 0, .unit = "tokens"};
-    if (job->watch->progress(job->watch->context, &p))
+    if (job->watch->progress(job->watch->context, &p) == PCV_STOP)
         return fail(err, PCV_INTERRUPTED, "interrupted");
     return 0;
 }

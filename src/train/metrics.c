@@ -14,7 +14,7 @@ static const char NAME[] = "metrics.jsonl";
 static int64_t step_of(const char *line, size_t size) {
     json_t *json = NULL;
     int64_t step = -1;
-    if (!json_parse(&json, line, size, NAME, NULL)) {
+    if (!json_parse(&json, line, size, JSON_MEMORY, NAME, NULL)) {
         const json_t *value = json_object_get(json, "step");
         if (json_is_integer(value)) step = json_integer_value(value);
     }

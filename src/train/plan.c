@@ -31,6 +31,10 @@ int plan_memory(const model_config *config, const train_config *c, memory_plan *
     model *m = NULL;
     tape t = {0};
     int status = 0;
+    if (c->batch > MOST_TOKENS / config->context) /* the arrays of the host have room for so many */
+        return fail(err, PCV_MEMORY, "--batch (%lld) times --context (%lld): more than %d tokens at once; lower "
+                    "--batch, and raise --total-batch for as many in an update", (long long)c->batch,
+                    (long long)config->context, MOST_TOKENS);
     TRY(null_backend_open(&be, err));
     TRY(model_open(&m, config, be, true, err));
     m->recompute = c->recompute;
@@ -178,7 +182,7 @@ int pcv_plan(const pcv_settings *settings, const char *dataset_name, double prob
     TRY(settings_train(settings, &c, err));
     if (dataset_name) {
         TRY(dataset_open(&d, dataset_name, 1, err));
-        config->vocab_size = d->tokens.vocab;
+        TRY(dataset_vocabulary(d, &config->vocab_size, err));
     }
     if (!config->vocab_size) config->vocab_size = 259; /* bytes */
     TRY(model_config_check(config, err));

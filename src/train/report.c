@@ -63,8 +63,9 @@ static int add_line(report *r, const json_t *line, pcv_error *err) {
     r->last_step = json_integer_value(step);
     for (int i = 0; i < SERIES && !status; i++) {
         value = json_object_get(line, kinds[i].key);
-        if (!json_is_number(value)) continue;
-        status = push_point(&r->s[i], (double)r->last_step, json_number_value(value) * kinds[i].factor, err);
+        double number = json_number_value(value) * kinds[i].factor;
+        if (json_is_number(value) && isfinite(number))
+            status = push_point(&r->s[i], (double)r->last_step, number, err);
     }
     if ((value = json_object_get(line, "seconds"))) r->seconds = json_number_value(value);
     if ((value = json_object_get(line, "tokens"))) r->tokens = json_number_value(value);
@@ -86,7 +87,7 @@ static int read_metrics(report *r, const char *run, pcv_error *err) {
         const char *end = memchr(all.data + at, '\n', all.size - at);
         size_t size = end ? (size_t)(end - (all.data + at)) : all.size - at;
         json_t *line = NULL;
-        if (!json_parse(&line, all.data + at, size, path, NULL)) status = add_line(r, line, err);
+        if (!json_parse(&line, all.data + at, size, JSON_MEMORY, path, NULL)) status = add_line(r, line, err);
         json_decref(line);
         if (status) goto out;
         at += size + 1;
@@ -107,7 +108,7 @@ static void add_series(text *t, const series *s, const char *name) {
             step += s->list[i + k].step / (double)n;
             value += s->list[i + k].value / (double)n;
         }
-        text_add(t, "%s[%.6g,%.5g]", i ? "," : "", step, value);
+        text_add(t, "%s[%.10g,%.5g]", i ? "," : "", step, value);
     }
     text_add(t, "]");
 }

@@ -71,8 +71,8 @@ int pcv_score(pcv_engine *e, const int32_t *ids, size_t count, bool logits,
     if (s->count) memcpy(all + 1, ids + started, (size_t)s->count * sizeof *all);
     for (int64_t i = 0; i <= s->count; i++)
         if (all[i] < 0 || all[i] >= s->vocabulary) {
-            status = fail(err, PCV_DATA, "token %lld is %d, but the vocabulary has %lld", (long long)i, all[i],
-                          (long long)s->vocabulary);
+            status = fail(err, PCV_DATA, "token %lld is %d, but the vocabulary has %lld",
+                          (long long)(i - !started), all[i], (long long)s->vocabulary);
             goto out;
         }
     size_t row = (size_t)s->vocabulary * sizeof(float);
@@ -118,7 +118,8 @@ int pcv_score_file(pcv_engine *e, const char *path, bool are_ids, bool logits,
     TRY(mem_get(&ids, (content.size + 1) * sizeof *ids, "tokens", err));
     if (are_ids) TRY(parse_ids(&content, path, ids, &count, err));
     else count = e->tokens.type->encode(&e->tokens, content.data, content.size, ids);
-    TRY(pcv_score(e, ids, count, logits, settings, s, err));
+    status = pcv_score(e, ids, count, logits, settings, s, err);
+    if (status == PCV_DATA) fail_context(err, "%s", path);
 out:
     file_bytes_free(&content);
     mem_free(ids);

@@ -122,12 +122,12 @@ static int new_run(trainer *w, pcv_error *err) {
     TRY(settings_model(w->settings, &w->mc, err));
     TRY(settings_train(w->settings, &w->c, err));
     TRY(dataset_open(&w->d, w->options->dataset, (uint64_t)w->c.seed, err));
-    if (w->mc.vocab_size && w->mc.vocab_size != w->d->tokens.vocab) {
-        status = fail(err, PCV_CONFIG, "vocab_size is %lld, but %s has %lld ids", (long long)w->mc.vocab_size,
-                      w->d->name, (long long)w->d->tokens.vocab);
+    if (!utf8_valid(w->d->name)) {
+        status = fail(err, PCV_USAGE, "%s: the name is not UTF-8, so that config.json cannot hold it; rename the "
+                      "data set", w->d->name);
         goto out;
     }
-    w->mc.vocab_size = w->d->tokens.vocab;
+    TRY(dataset_vocabulary(w->d, &w->mc.vocab_size, err));
     TRY(model_config_check(&w->mc, err));
     char seed[128];
     snprintf(seed, sizeof seed, "%.9f %d", clock_wall(), (int)getpid());
@@ -421,8 +421,10 @@ static int update(trainer *w, pcv_error *err) {
 static int ask(const trainer *w) {
     if (!w->watch || !w->watch->progress) return 0;
     char line[256];
-    snprintf(line, sizeof line, "update %lld, loss %.4f = %.4f bits, validation %.4f", (long long)w->state.step,
-             w->loss, w->loss / 0.693147, w->validation_bits);
+    int size = snprintf(line, sizeof line, "update %lld, loss %.4f = %.4f bits", (long long)w->state.step, w->loss,
+                        w->loss / 0.693147);
+    if (w->validation_bits > 0)
+        snprintf(line + size, sizeof line - (size_t)size, ", validation %.4f bits", w->validation_bits);
     double done = done_of(w);
     pcv_progress p = {.stage = "training", .done = done, .total = 1, .seconds = w->state.seconds,
                       .rate = w->rate, .unit = "tokens", .line = line};

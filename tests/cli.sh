@@ -1,0 +1,642 @@
+#!/usr/bin/env bash
+# The program as its user meets it: every command with its output, its files, its exit status and its
+# messages. Usage: tests/cli.sh PERCEIVER
+#
+# A check runs the program through `works` or `fails`, which leave its output in the files out and err, and
+# then looks at files. The first check that does not hold ends the script with the command, its exit status
+# and its output.
+set -eu
+perceiver=$(realpath "$1")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+export LC_ALL=C OMP_WAIT_POLICY=passive # two busy cores must not wait for each other
+
+usage=64 data=65 noinput=66 memory=71 cantcreate=73 io=74 config=78
+
+# ---------------------------------------------------------------- helpers
+
+group="" last="" status=0
+begin() {
+    finish
+    group=$1
+}
+finish() { [ -z "$group" ] || echo "ok: $group"; }
+
+fail() {
+    {
+        echo "FAILED: $group: $1"
+        echo "  command: $last"
+        echo "  status:  $status"
+        for file in out err; do
+            echo "  $file:"
+            tail -n 12 $file | cut -c 1-300 | sed 's/^/    | /'
+        done
+    } >&2
+    exit 1
+}
+
+# run COMMAND...: output to out and err, exit status to $status.
+run() {
+    last="$*"
+    status=0
+    "$@" >out 2>err </dev/null || status=$?
+}
+
+works() {
+    run "$perceiver" "$@"
+    [ $status = 0 ] || fail "expected success"
+}
+
+# fails STATUS PATTERN ARGUMENT...: the last line of err is the program's one-line error. STATUS may be a
+# choice, like "64|78".
+fails() {
+    local expected=$1 pattern=$2 name="perceiver"
+    shift 2
+    run "$perceiver" "$@"
+    [[ $status =~ ^($expected)$ ]] || fail "expected exit status $expected"
+    case ${1:-} in prepare | plan | train | eval | generate | score | info | bench) name="perceiver $1" ;; esac
+    tail -n 1 err | grep -q "^$name: " || fail "expected an error line that begins with '$name: '"
+    tail -n 1 err | grep -Eq -- "$pattern" || fail "expected an error line that has '$pattern'"
+}
+
+# check MESSAGE COMMAND...: COMMAND must succeed.
+check() {
+    local message=$1
+    shift
+    "$@" || fail "$message"
+}
+equal() { [ "$2" = "$3" ] || fail "$1: $2, expected $3"; }
+close() { # close MESSAGE A B TOLERANCE
+    awk -v a="$2" -v b="$3" -v t="$4" 'BEGIN { exit !(a - b <= t && b - a <= t) }' ||
+        fail "$1: $2, expected $3 within $4"
+}
+has() { grep -Eq -- "$2" "$1" || fail "expected $1 to have '$2'"; }
+lacks() { [ ! -e "$1" ] || fail "$1 is there and should not be"; }
+no_leftovers() { [ -z "$(find . -name '*.tmp-*')" ] || fail "temporary files are left: $(find . -name '*.tmp-*')"; }
+
+# number KEY FILE: the first value of "KEY" in a JSON file.
+number() { grep -o "\"$1\": [-+.e0-9]*" "$2" | head -n 1 | sed 's/.*: //'; }
+
+json() { # json FILE: valid, and without the numbers that JSON does not have
+    ! grep -Eqwi 'nan|inf|infinity' "$1" || fail "$1 holds a number that JSON does not have"
+    if command -v python3 >json.log 2>&1; then
+        python3 -m json.tool "$1" >json.log 2>&1 || fail "$1 is not valid JSON: $(tail -n 1 json.log)"
+    else
+        head -c 1 "$1" | grep -q '[[{]' || fail "$1 is not JSON"
+    fi
+}
+
+bytes() { wc -c <"$1" | tr -d ' '; }
+
+# ids FILE: a file's bytes as ids of the tokenizer "bytes", one per line.
+ids() { od -An -v -tu1 "$1" | tr -s ' ' '\n' | awk 'NF { print $1 + 3 }'; }
+
+# tokens FILE: a .tokens file as ids, one per line.
+tokens() { od -An -v -tu2 "$1" | tr -s ' ' '\n' | awk 'NF'; }
+
+# A toy language, the same for the same seed: sentences of article, noun, verb, article, noun; one noun has
+# a character of two bytes.
+sentences() { # sentences SEED BYTES
+    awk -v seed="$1" -v bytes="$2" '
+        function draw(n) { x = (x * 16807) % 2147483647; return int(x / 2147483647 * n) + 1 }
+        BEGIN {
+            x = seed * 7919
+            split("a the one every", article)
+            split("cat dog caf\303\251 boat river king", noun)
+            split("sees likes finds makes", verb)
+            while (size < bytes) {
+                line = article[draw(4)] " " noun[draw(6)] " " verb[draw(4)] " " article[draw(4)] " " noun[draw(6)] "."
+                size += length(line) + 1
+                print line
+            }
+        }'
+}
+
+mkdir text
+for i in 1 2 3 4 5 6 7 8; do sentences $i 7500 >text/$i.txt; done
+
+# A model of a few thousand weights, and nothing that takes time beside it.
+small="--context 32 --latents 8 --channels 16 --heads 2 --layers 1 --batch 2 --threads 1"
+
+# ---------------------------------------------------------------- the program itself
+
+begin "help, version, manual"
+works --help
+for command in prepare plan train eval generate score info bench; do has out "^  $command "; done
+commands=$(awk '/^Commands/ { on = 1; next } /^$/ { on = 0 } on { print $1 }' out)
+for command in $commands; do
+    works "$command" --help
+    has out "^perceiver $command"
+    has out '^Example'
+    awk 'length > 100 { exit 1 }' out || fail "a line of more than 100 columns"
+done
+works train --help
+for flag in preset context latents channels layers heads cross-heads vocab batch total-batch lr warmup steps \
+    minutes seed threads prefix-dropout recompute save-every eval-every sample-every resume config; do
+    has out "^  --$flag( |\$)"
+done
+works generate --help
+for flag in length temperature top-k top-p min-p repeat-penalty stop seed latents window; do has out "^  --$flag "; done
+works --version
+has out '^perceiver [0-9]+\.[0-9]+\.[0-9]+'
+works --man
+for command in $commands; do has out "^# PERCEIVER $command"; done
+has out '^# EXIT STATUS'
+
+begin "wrong commands and flags"
+run "$perceiver"
+equal "exit status without a command" $status $usage
+fails $usage "did you mean 'train'" trian
+fails $usage "no command 'xyzzy'" xyzzy
+fails $usage "unknown option '--latens'; did you mean '--latents'" train set -o run --latens 4
+fails $usage "unknown option '-z" train set -zq -o run
+fails $usage "'--steps' needs a value" train set -o run --steps
+fails $usage 'one argument too many' info a b
+fails $usage 'something is missing' eval
+fails $usage '.' train set
+fails $usage '.' train -o run
+fails $usage '.' prepare text text
+fails $usage "'tset' is not one of train, validation, test; did you mean 'test'" eval run --split tset
+
+# ---------------------------------------------------------------- prepare
+
+begin "prepare text"
+works prepare text text -o set
+total=$(cat text/*.txt | wc -c)
+[ "$(awk '/^(train|validation|test) / { n += $2 } END { print n }' err)" = 8 ] || fail "expected 8 documents"
+equal "bytes of all splits" "$(awk '/^(train|validation|test) / { n += $4 } END { print n }' err)" "$((total))"
+awk '/^(train|validation|test) / && $6 != $4 + 2 * $2 { exit 1 }' err || fail "expected two tokens more a document"
+for split in train validation test; do
+    awk -v s=$split '$1 == s && $2 > 0 { n = 1 } END { exit !n }' err || fail "no document in $split"
+    equal "bytes of $split.tokens" "$(bytes set/$split.tokens)" "$(awk -v s=$split '$1 == s { print 2 * $6 }' err)"
+    equal "bytes of $split.index" "$(bytes set/$split.index)" "$(awk -v s=$split '$1 == s { print 8 * $2 + 8 }' err)"
+done
+json set/dataset.json
+equal "checksums in dataset.json" "$(grep -c xxh3_128 set/dataset.json)" 8
+check "no tokenizer in the data set" [ -s set/tokenizer.json ]
+test_file=$(grep -B 1 '"split": "test"' set/dataset.json | sed -n 's/.*"path": "\(.*\)".*/\1/p')
+{ echo 2; ids "$test_file"; echo 1; } >expected
+tokens set/test.tokens | cmp -s - expected || fail "test.tokens is not start, $test_file, end"
+cp -r set before
+fails $cantcreate 'set: exists already' prepare text text -o set
+diff -r set before >json.log || fail "the refused data set has changed"
+works prepare text text -o again
+diff -r set again >json.log || fail "the same files and seed made another data set"
+works prepare text text -o other --seed 2
+! cmp -s set/test.tokens other/test.tokens || fail "another seed made the same split"
+rm -rf before again other
+works prepare text text -o slash/
+check "no data set behind a name that ends with a slash" [ -f slash/dataset.json ]
+no_leftovers
+
+begin "prepare: splits"
+mkdir few
+cp text/1.txt text/2.txt text/3.txt few
+for percent in 1,98,1 1,1,98 34,33,33 98,1,1; do
+    works prepare text few -o few-$percent --split $percent
+    for split in train validation test; do
+        awk -v s=$split '$1 == s && $2 == 1 { n = 1 } END { exit !n }' err || fail "$percent of 3 files: not one each"
+    done
+done
+cp text/4.txt few
+works prepare text few -o few-10 --split 10,45,45
+awk '$1 == "train" && $2 > 0 { n = 1 } END { exit !n }' err || fail "10,45,45 of 4 files: nothing to train on"
+works prepare text few -o few-all --split 100,0,0
+awk '$1 == "train" && $2 == 4 { n = 1 } END { exit !n }' err || fail "100,0,0: not all files to train on"
+works prepare text text/1.txt -o one
+for split in train validation test; do
+    awk -v s=$split '$1 == s && $4 > 0 { n = 1 } END { exit !n }' err || fail "one file: nothing in $split"
+done
+equal "bytes of a file in three parts" "$(awk '/^(train|validation|test) / { n += $4 } END { print n }' err)" \
+    "$(bytes text/1.txt)"
+works prepare text --train text/1.txt text/2.txt --validation text/3.txt --test text/4.txt -o given
+awk '$1 == "train" && $2 != 2 || $1 == "validation" && $2 != 1 || $1 == "test" && $2 != 1 { exit 1 }' err ||
+    fail "given splits: wrong numbers of documents"
+{ echo 2; ids text/4.txt; echo 1; } >expected
+tokens given/test.tokens | cmp -s - expected || fail "given splits: test.tokens is not text/4.txt"
+works prepare text --train text/1.txt -o untested
+has err '^test +0 documents'
+for percent in 90,5 90,5,6 0,50,50 a,b,c 101,0,-1 90,5,5x; do fails $usage 'split' prepare text text -o x --split "$percent"; done
+fails $usage 'not a whole number' prepare text text -o x --seed -1
+fails $usage "'txt' is not one of" prepare txt text -o x
+fails $config "did you mean 'bytes'" prepare text text -o x --tokenizer byte
+lacks x
+no_leftovers
+
+begin "prepare: strange and bad files"
+mkdir strange
+: >strange/empty
+printf 'a\0b\0\0c' >strange/nul
+printf 'one\r\ntwo\r\n' >strange/crlf
+printf '\357\273\277mark\n' >strange/bom
+printf '\377\376\200 no UTF-8' >strange/binary
+ln -s nowhere strange/dangling
+ln -s . strange/circle
+mkfifo strange/pipe
+works prepare bytes --train strange --test text/1.txt -o odd
+has err 'skipped .*dangling'
+has err 'skipped .*pipe'
+has err 'skipped +2 files'
+for name in binary bom crlf empty nul; do echo 2; ids strange/$name; echo 1; done >expected
+tokens odd/train.tokens | cmp -s - expected || fail "bytes did not pass through unchanged"
+has odd/dataset.json 'dangling'
+works prepare text --train strange/empty text/1.txt -o with-empty
+fails $noinput 'nowhere: no such file or folder' prepare text nowhere -o x
+fails $noinput 'nowhere: no such file or folder' prepare text text/1.txt --test nowhere -o x
+mkdir bad
+ln -s nowhere bad/a
+ln -s a bad/b
+mkfifo bad/c
+fails $data 'none of the files' prepare text bad -o x
+mkdir void
+run "$perceiver" prepare text void -o x
+check "an empty folder made a data set" [ $status -ge 64 ]
+fails $cantcreate 'text/1.txt/x' prepare text text/1.txt -o text/1.txt/x
+lacks x
+no_leftovers
+
+# ---------------------------------------------------------------- plan
+
+begin "plan"
+works plan --preset tiny --probe 0
+for word in parameters cross-attention self-attention head weights gradients optimizer activations available; do
+    has out "$word"
+done
+has out 'it fits'
+works plan set --preset tiny --probe 0.05 --threads 1 --json
+json out
+for key in parameters flops_step total available step_seconds tokens_per_second; do
+    [ -n "$(number $key out)" ] || fail "no $key"
+done
+byte_parameters=$(number parameters out)
+works prepare text text -o set262 --tokenizer bytes-262
+works plan set262 --preset tiny --probe 0 --json
+equal "parameters of three ids more" $(($(number parameters out) - byte_parameters)) $((3 * 64 * 2))
+fails $config 'vocab_size is 300, but set has 259' plan set --vocab 300 --probe 0
+works plan --context 65536 --latents 65536 --channels 4096 --layers 64 --heads 32 --probe 0
+has out 'does not fit'
+fails $usage 'probe' plan --probe soon
+fails $noinput 'nowhere' plan nowhere
+fails $data 'not a data set' plan text
+
+# ---------------------------------------------------------------- train
+
+begin "train"
+works train set -o run --preset tiny --steps 300 --threads 1
+has err 'validation [0-9.]+ bits per token'
+for file in config.json metrics.jsonl report.html model.safetensors tokenizer.json; do
+    check "no $file in the run" [ -s run/$file ]
+done
+grep -aq 'brain.Event:2' run/events.out.tfevents.* || fail "no TensorBoard record"
+grep -aq 'train/loss' run/events.out.tfevents.* || fail "no training loss for TensorBoard"
+for file in model.safetensors optimizer.safetensors manifest.json; do
+    check "no $file in the last checkpoint" [ -s run/checkpoints/step-00000300/$file ]
+done
+json run/config.json
+json run/checkpoints/step-00000300/manifest.json
+while read -r line; do
+    echo "$line" >line
+    json line
+done < <(tail -n 3 run/metrics.jsonl)
+awk 'match($0, /"step": [0-9]+/) { s = substr($0, RSTART + 8, RLENGTH - 8) + 0; if (s < last) exit 1; last = s }
+    END { exit last != 300 }' run/metrics.jsonl || fail "metrics.jsonl: the steps do not rise to 300"
+has run/report.html '<html'
+! grep -Eq '(src|href)="https?:' run/report.html || fail "the report loads something from elsewhere"
+no_leftovers
+
+begin "train: what it refuses"
+cp -r run before
+fails $cantcreate 'run: exists already.*--resume' train set -o run --steps 4
+diff -r run before >json.log || fail "the refused run has changed"
+rm -rf before
+fails $usage '--steps or --minutes' train set -o x $small
+fails $noinput 'nowhere: no such data set' train nowhere -o x --steps 2
+fails $data 'text: not a data set' train text -o x --steps 2
+fails $noinput 'x: no run to resume' train -o x --resume
+fails $config 'latents is 128.*context of 64' train set -o x --latents 128 --context 64 --steps 2
+fails $config 'channels is 64.*3 heads' train set -o x --channels 64 --heads 3 --steps 2
+fails $config 'vocab_size is 300, but set has 259' train set -o x --vocab 300 --steps 2
+fails $config '10.12 parameters' train set -o x --channels 65536 --layers 4096 --heads 1 --steps 2
+for bad in '--steps -1' '--steps 2.5' '--steps 99999999999999999999' '--lr nan' '--lr fast' '--batch 0' \
+    '--preset tinny' '--seed -1' '--arch lstm' '--recompute some'; do
+    fails $usage "${bad%% *}" train set -o x --steps 2 $bad
+done
+fails "$usage|$config" 'context: 99999999999 is out of range' train set -o x --steps 2 --context 99999999999
+fails $memory 'needs [0-9.]+ GiB.*lower' train set -o x --steps 2 --context 1048576 --latents 1048576 --channels 1024 \
+    --layers 12 --heads 8
+fails $memory 'lower' train set -o x --steps 2 --context 16777216 --latents 512 --channels 64 --batch 64
+lacks x
+printf 'caf\351' >name
+cp -r set "$(cat name)"
+run "$perceiver" train "$(cat name)" -o x $small --steps 1
+[ $status = 0 ] || tail -n 1 err | grep -q 'UTF-8' || fail "a data set whose name is not UTF-8: no reason that holds"
+rm -rf x "$(cat name)"
+
+begin "train: --config"
+refused() { # refused STATUS PATTERN JSON
+    echo "$3" >c.json
+    fails "$1" "$2" train set -o x --steps 2 --config c.json
+    lacks x
+}
+refused $config "c.json.*unknown key 'latnts'; did you mean 'latents'" '{"latnts": 8}'
+refused $config "c.json.*fracton.*did you mean 'positions.rotary.fraction'" '{"positions": {"rotary": {"fracton": 1}}}'
+refused $config "c.json.*training.*unknown key 'stepz'; did you mean 'steps'" '{"training": {"stepz": 5}}'
+refused $config 'c.json: heads: found a string, expected a whole number' '{"heads": "2"}'
+refused $config 'c.json: heads: found a number with a fraction' '{"heads": 2.5}'
+refused $config 'c.json: heads: .*out of range' '{"heads": -2}'
+refused $config 'c.json: positions: ' '{"positions": 3}'
+refused $config 'c.json: norm: .*layer' '{"norm": "batch"}'
+refused $config 'c.json.*training' '{"training": 5}'
+refused $config 'c.json' '[]'
+refused $data 'c.json: not valid JSON: line 1' '{"heads": 2,}'
+refused $data 'c.json.*duplicate' '{"heads": 2, "heads": 1}'
+fails $noinput 'nowhere.json' train set -o x --steps 2 --config nowhere.json
+echo '{"channels": 32, "heads": 4, "training": {"steps": 3, "batch": 2}}' >c.json
+works train set -o configured --preset tiny --config c.json --heads 8 --threads 1
+equal "channels: the file over the preset" "$(number channels configured/config.json)" 32
+equal "heads: the flag over the file" "$(number heads configured/config.json)" 8
+equal "layers: the preset over the default" "$(number layers configured/config.json)" 2
+equal "steps of the file" "$(number steps configured/config.json)" 3
+works train set -o first $small --steps 20
+works train set -o second --config first/config.json
+cmp -s first/model.safetensors second/model.safetensors || fail "a run's config.json does not repeat the run"
+works train set -o third/ $small --steps 20 --seed 2
+! cmp -s first/model.safetensors third/model.safetensors || fail "another seed trained the same weights"
+works train copy:64 -o copy $small --steps 20
+works train set262 -o run262 $small --steps 2
+
+# ---------------------------------------------------------------- eval
+
+begin "eval"
+targets() { echo $(($(bytes "$1/$2.tokens") / 2 - ($(bytes "$1/$2.index") / 8 - 1))); }
+works eval run --threads 1
+has out '^bits per byte'
+has out '^perplexity'
+works eval run --json --threads 1
+json out
+for key in tokens loss bits_per_token bits_per_byte perplexity accuracy standard_error; do
+    [ -n "$(number $key out)" ] || fail "no $key"
+done
+has out '"positions": \[\{'
+has out '"contexts": \[\{'
+equal "targets of the test split" "$(number tokens out)" "$(targets set test)"
+close "bits per token" "$(number bits_per_token out)" "$(awk -v x="$(number loss out)" 'BEGIN { print x / log(2) }')" 1e-4
+close "perplexity" "$(number perplexity out)" "$(awk -v x="$(number loss out)" 'BEGIN { print exp(x) }')" 1e-3
+awk -v x="$(number bits_per_token out)" 'BEGIN { exit !(x > 0 && x < 1) }' || fail "300 updates did not learn the language"
+sum=$(sed 's/.*"positions": \[//; s/\].*//' out | grep -o '"tokens": [0-9]*' | awk '{ n += $2 } END { print n }')
+equal "targets of all position buckets" "$sum" "$(targets set test)"
+loss=$(number loss out)
+works eval run --json --threads 1 --batch 4
+close "loss by batches of 4" "$(number loss out)" "$loss" 1e-5
+works eval run --json --threads 1 --latents 32 --context 128 --stride 7 --split validation
+equal "targets of the validation split" "$(number tokens out)" "$(targets set validation)"
+equal "latents" "$(number latents out)" 32
+equal "context" "$(number context out)" 128
+equal "stride" "$(number stride out)" 7
+works eval run --json --threads 1 --data untested --split train --stride 64
+equal "targets of another data set" "$(number tokens out)" "$(targets untested train)"
+works eval run --json --threads 1 --tokens 640 --stride 32
+equal "targets of --tokens" "$(number tokens out)" 640
+works eval copy --json --threads 1
+json out
+equal "targets of 12 copy tasks" "$(number tokens out)" $((12 * 32))
+fails $config 'latents' eval run --latents 300
+fails $config 'stride' eval run --stride 65
+fails $usage 'context' eval run --context -1
+fails $usage 'batch' eval run --batch 0
+fails $noinput 'nowhere: no such run' eval nowhere
+fails $noinput 'nowhere: no such data set' eval run --data nowhere
+fails $data 'text: not a run' eval text
+fails $data 'tokenizer' eval run --data set262
+fails $data 'untested: the test split has nothing' eval run --data untested
+for context in 70368744177663 1000000000000000; do
+    fails "$usage|$memory|$config" '.' eval run --batch 65536 --context $context --threads 1
+done
+
+# ---------------------------------------------------------------- score
+
+begin "score"
+works prepare text --train text/1.txt --test text/2.txt -o single
+works eval run --json --threads 1 --data single --stride 24
+loss=$(number loss out) count=$(number tokens out)
+{ ids text/2.txt; echo 1; } >ids.txt # what the evaluation scores: the text and the end
+works score run --tokens ids.txt --stride 24 --threads 1
+equal "lines" "$(wc -l <out)" "$count"
+cut -f 1 out >got
+seq 0 $((count - 1)) | cmp -s - got || fail "the first column does not count from 0"
+cut -f 2 out | cmp -s - ids.txt || fail "the second column is not the ids"
+awk -F '\t' 'NF != 3 || $3 > 0 || $3 < -50 { exit 1 }' out || fail "the third column holds no log-probabilities"
+close "mean of -log p" "$(awk '{ s -= $3 } END { printf "%.9f", s / NR }' out)" "$loss" 1e-4
+head -c 200 text/2.txt >short
+ids short >short.ids
+works score run short --stride 1 --threads 1
+cp out by-text
+works score run --tokens short.ids --stride 1 --threads 1
+cmp -s out by-text || fail "text and its ids score differently"
+{ echo 2; cat short.ids; } >started.ids
+works score run --tokens started.ids --stride 1 --threads 1
+cmp -s out by-text || fail "a start token of one's own changes the scores"
+works score run short --stride 1 --threads 1 --logits logits.safetensors
+cmp -s out by-text || fail "--logits changes the scores"
+works info logits.safetensors
+has out 'logits +F32 +\[200, 259\]'
+header=$(od -An -tu8 -N 8 logits.safetensors | tr -d ' ')
+for row in 0 1 137; do
+    od -An -v -tf4 -w4 -j $((8 + header + row * 259 * 4)) -N $((259 * 4)) logits.safetensors | awk -v id="$(sed -n "$((row + 1))p" short.ids)" '
+        { x[NR - 1] = $1; if (NR == 1 || $1 > top) top = $1 }
+        END { for (i = 0; i < NR; i++) s += exp(x[i] - top); printf "%.6f\n", x[id] - top - log(s) }' >got
+    close "log-softmax of row $row" "$(cat got)" "$(sed -n "$((row + 1))p" by-text | cut -f 3)" 1e-4
+done
+: >nothing
+works score run nothing
+equal "scores of an empty file" "$(bytes out)" 0
+for bad in '5 6 seven' '5 -6' '5 6.5' '99999999999999' '5 0x6'; do
+    echo "$bad" >bad.ids
+    fails $data 'bad.ids' score run --tokens bad.ids
+done
+echo '5 259' >bad.ids
+fails $data 'bad.ids.*259.*vocabulary' score run --tokens bad.ids
+fails $noinput 'nowhere' score run nowhere
+fails $noinput 'text' score run text
+fails $noinput "not a regular" score run strange/pipe
+ln -s circle circle
+fails $noinput 'circle' score run circle
+fails $usage 'one file' score run
+fails $usage 'one file' score run short --tokens short.ids
+run "$perceiver" score run short --logits no/where.safetensors
+equal "exit status of logits that cannot be written" $status $cantcreate
+
+# ---------------------------------------------------------------- generate
+
+begin "generate"
+generate() { works generate run --threads 1 "$@"; }
+generate --prompt 'the cat ' --length 300 --seed 7 --ignore-end
+cp out seven
+has err '300 tokens'
+equal "bytes of 300 byte tokens" "$(bytes out)" 300
+generate --prompt 'the cat ' --length 300 --seed 7 --ignore-end
+cmp -s out seven || fail "the same seed wrote another text"
+generate --prompt 'the cat ' --length 300 --seed 8 --ignore-end
+! cmp -s out seven || fail "another seed wrote the same text"
+for window in exact refill slide; do
+    generate --prompt 'the cat ' --length 150 --window $window
+    cp out $window
+    generate --prompt 'the cat ' --length 150 --window $window
+    cmp -s out $window || fail "--window $window: the same seed wrote another text"
+done
+generate --prompt 'the cat ' --length 300 --temperature 0 --seed 1
+cp out greedy
+generate --prompt 'the cat ' --length 300 --temperature 0 --seed 2
+cmp -s out greedy || fail "--temperature 0 depends on the seed"
+generate --prompt 'the cat ' --length 300 --top-k 1
+cmp -s out greedy || fail "--top-k 1 is not the likeliest token"
+generate --length 0
+equal "bytes of --length 0" "$(bytes out)" 0
+generate --prompt '' --length 20 --ignore-end
+equal "bytes behind an empty prompt" "$(bytes out)" 20
+generate --prompt-file text/3.txt --length 50 --temperature 0
+check "no text behind a prompt longer than the context" [ -s out ]
+printf 'the \377\303( cat\200 ' >invalid
+generate --prompt-file invalid --length 20
+generate --prompt "$(cat invalid)" --length 20 --echo
+head -c "$(bytes invalid)" out | cmp -s - invalid || fail "--echo changed the prompt"
+"$perceiver" generate run --threads 1 --prompt-file - --length 300 --temperature 0 2>err >out < <(printf 'the cat ')
+cmp -s out greedy || fail "a prompt from standard input is another prompt"
+stop=$(tail -c +100 greedy | head -c 4)
+generate --prompt 'the cat ' --length 300 --temperature 0 --stop "$stop"
+printf '%s' "$stop" >stop
+awk -v RS='\001' -v stop="$stop" 'NR == FNR { all = $0; next } { got = $0 }
+    END { at = index(all, stop); exit !(at > 0 && got == substr(all, 1, at - 1)) }' greedy out ||
+    fail "--stop '$stop' did not end right in front of it"
+has err 'stop text'
+generate --prompt 'the cat ' --length 300 --temperature 0 -o story.txt
+cmp -s story.txt greedy || fail "-o wrote another text"
+equal "bytes on standard output beside -o" "$(bytes out)" 0
+if command -v iconv >json.log; then
+    for seed in 1 2 3; do
+        generate --prompt 'every café sees ' --length 400 --temperature 0.5 --seed $seed
+        awk -v RS='\001' '{ sub(/[\300-\377][\200-\277]*$/, ""); printf "%s", $0 }' out >whole # cut by --length
+        iconv -f UTF-8 -t UTF-8 whole >json.log 2>&1 || fail "the text is not UTF-8"
+    done
+fi
+
+begin "generate: what it refuses"
+fails $noinput 'nowhere: no such run' generate nowhere
+fails $noinput 'nowhere' generate run --prompt-file nowhere
+fails $noinput 'text' generate run --prompt-file text
+fails $usage 'exclude' generate run --prompt a --prompt-file text/1.txt
+fails $usage 'length' generate run --length -1
+fails $usage 'temperature' generate run --temperature -1
+fails $usage "window.*did you mean 'exact'" generate run --window exakt
+fails $config 'latents' generate run --latents 257
+fails $cantcreate 'no/where' generate run --length 2 -o no/where
+lacks no
+damaged() { # damaged STATUS PATTERN: the run x, which something was done to
+    fails "$1" "$2" generate x --length 2
+    fails "$1" "$2" eval x
+    rm -rf x
+}
+fresh() { cp -r run x; }
+fresh
+truncate -s 100000 x/model.safetensors
+damaged $data 'x/model.safetensors'
+fresh
+: >x/model.safetensors
+damaged $data 'x/model.safetensors'
+fresh
+printf '\377' | dd of=x/model.safetensors bs=1 seek=3 conv=notrunc 2>json.log
+damaged $data 'x/model.safetensors'
+fresh
+printf '\000\000\300\177' | dd of=x/model.safetensors bs=1 seek=$(($(bytes x/model.safetensors) - 4)) conv=notrunc 2>json.log
+damaged $data 'x/model.safetensors.*not finite'
+fresh
+cp configured/model.safetensors x/model.safetensors
+damaged $data 'x/model.safetensors.*tensor'
+fresh
+rm x/model.safetensors
+damaged $noinput 'x/model.safetensors'
+fresh
+echo '{' >x/config.json
+damaged $data 'x/config.json: not valid JSON'
+fresh
+sed -i 's/"vocab_size": 259/"vocab_size": 262/' x/config.json
+damaged $data 'vocab_size'
+fresh
+echo '{"kind": "bites"}' >x/tokenizer.json
+damaged $data 'bites'
+no_leftovers
+
+# ---------------------------------------------------------------- info, bench
+
+begin "info"
+works info run
+has out 'layers +2'
+has out 'token_embedding.weight +F32 +\[259, 64\]'
+has out 'tokenizer +bytes'
+works info run --json
+json out
+works info set
+has out 'test documents +1'
+works info set --json
+json out
+equal "tokens of the test split" "$(number test_tokens out)" "$(($(bytes set/test.tokens) / 2))"
+works info run/checkpoints/step-00000300/optimizer.safetensors
+has out '^  m\.token_embedding.weight'
+works info run/model.safetensors --json
+json out
+equal "parameters" "$(number parameters out)" "$byte_parameters"
+works info copy:64
+fails $data 'text/1.txt: not a safetensors file' info text/1.txt
+fails $data 'nothing: not a safetensors file' info nothing
+fails $data 'text: neither a run' info text
+fails $noinput 'nowhere' info nowhere
+printf '\100\000\000\000\000\000\000\000{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}' >wrap
+fails $data 'wrap' info wrap
+
+begin "bench"
+works bench train --preset tiny --threads 1
+has out '^name,.*step_seconds.*tokens_per_second'
+has out ',gflops,|,gflops'
+has out 'peak_bytes'
+awk -F , 'NR == 1 { n = NF } NF != n { exit 1 } END { exit NR < 2 }' out || fail "the rows of the CSV differ in length"
+works bench train --preset tiny --threads 1 --json
+json out
+for key in step_seconds tokens_per_second gflops peak_bytes; do [ -n "$(number $key out)" ] || fail "no $key"; done
+fails $usage "'nonsense' is not one of" bench nonsense
+
+# ---------------------------------------------------------------- streams
+
+begin "output that cannot be written"
+full() { # full ARGUMENT...: standard output is a full disk
+    last="$* >/dev/full"
+    status=0
+    "$perceiver" "$@" >/dev/full 2>err </dev/null || status=$?
+    : >out
+    [ $status = $io ] || fail "a full disk: expected exit status $io"
+    has err '^perceiver .*write'
+}
+if [ -c /dev/full ]; then
+    full info run
+    full plan --preset tiny --probe 0
+    full eval run --tokens 64 --threads 1
+    full score run short --threads 1
+    full generate run --length 20 --threads 1
+fi
+last="generate >&-"
+status=0
+"$perceiver" generate run --length 20 --threads 1 >&- 2>err </dev/null || status=$?
+equal "exit status with a closed output" $status $io
+last="train <&- >&- 2>&-"
+status=0
+"$perceiver" train set -o deaf $small --steps 20 --save-every 5 <&- >&- 2>&- || status=$?
+equal "exit status of a training without streams" $status 0
+cmp -s deaf/model.safetensors first/model.safetensors || fail "a training without streams made other weights"
+! grep -rqa 'bits per token (' deaf/lock deaf/metrics.jsonl deaf/checkpoints || fail "messages went into files of the run"
+while read -r line; do
+    echo "$line" >line
+    json line
+done <deaf/metrics.jsonl
+no_leftovers
+
+finish

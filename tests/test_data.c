@@ -1,0 +1,797 @@
+/* Tokenizers, data set folders from making to damage, random crops and evaluation blocks (the
+ * official data tests as far as our interface has their cases), and the copy task. */
+#include "check.h"
+#include "base/fields.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "data/folder.h"
+#include "data/window.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* A call that must be refused with this code and a message that holds this part. */
+#define refused(call, expected, part)                                                              \
+    do {                                                                                           \
+        pcv_error err = {0};                                                                       \
+        int status_ = (call);                                                                      \
+        if (status_ != (expected) || err.code != (expected) || !strstr(err.message, part))         \
+            test_failed("%s:%d: %s -> %d, expected %d and '%s': %s\n", __FILE__, __LINE__, #call,  \
+                        status_, (int)(expected), part, err.message);                              \
+    } while (0)
+
+static char folder[] = "/tmp/pcv-data-XXXXXX";
+
+/* Hundreds of files are made here; whether the disk has them by then is not the question. */
+int fsync(int fd) { return fd < 0 ? -1 : 0; }
+
+static int make_folder(void **state) {
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    return path_remove(folder, NULL);
+}
+
+/* "folder/name", valid until the sixteenth call from here. */
+static const char *at(const char *name) {
+    static char slots[16][PATH_SIZE];
+    static int next;
+    char *out = slots[next++ % 16];
+    snprintf(out, PATH_SIZE, "%s/%s", folder, name);
+    return out;
+}
+
+static void put(const char *name, const void *data, size_t size) {
+    FILE *f = fopen(at(name), "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, size, f), size);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* ------------------------------------------------------------------ tokenizers */
+
+static void byte_tokens(void **state) {
+    (void)state;
+    static const tokenizer layouts[] = {
+        {.type = &token_bytes, .vocab = 259, .pad = 0, .start = 2, .end = 1, .first = 3},
+        {.type = &token_bytes_262, .vocab = 262, .pad = 0, .start = 1, .end = 2, .first = 6}};
+    unsigned char bytes[256];
+    int32_t ids[256];
+    size_t size;
+    for (int i = 0; i < 256; i++) bytes[i] = (unsigned char)i;
+    for (size_t k = 0; k < COUNT(layouts); k++) {
+        tokenizer t, l = layouts[k];
+        must(tokenizer_open(&t, l.type->name, &err));
+        assert_true(t.type == l.type && t.vocab == l.vocab && t.first == l.first);
+        assert_true(t.pad == l.pad && t.start == l.start && t.end == l.end);
+        assert_int_equal(t.type->encode(&t, bytes, 256, ids), 256);
+        for (int i = 0; i < 256; i++) {
+            assert_int_equal(ids[i], t.first + i);
+            const char *piece = t.type->piece(&t, ids[i], &size);
+            assert_true(size == 1 && (unsigned char)*piece == i);
+        }
+        assert_int_equal(t.type->encode(&t, bytes, 0, ids), 0);
+        const int32_t none[] = {t.pad, t.start, t.end, t.first - 1, 262, -1, INT32_MIN, INT32_MAX};
+        for (size_t i = 0; i < COUNT(none); i++) {
+            assert_non_null(t.type->piece(&t, none[i], &size));
+            assert_int_equal(size, 0);
+        }
+        for (int32_t id = 0; id < t.vocab; id++)
+            assert_true(tokenizer_may_sample(&t, id) == (id == t.end || id >= t.first));
+    }
+}
+
+static void tokenizer_files(void **state) {
+    (void)state;
+    tokenizer t, back;
+    for (int k = 0; token_types[k]; k++) {
+        must(tokenizer_open(&t, token_types[k]->name, &err));
+        must(tokenizer_save(&t, at("tokenizer.json"), &err));
+        must(tokenizer_load(&back, at("tokenizer.json"), &err));
+        assert_true(back.type == t.type && back.vocab == t.vocab && back.start == t.start);
+    }
+    refused(tokenizer_open(&t, "byte", &err), PCV_CONFIG, "did you mean 'bytes'?");
+    put("tokenizer.json", "{\"kind\": 3}", 11);
+    refused(tokenizer_load(&t, at("tokenizer.json"), &err), PCV_DATA, "tokenizer.json: 'kind'");
+}
+
+/* ------------------------------------------------------------------ preparing */
+
+typedef struct listener {
+    text messages;
+    int stop_at, calls;
+} listener;
+
+static void hear(void *context, const char *line) {
+    text_add(&((listener *)context)->messages, "%s\n", line);
+}
+
+static int maybe_stop(void *context, const pcv_progress *p) {
+    listener *l = context;
+    assert_true(p->done <= p->total);
+    return ++l->calls == l->stop_at ? PCV_STOP : 0;
+}
+
+static pcv_prepare_report report; /* of the last call */
+
+#define with(...) (&(pcv_prepare_options){__VA_ARGS__})
+
+/* Prepares one file or folder (NULL: none) of the test's folder; `o` gives the other options. */
+static int prepare(const char *input, const char *output, const pcv_prepare_options *o, listener *l,
+                   pcv_error *err) {
+    const char *const inputs[] = {input ? at(input) : NULL, NULL};
+    pcv_watch watch = {.progress = maybe_stop, .message = hear, .context = l};
+    pcv_prepare_options all = o ? *o : (pcv_prepare_options){0};
+    all.kind = "text";
+    all.inputs = inputs;
+    all.output = at(output);
+    return pcv_prepare(&all, l ? &watch : NULL, &report, err);
+}
+
+/* The names at the top of the test's folder that begin so: nothing may be left behind. */
+static int leftovers(const char *begin) {
+    file_list names = {0};
+    int count = 0;
+    must(folder_names(folder, &names, &err));
+    for (size_t i = 0; i < names.count; i++)
+        count += !strncmp(names.paths[i], begin, strlen(begin));
+    file_list_free(&names);
+    return count;
+}
+
+/* A document's bytes, between its start and its end token. */
+static size_t document(const dataset *d, split_name split, int64_t i, char *out, size_t room) {
+    int64_t length = dataset_length(d, split, i);
+    int32_t *ids = malloc((size_t)length * sizeof *ids);
+    assert_true(length >= 2 && (size_t)length - 2 <= room);
+    must(dataset_read(d, split, i, 0, length, ids, &err));
+    assert_true(ids[0] == d->tokens.start && ids[length - 1] == d->tokens.end);
+    for (int64_t k = 1; k < length - 1; k++) {
+        size_t size;
+        const char *piece = d->tokens.type->piece(&d->tokens, ids[k], &size);
+        assert_int_equal(size, 1);
+        out[k - 1] = *piece;
+    }
+    free(ids);
+    return (size_t)length - 2;
+}
+
+static const struct {
+    const char *name, *content;
+    size_t size;
+} sources[] = {
+    {"plain.txt", "hello\nworld\n", 12}, {"empty.txt", "", 0},
+    {"zeros.bin", "\0\0\0\0\0\0\0", 7},  {"crlf.txt", "a\r\nb\r\n", 6},
+    {"bom.txt", "\xEF\xBB\xBFhi", 5},    {"bad-\xFF\xC3.txt", "a name that is not UTF-8", 24},
+    {"invalid.txt", "\xFF\xFE\xC0 not UTF-8 either", 21},
+    {"sub/deep/er.txt", "below", 5},     {"no line end", "x", 1},
+};
+
+static void odd_folder(void **state) {
+    (void)state;
+    static const char *const bad[] = {"skipped ", "odd/itself", "odd/broken",
+                                      "odd/fifo: not a regular file"};
+    static char content[1000];
+    listener l = {0};
+    dataset *d;
+    json_t *about = NULL;
+    int seen[COUNT(sources)] = {0}, skipped = 3; /* itself, broken, fifo */
+    must(folder_make(at("odd/sub/deep"), &err));
+    for (size_t i = 0; i < COUNT(sources); i++) {
+        char name[256];
+        snprintf(name, sizeof name, "odd/%s", sources[i].name);
+        put(name, sources[i].content, sources[i].size);
+    }
+    put("odd/.hidden", "not to be read", 14);
+    assert_int_equal(symlink("..", at("odd/sub/circle")), 0);
+    assert_int_equal(symlink(".", at("odd/circle")), 0);
+    assert_int_equal(symlink("itself", at("odd/itself")), 0);
+    assert_int_equal(symlink("nowhere", at("odd/broken")), 0);
+    assert_int_equal(mkfifo(at("odd/fifo"), 0600), 0);
+    if (geteuid() != 0) { /* root reads everything */
+        put("odd/secret", "x", 1);
+        assert_int_equal(chmod(at("odd/secret"), 0), 0);
+        skipped++;
+    }
+    must(prepare("odd", "odd.data", with(.seed = 4), &l, &err));
+    for (size_t i = 0; i < COUNT(bad); i++) assert_non_null(strstr(l.messages.data, bad[i]));
+    must(dataset_open(&d, at("odd.data"), 0, &err));
+    for (split_name s = 0; s <= SPLIT_TEST; s++) {
+        int64_t bytes = 0, documents = dataset_documents(d, s);
+        for (int64_t i = 0; i < documents; i++) {
+            size_t size = document(d, s, i, content, sizeof content);
+            for (size_t k = 0; k < COUNT(sources); k++)
+                seen[k] += size == sources[k].size && !memcmp(content, sources[k].content, size);
+            bytes += (int64_t)size;
+        }
+        assert_true(report.files[s] == documents && report.tokens[s] == bytes + 2 * documents);
+        assert_true(report.bytes[s] == bytes && dataset_bytes(d, s) == bytes);
+    }
+    for (size_t k = 0; k < COUNT(sources); k++)
+        if (seen[k] != 1) test_failed("%s is there %d times\n", sources[k].name, seen[k]);
+    must(json_read(&about, at("odd.data/dataset.json"), 1 << 20, &err));
+    assert_int_equal(json_array_size(json_object_get(about, "files")), COUNT(sources));
+    assert_int_equal(json_array_size(json_object_get(about, "skipped")), skipped);
+    assert_int_equal(report.skipped, skipped);
+    assert_int_equal(leftovers("odd.data"), 1);
+    json_decref(about);
+    dataset_close(d);
+    text_free(&l.messages);
+}
+
+/* A folder of files, each with its number as content. */
+static void put_numbered(const char *name, int files) {
+    must(folder_make(at(name), &err));
+    for (int i = 0; i < files; i++) {
+        char path[64], content[16];
+        snprintf(path, sizeof path, "%s/%d", name, i);
+        put(path, content, (size_t)snprintf(content, sizeof content, "number %d\n", i));
+    }
+}
+
+/* Which split each numbered file went to, as text. */
+static void splits_of(const char *data, int files, char *out) {
+    dataset *d;
+    char content[100];
+    memset(out, '-', (size_t)files);
+    out[files] = 0;
+    must(dataset_open(&d, at(data), 0, &err));
+    for (split_name s = 0; s <= SPLIT_TEST; s++)
+        for (int64_t i = 0; i < dataset_documents(d, s); i++) {
+            int number;
+            content[document(d, s, i, content, sizeof content - 1)] = 0;
+            assert_int_equal(sscanf(content, "number %d\n", &number), 1);
+            assert_true(number >= 0 && number < files && out[number] == '-');
+            out[number] = "tvx"[s];
+        }
+    dataset_close(d);
+}
+
+static void split_by_file(void **state) {
+    (void)state;
+    enum { FILES = 20 };
+    static const char *const outputs[] = {"s1", "s2", "s3", "s4"};
+    static const uint64_t seeds[] = {7, 7, 8, 9};
+    char found[4][FILES + 1], hash[2][HASH_TEXT];
+    uint64_t size;
+    put_numbered("many", FILES);
+    for (int i = 0; i < 4; i++) {
+        must(prepare("many", outputs[i], with(.seed = seeds[i]), NULL, &err));
+        assert_true(report.files[0] == 18 && report.files[1] == 1 && report.files[2] == 1);
+        splits_of(outputs[i], FILES, found[i]);
+        assert_null(strchr(found[i], '-'));
+    }
+    assert_string_equal(found[0], found[1]);
+    assert_true(strcmp(found[0], found[2]) || strcmp(found[0], found[3]));
+    must(hash_file(at("s1/train.tokens"), hash[0], &size, &err));
+    must(hash_file(at("s2/train.tokens"), hash[1], &size, &err));
+    assert_string_equal(hash[0], hash[1]);
+}
+
+/* Every split that was asked for has a file where there are enough, whatever the percentages. */
+static void few_files_many_percent(void **state) {
+    (void)state;
+    static const struct {
+        int files;
+        const char *percent;
+        int expected[SPLITS]; /* at least; 0: none */
+    } cases[] = {{3, "90,5,5", {1, 1, 1}},  {3, "34,33,33", {1, 1, 1}}, {3, "10,80,10", {1, 1, 1}},
+                 {3, "5,90,5", {1, 1, 1}},  {4, "2,49,49", {1, 1, 1}},  {5, "1,50,49", {1, 1, 1}},
+                 {7, "1,98,1", {1, 1, 1}},  {3, "100,0,0", {3, 0, 0}},  {4, "50,0,50", {2, 0, 2}}};
+    int failed = 0;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char name[32], output[32];
+        snprintf(name, sizeof name, "n%d", cases[i].files);
+        snprintf(output, sizeof output, "n%d.%zu", cases[i].files, i);
+        put_numbered(name, cases[i].files);
+        int status = prepare(name, output, with(.split_percent = cases[i].percent), NULL, NULL);
+        int64_t *n = report.files;
+        bool good = !status && n[0] + n[1] + n[2] == cases[i].files;
+        for (int s = 0; s < SPLITS; s++)
+            good = good && n[s] >= cases[i].expected[s] && !n[s] == !cases[i].expected[s];
+        if (good) continue;
+        print_error("%d files split %s: status %d, %d + %d + %d files\n", cases[i].files,
+                    cases[i].percent, status, (int)n[0], (int)n[1], (int)n[2]);
+        failed++;
+    }
+    assert_int_equal(failed, 0);
+}
+
+static void given_splits(void **state) {
+    (void)state;
+    char found[7];
+    put_numbered("given", 6);
+    const char *const train[] = {at("given/0"), at("given/1"), NULL};
+    const char *const validation[] = {at("given/2"), NULL}, *const test[] = {at("given/3"), NULL};
+    pcv_prepare_options o = {.splits = {train, validation, test}};
+    must(prepare(NULL, "given.3", &o, NULL, &err));
+    splits_of("given.3", 6, found);
+    assert_string_equal(found, "ttvx--");
+    o.splits[0] = NULL;
+    refused(prepare(NULL, "given.1", &o, NULL, &err), PCV_USAGE, "train");
+    refused(prepare(NULL, "given.0", NULL, NULL, &err), PCV_NOINPUT, "no input");
+    assert_int_equal(leftovers("given."), 1);
+}
+
+/* One or two files are cut at line ends into three parts, which together are the file. */
+static void cut_files(void **state) {
+    (void)state;
+    static char lines[60000], plain[3000], back[60000];
+    size_t size = 0;
+    for (int i = 0; size < 50000; i++)
+        size += (size_t)sprintf(lines + size, "line %d of the file\n", i);
+    memset(plain, 'p', sizeof plain);
+    const struct {
+        const char *name, *content;
+        size_t size;
+    } files[] = {{"lines", lines, size}, {"plain", plain, sizeof plain}, {"one", "x", 1},
+                 {"none", "", 0}, {"end", "0123456789abcdefgh\n", 19}, {"ends", "\n\n\n\n\n", 5}};
+    for (size_t k = 0; k < COUNT(files); k++) {
+        char output[64];
+        listener l = {0};
+        dataset *d;
+        size_t used = 0;
+        put(files[k].name, files[k].content, files[k].size);
+        snprintf(output, sizeof output, "cut.%s", files[k].name);
+        must(prepare(files[k].name, output, NULL, &l, &err));
+        assert_non_null(strstr(l.messages.data, "fewer than three files"));
+        must(dataset_open(&d, at(output), 0, &err));
+        for (split_name s = 0; s <= SPLIT_TEST; s++) {
+            assert_int_equal(dataset_documents(d, s), 1);
+            size_t part = document(d, s, 0, back + used, sizeof back - used);
+            used += part;
+            if (k) continue;
+            close_to((double)part, (double)size * (s ? 0.05 : 0.9), 40, "bytes of a part");
+            assert_int_equal(back[used - 1], '\n');
+        }
+        assert_int_equal(used, files[k].size);
+        assert_memory_equal(back, files[k].content, used);
+        dataset_close(d);
+        text_free(&l.messages);
+    }
+    const char *const both[] = {at("plain"), NULL};
+    pcv_prepare_options o = {.splits = {both}, .split_percent = "50,50,0"};
+    must(prepare("lines", "cut.two", &o, NULL, &err));
+    assert_true(report.files[0] == 2 && report.files[1] == 1 && report.bytes[2] == 0);
+    assert_int_equal(report.bytes[0] + report.bytes[1], size + sizeof plain);
+}
+
+static void refused_options(void **state) {
+    (void)state;
+    static const char *const bad[] = {
+        "90,5", "50,50,1", "0,50,50", "a,b,c", "90,5,5x", "90,5,5,", "-10,60,50", "", "33.3,33.3,3",
+        "2147483647,2147483647,102", "2147483647,1,0", "4294967386,5,5"};
+    tokenizer t;
+    put_numbered("opt", 3);
+    for (size_t i = 0; i < COUNT(bad); i++)
+        refused(prepare("opt", "opt.data", with(.split_percent = bad[i]), NULL, &err), PCV_USAGE,
+                bad[i]);
+    refused(prepare("opt", "opt.data", with(.tokenizer = "byte"), NULL, &err), PCV_CONFIG, "bytes");
+    refused(prepare("opt/absent", "opt.data", NULL, NULL, &err), PCV_NOINPUT, "opt/absent");
+    refused(prepare("opt", "opt/0/data", NULL, NULL, &err), PCV_CANTCREATE, "opt/0");
+    assert_int_equal(leftovers("opt."), 0);
+    must(prepare("opt", "opt.data", with(.tokenizer = "bytes-262"), NULL, &err));
+    refused(prepare("opt", "opt.data", NULL, NULL, &err), PCV_CANTCREATE, "opt.data: exists");
+    refused(prepare("opt", "opt/0", NULL, NULL, &err), PCV_CANTCREATE, "opt/0");
+    must(tokenizer_load(&t, at("opt.data/tokenizer.json"), &err));
+    assert_int_equal(t.vocab, 262); /* it is the first one still */
+    must(prepare("opt", "opt.slash/", NULL, NULL, &err)); /* as shells complete names */
+    assert_true(path_exists(at("opt.slash/dataset.json")));
+    assert_int_equal(leftovers("opt."), 2);
+}
+
+static void nothing_left_behind(void **state) {
+    (void)state;
+    bool done = false;
+    put_numbered("left", 5);
+    for (int stop = 1; stop <= 5; stop++) {
+        listener l = {.stop_at = stop};
+        refused(prepare("left", "left.data", NULL, &l, &err), PCV_INTERRUPTED, "interrupted");
+        assert_int_equal(leftovers("left."), 0);
+    }
+    assert_int_equal(mkfifo(at("pipe"), 0600), 0);
+    refused(prepare("pipe", "left.data", NULL, NULL, &err), PCV_DATA, "none of the files");
+    assert_int_equal(report.skipped, 1);
+    assert_int_equal(leftovers("left."), 0);
+    for (uint64_t n = 1; !done; n++) { /* every allocation fails once, with all later ones */
+        mem_fail_after(n);
+        int status = prepare("left", "left.data", NULL, NULL, NULL);
+        done = mem_fail_after(0) < n;
+        assert_int_equal(status, done ? 0 : PCV_MEMORY);
+        assert_int_equal(leftovers("left."), done);
+    }
+}
+
+/* ------------------------------------------------------------------ damaged folders */
+
+static void overwrite(const char *name, long offset, const void *bytes, size_t size) {
+    FILE *f = fopen(at(name), "r+b");
+    assert_non_null(f);
+    assert_true(!fseek(f, offset, SEEK_SET) && fwrite(bytes, 1, size, f) == size && !fclose(f));
+}
+
+/* Replaces the first occurrence in a text file. */
+static void edit(const char *name, const char *old, const char *new) {
+    file_bytes b;
+    text t = {0};
+    must(file_read(at(name), 1 << 20, &b, &err));
+    char *found = strstr(b.data, old);
+    assert_non_null(found);
+    text_bytes(&t, b.data, (size_t)(found - b.data));
+    text_add(&t, "%s%s", new, found + strlen(old));
+    put(name, t.data, t.size);
+    text_free(&t);
+    file_bytes_free(&b);
+}
+
+static void put_damaged(void) {
+    must(path_remove(at("dam"), &err));
+    must(prepare("five", "dam", NULL, NULL, &err));
+}
+
+enum damage { LOSE, REPLACE, EDIT, CUT, OFFSET, FOLDER, FIFO };
+#define ABOUT  "dam/dataset.json"
+#define WORDS  "dam/tokenizer.json"
+#define TOKENS "dam/train.tokens"
+#define INDEX  "dam/train.index"
+#define ON(what, file, code, part) {what, file, 0, 0, 0, 0, code, part}
+
+static const struct damaged {
+    enum damage what;
+    const char *file, *old, *new; /* EDIT, REPLACE */
+    int64_t at;                   /* CUT: size; OFFSET: number in the index */
+    uint64_t value;               /* OFFSET */
+    int code;
+    const char *part; /* of the message */
+} damages[] = {
+    ON(LOSE, ABOUT, PCV_DATA, "dataset.json"), ON(LOSE, WORDS, PCV_NOINPUT, WORDS),
+    ON(LOSE, TOKENS, PCV_NOINPUT, TOKENS), ON(LOSE, INDEX, PCV_NOINPUT, INDEX),
+    ON(FOLDER, TOKENS, PCV_NOINPUT, TOKENS), ON(FIFO, TOKENS, PCV_NOINPUT, TOKENS),
+    {REPLACE, ABOUT, 0, "", 0, 0, PCV_DATA, ABOUT},
+    {REPLACE, ABOUT, 0, "{\"format\":", 0, 0, PCV_DATA, ABOUT},
+    {EDIT, ABOUT, "perceiver.c dataset", "another thing", 0, 0, PCV_DATA, ABOUT ": 'format'"},
+    {EDIT, ABOUT, "\"version\": 1", "\"version\": 2", 0, 0, PCV_DATA, ABOUT ": 'version' is 2"},
+    {EDIT, ABOUT, "\"version\": 1", "\"version\": 1.0", 0, 0, PCV_DATA, ABOUT ": 'version'"},
+    {EDIT, ABOUT, "\"splits\"", "\"spits\"", 0, 0, PCV_DATA, ABOUT},
+    {EDIT, ABOUT, "\"documents\": ", "\"documents\": -", 0, 0, PCV_DATA, ABOUT},
+    {EDIT, ABOUT, "\"tokens\": ", "\"tokens\": 1", 0, 0, PCV_DATA, TOKENS},
+    {EDIT, ABOUT, "\"tokens\": ", "\"tokens\": 1152921504606846", 0, 0, PCV_DATA, TOKENS},
+    {EDIT, WORDS, "\"bytes\"", "\"words\"", 0, 0, PCV_DATA, WORDS},
+    {CUT, TOKENS, 0, 0, 7, 0, PCV_DATA, TOKENS}, {CUT, TOKENS, 0, 0, 4000, 0, PCV_DATA, TOKENS},
+    {CUT, INDEX, 0, 0, 15, 0, PCV_DATA, INDEX}, {CUT, INDEX, 0, 0, 0, 0, PCV_DATA, INDEX},
+    {OFFSET, INDEX, 0, 0, 0, 1, PCV_DATA, INDEX ": offset 0"},
+    {OFFSET, INDEX, 0, 0, 1, UINT64_MAX, PCV_DATA, INDEX ": offset 1"},
+    {OFFSET, INDEX, 0, 0, 1, 23, PCV_DATA, INDEX ": offset 2"},
+    {OFFSET, INDEX, 0, 0, 3, 32, PCV_DATA, INDEX ": offset 3"},
+};
+
+static void do_damage(const struct damaged *c) {
+    bool goes = c->what == LOSE || c->what == FOLDER || c->what == FIFO;
+    if (goes) must(path_remove(at(c->file), &err));
+    if (c->what == REPLACE) put(c->file, c->new, strlen(c->new));
+    if (c->what == EDIT) edit(c->file, c->old, c->new);
+    if (c->what == CUT) assert_int_equal(truncate(at(c->file), c->at), 0);
+    if (c->what == OFFSET) overwrite(c->file, 8 * c->at, &c->value, 8);
+    if (c->what == FOLDER) must(folder_make(at(c->file), &err));
+    if (c->what == FIFO) assert_int_equal(mkfifo(at(c->file), 0600), 0);
+}
+
+static void damaged_folders(void **state) {
+    (void)state;
+    int failed = 0;
+    dataset *d = NULL;
+    put_numbered("five", 5); /* three to train on, of 11 tokens each */
+    put_damaged();
+    must(dataset_open(&d, at("dam"), 0, &err));
+    assert_true(dataset_documents(d, SPLIT_TRAIN) == 3 && dataset_length(d, SPLIT_TRAIN, 2) == 11);
+    dataset_close(d);
+    for (size_t i = 0; i < COUNT(damages); i++) {
+        pcv_error err = {0};
+        put_damaged();
+        do_damage(&damages[i]);
+        d = NULL;
+        int status = dataset_open(&d, at("dam"), 0, &err);
+        if (!status) dataset_close(d);
+        if (status == damages[i].code && strstr(err.message, damages[i].part)) continue;
+        print_error("damage %zu -> %d, expected %d and '%s': %s\n", i, status, damages[i].code,
+                    damages[i].part, err.message);
+        failed++;
+    }
+    refused(dataset_open(&d, at("no-such-data"), 0, &err), PCV_NOINPUT, "no-such-data");
+    refused(dataset_open(&d, at("five/0"), 0, &err), PCV_DATA, "five/0");
+    assert_int_equal(failed, 0);
+}
+
+static void foreign_ids(void **state) {
+    (void)state;
+    dataset *d;
+    int32_t ids[11];
+    put_numbered("five", 5);
+    put_damaged();
+    overwrite(TOKENS, 2 * (11 + 4), &(uint16_t){259}, 2);
+    must(dataset_open(&d, at("dam"), 0, &err));
+    must(dataset_read(d, SPLIT_TRAIN, 0, 0, 11, ids, &err));
+    must(dataset_read(d, SPLIT_TRAIN, 1, 5, 6, ids, &err));
+    refused(dataset_read(d, SPLIT_TRAIN, 1, 0, 11, ids, &err), PCV_DATA, TOKENS ": token 15");
+    window w = {.document = 1, .from = 4, .count = 3, .scored = 2};
+    refused(window_read(d, SPLIT_TRAIN, &w, ids, &err), PCV_DATA, TOKENS);
+    dataset_close(d);
+}
+
+/* ------------------------------------------------------------------ documents in memory */
+
+/* Token i of any document is 50 + i, as in the official block test. */
+enum { MOST_DOCUMENTS = 8, BASE = 50 };
+typedef struct lengths {
+    int64_t count, of[MOST_DOCUMENTS];
+} lengths;
+
+static int64_t counted(const dataset *d, split_name split) {
+    (void)split;
+    return ((const lengths *)d->state)->count;
+}
+
+static int64_t length_of(const dataset *d, split_name split, int64_t i) {
+    (void)split;
+    return ((const lengths *)d->state)->of[i];
+}
+
+static int read_numbers(const dataset *d, split_name split, int64_t i, int64_t from, int64_t count,
+                        int32_t *ids, pcv_error *err) {
+    (void)d, (void)split, (void)i, (void)err;
+    for (int64_t k = 0; k < count; k++) ids[k] = (int32_t)(BASE + from + k);
+    return 0;
+}
+
+static const dataset_type in_memory = {counted, length_of, read_numbers, NULL};
+
+static dataset documents_of(lengths *l) {
+    return (dataset){.type = &in_memory, .name = "memory", .first_target = 1, .state = l};
+}
+
+/* ------------------------------------------------------------------ crops */
+
+typedef struct crop_case {
+    const char *what;
+    lengths l;
+    int64_t context, shortest, first[MOST_DOCUMENTS]; /* least end of a window, per document */
+    int windows;
+} crop_case;
+
+/* Draws many crops and checks them against the list of all windows: the ends first..length of every
+ * document, each as likely as the others, each reading back to the context. */
+static void check_crops(const crop_case *c, lengths l) {
+    enum { DRAWS = 30000, MOST_ENDS = 64 };
+    dataset d = documents_of(&l);
+    crop_plan plan;
+    double count[MOST_DOCUMENTS][MOST_ENDS] = {{0}}, squares = 0, mean = (double)DRAWS / c->windows;
+    int found = 0;
+    must(crop_open(&plan, &d, SPLIT_TRAIN, c->context, c->shortest, &err));
+    rng r = rng_make(11, RNG_TEST, (uint32_t)c->context);
+    for (int i = 0; i < DRAWS; i++) {
+        window w = crop_draw(&plan, &r);
+        int64_t end = w.from + w.count;
+        assert_in_range(w.document, 0, l.count - 1);
+        assert_in_range(end, c->first[w.document], l.of[w.document]);
+        assert_int_equal(w.from, end > c->context + 1 ? end - c->context - 1 : 0);
+        assert_true(w.count >= 2 && w.scored == w.count - 1);
+        count[w.document][end]++;
+    }
+    for (int64_t k = 0; k < l.count; k++)
+        for (int64_t end = c->first[k]; end <= l.of[k] && l.of[k] >= 2; end++) {
+            found += count[k][end] > 0;
+            squares += pow(count[k][end] - mean, 2) / mean;
+        }
+    if (found != c->windows) test_failed("%s: %d windows, not %d\n", c->what, found, c->windows);
+    /* chi-squared: mean n - 1, variance 2 (n - 1) */
+    assert_true(squares <= c->windows - 1 + 5 * sqrt(2.0 * c->windows));
+    crop_close(&plan);
+    crop_close(&plan);
+}
+
+static void crops(void **state) {
+    (void)state;
+    static const crop_case cases[] = {
+        {"abcde, 3 at least: abc, abcd, abcde", {1, {5}}, 9, 3, {3}, 3},
+        {"official 12: every prefix with a target", {1, {12}}, 20, 1, {2}, 11},
+        {"official 13: minimum 5", {1, {12}}, 20, 6, {6}, 7},
+        {"official 14, 17: minimum and context beyond the end", {1, {12}}, 30, 21, {12}, 1},
+        {"official 15, 19: context 8, minimum 6", {1, {12}}, 7, 6, {6}, 7},
+        {"official 18: context 5, minimum 20: full windows", {1, {12}}, 4, 20, {5}, 8},
+        {"the shortest that there are", {2, {2, 3}}, 1, 0, {2, 2}, 3},
+        {"documents of all lengths", {7, {12, 0, 3, 1, 2, 30, 1}}, 7, 4, {4, 0, 3, 0, 2, 4, 0}, 38},
+        {"long and short", {3, {40, 10, 25}}, 15, 16, {16, 10, 16}, 36},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) check_crops(&cases[i], cases[i].l);
+    crop_plan plan;
+    lengths none = {3, {1, 0, 1}};
+    dataset d = documents_of(&none);
+    refused(crop_open(&plan, &d, SPLIT_TEST, 8, 4, &err), PCV_DATA, "memory: the test split");
+}
+
+/* Crops of the copy task hold a target of the mirrored half, however short the context; with a long
+ * one they have all lengths from half on (131072: 65537 to 131072). */
+static void copy_crops(void **state) {
+    (void)state;
+    static const int64_t cases[][3] = {/* context, shortest, least end */
+                                       {63, 1, 33}, {63, 20, 33}, {63, 50, 50}, {63, 64, 64},
+                                       {47, 1, 33}, {32, 5, 33},  {20, 1, 33},  {8, 9, 33},
+                                       {1, 1, 33}};
+    dataset *d;
+    must(dataset_open(&d, "copy:64", 5, &err));
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const int64_t context = cases[i][0];
+        crop_plan plan;
+        bool ends[65] = {false};
+        must(crop_open(&plan, d, SPLIT_TRAIN, context, cases[i][1], &err));
+        rng r = rng_make(2, RNG_TEST, 0);
+        for (int k = 0; k < 2000; k++) {
+            window w = crop_draw(&plan, &r);
+            int64_t end = w.from + w.count, all = end - 32 < w.count - 1 ? end - 32 : w.count - 1;
+            assert_true(w.from >= 0 && end <= 64 && w.count <= context + 1);
+            if (w.scored < 1 || w.scored != all)
+                test_failed("context %d: tokens %d to %d score %d targets\n", (int)context,
+                            (int)w.from, (int)end, (int)w.scored);
+            ends[end] = true;
+        }
+        for (int64_t end = 0; end <= 64; end++) assert_int_equal(ends[end], end >= cases[i][2]);
+        crop_close(&plan);
+    }
+    dataset_close(d);
+}
+
+/* ------------------------------------------------------------------ blocks */
+
+/* Data test 21: ten inputs 50..59, stride 3, context 6. */
+static void official_blocks(void **state) {
+    (void)state;
+    static const int expected[][3] = {{50, 50, 1}, {50, 53, 3}, {51, 56, 3}, {54, 59, 3}};
+    lengths l = {1, {11}};
+    dataset d = documents_of(&l);
+    block_plan plan;
+    window w;
+    int32_t ids[7];
+    block_open(&plan, &d, SPLIT_TEST, 6, 3, 99);
+    assert_true(plan.count == 4 && plan.targets == 10 && plan.documents == 1);
+    for (size_t i = 0; i < COUNT(expected); i++) {
+        int first = expected[i][0], last = expected[i][1]; /* inputs */
+        assert_true(block_next(&plan, &w));
+        must(window_read(&d, SPLIT_TEST, &w, ids, &err));
+        assert_int_equal(w.count - 1, last - first + 1);
+        for (int k = 0; k < w.count; k++) assert_int_equal(ids[k], first + k);
+        assert_int_equal(w.scored, expected[i][2]);
+    }
+    assert_false(block_next(&plan, &w));
+}
+
+/* Every target from d->first_target on exactly once, behind as much context as there may be. */
+static void check_cover(const dataset *d, int64_t stride, int64_t context, int64_t documents) {
+    block_plan plan;
+    window w;
+    int64_t windows = 0, targets = 0;
+    int seen[MOST_DOCUMENTS][64] = {{0}};
+    block_open(&plan, d, SPLIT_TEST, context, stride, documents);
+    for (; block_next(&plan, &w); windows++) {
+        int64_t inputs = w.count - 1, end = w.from + w.count;
+        assert_true(w.from >= 0 && end <= dataset_length(d, SPLIT_TEST, w.document));
+        assert_true(w.scored >= 1 && w.scored <= stride && w.scored <= inputs);
+        assert_true(inputs == context || (inputs < context && w.from == 0));
+        for (int64_t i = end - w.scored; i < end; i++) seen[w.document][i]++;
+        targets += w.scored;
+    }
+    assert_true(windows == plan.count && targets == plan.targets);
+    for (int64_t k = 0; k < plan.documents; k++)
+        for (int64_t i = 0; i < dataset_length(d, SPLIT_TEST, k); i++)
+            if (seen[k][i] != (i >= d->first_target))
+                test_failed("stride %d, context %d: target %d of document %d scored %d times\n",
+                            (int)stride, (int)context, (int)i, (int)k, seen[k][i]);
+}
+
+/* Data test 22, and more strides, for documents alone and together. */
+static void covering_blocks(void **state) {
+    (void)state;
+    static const int cases[][2] = {{2, 2}, {2, 4}, {2, 8}, {3, 3}, {3, 6}, {1, 1}, {1, 50}, {9, 9}};
+    static const lengths sets[] = {{1, {10}}, {1, {11}}, {1, {12}}, {1, {13}}, {1, {14}}, {1, {42}},
+                                   {1, {43}}, {2, {1, 0}}, {8, {10, 1, 11, 0, 13, 2, 42, 1}}};
+    dataset *copy;
+    must(dataset_open(&copy, "copy:32", 1, &err));
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        for (size_t k = 0; k < COUNT(sets); k++) {
+            lengths l = sets[k];
+            dataset d = documents_of(&l);
+            check_cover(&d, cases[i][0], cases[i][1], 0);
+        }
+        check_cover(copy, cases[i][0], cases[i][1], 3);
+    }
+    dataset_close(copy);
+}
+
+/* ------------------------------------------------------------------ copy task */
+
+static void mirror_images(void **state) {
+    (void)state;
+    static const int sizes[] = {4, 6, 16, 38, 1024};
+    static int32_t ids[1024], part[1024];
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        dataset *d;
+        char name[32];
+        int n = sizes[i];
+        snprintf(name, sizeof name, "copy:%d", n);
+        must(dataset_open(&d, name, 3, &err));
+        assert_true(d->generated && d->first_target == n / 2 && dataset_bytes(d, SPLIT_TEST) == 0);
+        for (int64_t k = 0; k < 5; k++) {
+            assert_int_equal(dataset_length(d, SPLIT_TEST, k), n);
+            must(dataset_read(d, SPLIT_TEST, k, 0, n, ids, &err));
+            assert_true(ids[0] == 2 && ids[n - 1] == 1);
+            for (int t = 1; t < n - 1; t++) { /* of 16: events 1 to 7 are 8 to 14 reversed */
+                assert_in_range(ids[t], 3, 258);
+                assert_int_equal(ids[t], ids[n - 1 - t]);
+            }
+            for (int from = 0; from < n; from += 1 + n / 7) {
+                int count = n - from < 9 ? n - from : 9;
+                must(dataset_read(d, SPLIT_TEST, k, from, count, part, &err));
+                assert_memory_equal(part, ids + from, (size_t)count * sizeof *part);
+            }
+        }
+        dataset_close(d);
+    }
+}
+
+/* The same seed, split and document again; and each of the three changed. */
+static void copy_documents_differ(void **state) {
+    (void)state;
+    enum { LENGTH = 4002, HALF = LENGTH / 2 - 1 };
+    static const int which[5][3] = {{1, 0, 0}, {1, 0, 0}, {1, 0, 1}, {1, 2, 0}, {2, 0, 0}};
+    static int32_t ids[5][LENGTH];
+    double count[256] = {0}, squares = 0;
+    for (int i = 0; i < 5; i++) {
+        dataset *d;
+        must(dataset_open(&d, "copy:4002", (uint64_t)which[i][0], &err));
+        must(dataset_read(d, (split_name)which[i][1], which[i][2], 0, LENGTH, ids[i], &err));
+        for (int t = 1; i && t <= HALF; t++) count[ids[i][t] - 3]++;
+        int same = 0;
+        for (int k = 1; k < i; k++)
+            for (int t = 1; t <= HALF; t++) same += ids[i][t] == ids[k][t];
+        assert_in_range(same, 0, 60); /* 3 * 7.8 by chance */
+        dataset_close(d);
+    }
+    assert_memory_equal(ids[0], ids[1], sizeof ids[0]);
+    for (int b = 0; b < 256; b++) squares += pow(count[b] - HALF / 64.0, 2) / (HALF / 64.0);
+    close_to(squares, 255, 5 * sqrt(2 * 255), "chi-squared of the bytes");
+}
+
+static void copy_lengths(void **state) {
+    (void)state;
+    static const char *const bad[] = {
+        "copy:", "copy:5", "copy:2", "copy:0", "copy:-4", "copy:16777218", "copy:1e3", "copy:abc",
+        "copy:99999999999999999999", "copy:16x", "copy:16 ", "copy:16.0", "copy:0x10"};
+    dataset *d = NULL;
+    int32_t ids[4];
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        refused(dataset_open(&d, bad[i], 0, &err), PCV_USAGE, bad[i]);
+        assert_null(d);
+    }
+    must(dataset_open(&d, "copy:16777216", 0, &err));
+    must(dataset_read(d, SPLIT_TRAIN, 9, 8388606, 4, ids, &err));
+    assert_true(ids[0] == ids[3] && ids[1] == ids[2]);
+    dataset_close(d);
+    dataset_close(NULL);
+}
+
+#define T(test) cmocka_unit_test(test)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        T(byte_tokens), T(tokenizer_files), T(odd_folder), T(split_by_file),
+        T(few_files_many_percent), T(given_splits), T(cut_files), T(refused_options),
+        T(nothing_left_behind), T(damaged_folders), T(foreign_ids), T(crops), T(copy_crops),
+        T(official_blocks), T(covering_blocks), T(mirror_images), T(copy_documents_differ),
+        T(copy_lengths),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

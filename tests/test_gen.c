@@ -1,0 +1,801 @@
+/* What stands around a model: settings and which of them wins, sampling from logits, learning
+ * rates, and the record of a run: metrics.jsonl, TensorBoard's files and the report. */
+#include "check.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "config/settings.h"
+#include "gen/sampler.h"
+#include "train/metrics.h"
+#include "train/report.h"
+#include "train/schedule.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* A call that must be refused with this code and a message that holds this part. */
+#define refused(call, expected, part)                                                              \
+    do {                                                                                           \
+        pcv_error err = {0};                                                                       \
+        int status_ = (call);                                                                      \
+        if (status_ != (expected) || err.code != (expected) || !strstr(err.message, part))         \
+            test_failed("%s:%d: %s -> %d, expected %d and '%s': %s\n", __FILE__, __LINE__, #call,  \
+                        status_, (int)(expected), part, err.message);                              \
+    } while (0)
+
+static char folder[] = "/tmp/pcv-gen-XXXXXX";
+
+/* Hundreds of files are made here; whether the disk has them by then is not the question. */
+int fsync(int fd) { return fd < 0 ? -1 : 0; }
+
+static int make_folder(void **state) {
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    return path_remove(folder, NULL);
+}
+
+/* "folder/name", valid until the fourth call from here. */
+static const char *at(const char *name) {
+    static char slots[4][PATH_SIZE];
+    static int next;
+    char *out = slots[next++ % 4];
+    snprintf(out, PATH_SIZE, "%s/%s", folder, name);
+    return out;
+}
+
+static void put(const char *name, const void *data, size_t size) {
+    FILE *f = fopen(at(name), "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, size, f), size);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* A whole file; the caller frees it. */
+static file_bytes contents(const char *name) {
+    file_bytes b;
+    must(file_read(at(name), 1 << 26, &b, &err));
+    return b;
+}
+
+/* ------------------------------------------------------------------ settings */
+
+/* All settings that a choice resolves to, as the text of a config.json. */
+static char *resolved(const pcv_settings *s) {
+    static model_config model;
+    train_config train;
+    must(settings_model(s, &model, &err));
+    must(settings_train(s, &train, &err));
+    must(config_write(at("resolved.json"), &model, &train, NULL, &err));
+    return contents("resolved.json").data;
+}
+
+static void layers_of_settings(void **state) {
+    (void)state;
+    static const char config[] = "{\"norm_epsilon\": 0.5, \"channels\": 96, \"layers\": 7, "
+                                 "\"dataset\": \"d\", \"training\": {\"lr\": 0.25, \"seed\": 5}}";
+    char *first = NULL;
+    put("c.json", config, sizeof config - 1);
+    for (int order = 0; order < 24; order++) { /* of four calls */
+        pcv_settings *s;
+        must(pcv_settings_open(&s, &err));
+        int left[] = {0, 1, 2, 3};
+        for (int i = 4, code = order; i; code /= i--) {
+            int k = code % i;
+            if (left[k] == 0) must(pcv_settings_set(s, "layers", "9", &err));
+            if (left[k] == 1) must(pcv_settings_read(s, at("c.json"), &err));
+            if (left[k] == 2) must(pcv_settings_set(s, "preset", "tiny", &err));
+            if (left[k] == 3) must(pcv_settings_set(s, "dialect", "flaxformer", &err));
+            memmove(left + k, left + k + 1, (size_t)(3 - k) * sizeof *left);
+        }
+        model_config model;
+        train_config train;
+        must(settings_model(s, &model, &err));
+        must(settings_train(s, &train, &err));
+        assert_true(model.layers == 9);                     /* flag over file over preset */
+        assert_true(model.channels == 96 && train.lr == 0.25); /* file over preset */
+        assert_true(model.norm_epsilon == 0.5);             /* file over dialect */
+        assert_true(model.context == 256 && train.batch == 4); /* preset over default */
+        assert_true(!model.scale_scores && model.norm == NORM_RMS); /* dialect over default */
+        assert_true(model.latents == 64 && train.seed == 5 && train.keep == 2);
+        char *all = resolved(s);
+        if (first) assert_string_equal(all, first);
+        if (first) mem_free(all);
+        else first = all;
+        must(pcv_settings_set(s, "layers", "3", &err)); /* of two flags the later one */
+        must(settings_model(s, &model, &err));
+        assert_int_equal(model.layers, 3);
+        pcv_settings_close(s);
+    }
+    mem_free(first);
+}
+
+/* Applies one list by hand; every key must be one of ours. */
+static void apply(const preset *p, model_config *model, train_config *train) {
+    for (const char *next = p->values; *next; next += strspn(next, " ")) {
+        char item[256], key[128];
+        snprintf(item, sizeof item, "%.*s", (int)strcspn(next, " "), next);
+        next += strlen(item);
+        assert_int_equal(sscanf(item, "%127[^=]=", key), 1);
+        bool training = !strncmp(key, "training.", 9);
+        const field_table *table = training ? &train_fields : &model_fields;
+        const field *f = fields_by_key(table, key + (training ? 9 : 0));
+        if (!f) test_failed("%s: there is no setting '%s'\n", p->name, key);
+        void *object = training ? (void *)train : model;
+        must(field_parse(f, object, strchr(item, '=') + 1, p->name, &err));
+    }
+}
+
+static void every_preset(void **state) {
+    (void)state;
+    static model_config model;
+    train_config train;
+    for (const preset *d = dialects; d->name; d++)
+        for (const preset *p = presets; p->name; p++) {
+            pcv_settings *s;
+            must(pcv_settings_open(&s, &err));
+            must(pcv_settings_set(s, "preset", p->name, &err));
+            must(pcv_settings_set(s, "dialect", d->name, &err));
+            fields_default(&model_fields, memset(&model, 0, sizeof model));
+            fields_default(&train_fields, memset(&train, 0, sizeof train));
+            apply(d, &model, &train);
+            apply(p, &model, &train); /* the preset wins */
+            must(config_write(at("expected.json"), &model, &train, NULL, &err));
+            char *found = resolved(s);
+            file_bytes expected = contents("expected.json");
+            assert_string_equal(expected.data, found);
+            file_bytes_free(&expected);
+            mem_free(found);
+            model.vocab_size = 259;
+            must(model_config_check(&model, &err));
+            pcv_settings_close(s);
+        }
+}
+
+static void refused_settings(void **state) {
+    (void)state;
+    static const char *const files[][2] = {
+        {"{\"layrs\": 3}", "did you mean 'layers'?"}, {"{\"training\": {\"layers\": 3}}", "layers"},
+        {"{\"lr\": 0.1}", "unknown key 'lr'"},        {"{\"training\": [1]}", "found a list"},
+        {"{\"positions\": {\"kind\": \"none\", \"rotary\": {\"bse\": 1}}}", "positions.rotary.bse"},
+        {"{\"heads\": 0}", "heads: 0 is out of range"}, {"{\"context\": 16777217}", "context"},
+        {"{\"training\": {\"keep\": 1}}", "keep"},    {"{\"layers\": 2.0}", "layers"},
+    };
+    pcv_settings *s;
+    must(pcv_settings_open(&s, &err));
+    refused(pcv_settings_set(s, "layrs", "3", &err), PCV_CONFIG, "--layrs");
+    refused(pcv_settings_set(s, "", "3", &err), PCV_CONFIG, "no such setting");
+    refused(pcv_settings_set(s, "positions.kind", "none", &err), PCV_CONFIG, "no such setting");
+    refused(pcv_settings_set(s, "layers", "many", &err), PCV_CONFIG, "--layers: 'many'");
+    refused(pcv_settings_set(s, "seed", "-1", &err), PCV_CONFIG, "--seed: -1 is out of range");
+    refused(pcv_settings_set(s, "heads", "0", &err), PCV_CONFIG, "--heads: 0 is out of range");
+    refused(pcv_settings_set(s, "channels", "65537", &err), PCV_CONFIG, "--channels");
+    refused(pcv_settings_set(s, "preset", "tinny", &err), PCV_CONFIG, "did you mean 'tiny'?");
+    refused(pcv_settings_set(s, "dialect", "tiny", &err), PCV_CONFIG, "--dialect: 'tiny'");
+    for (int i = 0; i < 256; i++) must(pcv_settings_set(s, "layers", "3", &err));
+    refused(pcv_settings_set(s, "layers", "3", &err), PCV_CONFIG, "more than 256");
+    pcv_settings_close(s);
+    for (size_t i = 0; i < COUNT(files); i++) {
+        must(pcv_settings_open(&s, &err));
+        put("bad.json", files[i][0], strlen(files[i][0]));
+        refused(pcv_settings_read(s, at("bad.json"), &err), PCV_CONFIG, files[i][1]);
+        refused(pcv_settings_read(s, at("bad.json"), &err), PCV_CONFIG, "bad.json");
+        pcv_settings_close(s);
+    }
+    pcv_settings_close(NULL);
+}
+
+/* Runs the body in a process of its own: true when it comes back with true. */
+static bool survives(bool (*body)(const char *), const char *argument) {
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGFPE, SIG_DFL);
+        if (!freopen("/dev/null", "w", stderr)) _exit(2);
+        _exit(!body(argument));
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* Checks a model with these values; "!key=number" is one that no table lets through. */
+static bool check_refuses(const char *list) {
+    static model_config c;
+    pcv_error err = {0};
+    if (settings_model(NULL, &c, NULL)) return false;
+    c.vocab_size = 259;
+    if (*list == '!') {
+        char key[64];
+        snprintf(key, sizeof key, "%.*s", (int)strcspn(list + 1, "="), list + 1);
+        const field *f = fields_by_key(&model_fields, key);
+        *(int64_t *)((char *)&c + f->offset) = strtoll(strchr(list, '=') + 1, NULL, 10);
+    } else if (settings_apply_list(list, &model_fields, "", &c, NULL)) {
+        return false;
+    }
+    return model_config_check(&c, &err) == PCV_CONFIG && err.code == PCV_CONFIG && err.message[0];
+}
+
+static void impossible_models(void **state) {
+    (void)state;
+    static const char *const lists[] = {
+        "heads=3", "cross_heads=5", "latents=4097", "vocab_size=1", "input_channels=128",
+        "channels=65536 heads=4 layers=4096", "vocab_size=16777216 channels=65536",
+        "query=linear input_channels=130", "query=linear latent_kv_norm=shared",
+        "query=linear input_channels=128 tied_embeddings=true", "positions.axes=5000",
+        "positions.kind=learned positions.axes=100", "cross_after_layers=6",
+        "positions.kind=sinusoidal positions.axes=5000,5000", "latents_per_position=2",
+        "positions.rotary.fraction=0 latents_per_position=3", "!context=0", "!latents=0",
+        "!latents=-8", "!channels=0", "!heads=0", "!heads=-4", "!layers=-1", "!vocab_size=-7",
+        "!latents_per_position=0", "!context=9223372036854775807", "!channels=4611686018427387904",
+        "!layers=9223372036854775807", "!vocab_size=9223372036854775807",
+    };
+    static model_config c;
+    must(settings_model(NULL, &c, &err));
+    c.vocab_size = 259;
+    must(model_config_check(&c, &err));
+    assert_true(c.cross_heads == c.heads && c.input_channels == c.channels);
+    int failed = 0;
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        if (survives(check_refuses, lists[i])) continue;
+        print_error("%s: not refused\n", lists[i]);
+        failed++;
+    }
+    assert_int_equal(failed, 0);
+}
+
+/* config.json there and back while every allocation in turn fails: an error, or the whole truth. */
+static void settings_without_memory(void **state) {
+    (void)state;
+    static const char config[] = "{\"layers\": 5, \"cross_after_layers\": [1, 3], "
+                                 "\"vocab_size\": 9, \"format\": \"x\", \"training\": {\"lr\": 0.25}}";
+    put("whole.json", config, sizeof config - 1);
+    bool done = false;
+    for (uint64_t n = 1; !done; n++) {
+        static model_config model;
+        train_config train;
+        json_t *extra = NULL;
+        mem_fail_after(n);
+        int status = config_read(at("whole.json"), &model, &train, &extra, NULL);
+        if (!status) status = config_write(at("copy.json"), &model, &train, extra, NULL);
+        json_decref(extra);
+        done = mem_fail_after(0) < n;
+        assert_true(status == 0 || status == PCV_MEMORY);
+        if (status) continue;
+        must(config_read(at("copy.json"), &model, &train, &extra, &err));
+        assert_true(model.layers == 5 && train.lr == 0.25 && model.cross_after_layers.count == 2);
+        assert_string_equal(json_string_value(json_object_get(extra, "format")), "x");
+        json_decref(extra);
+        must(path_remove(at("copy.json"), &err));
+    }
+}
+
+/* ------------------------------------------------------------------ sampling */
+
+enum { VOCAB = 9, FIRST = 4, DRAWS = 20000 };
+
+/* Ids 0, 2 and 3 must never come out; 1 ends a document. */
+static const tokenizer tokens = {.vocab = VOCAB, .pad = 0, .end = 1, .start = 2, .first = FIRST};
+
+static sample_config sampling(double temperature) {
+    static sample_config c;
+    fields_default(&sample_fields, memset(&c, 0, sizeof c));
+    c.temperature = temperature;
+    return c;
+}
+
+/* One draw with everything that it depends on; *status may be NULL where it must succeed. */
+static int32_t pick(const sample_config *c, const float *logits, const int32_t *recent,
+                    size_t count, uint64_t step, int *status) {
+    sampler s;
+    int32_t id = -1;
+    pcv_error err = {0};
+    assert_int_equal(sampler_open(&s, c, &tokens, VOCAB, &err), 0);
+    int found = sampler_pick(&s, logits, recent, count, step, &id, &err);
+    sampler_close(&s);
+    if (status) *status = found;
+    else if (found) test_failed("sampler_pick -> %d: %s\n", found, err.message);
+    return id;
+}
+
+static void greedy(void **state) {
+    (void)state;
+    sample_config c = sampling(0);
+    float logits[VOCAB] = {9, 4, 8, 7, 1, 3, 2, 3, -1};
+    assert_int_equal(pick(&c, logits, NULL, 0, 0, NULL), 1); /* 9, 8 and 7 belong to masked ids */
+    c.ignore_end = true;
+    assert_int_equal(pick(&c, logits, NULL, 0, 0, NULL), 5); /* of equals the first */
+    for (int i = 0; i < VOCAB; i++) logits[i] -= 1000;
+    assert_int_equal(pick(&c, logits, NULL, 0, 0, NULL), 5);
+    logits[VOCAB - 1] = 0;
+    assert_int_equal(pick(&c, logits, NULL, 0, 0, NULL), VOCAB - 1);
+}
+
+/* Draws from log p and compares with the expected probabilities (0: never), each within 4 sigma. */
+static void check_draws(const char *what, const sample_config *c, const float *logits,
+                        const double expected[VOCAB]) {
+    sampler s;
+    double count[VOCAB] = {0}, total = 0;
+    must(sampler_open(&s, c, &tokens, VOCAB, &err));
+    for (int i = 0; i < DRAWS; i++) {
+        int32_t id;
+        must(sampler_pick(&s, logits, NULL, 0, (uint64_t)i, &id, &err));
+        assert_in_range(id, 0, VOCAB - 1);
+        count[id]++;
+    }
+    sampler_close(&s);
+    for (int i = 0; i < VOCAB; i++) total += expected[i];
+    for (int i = 0; i < VOCAB; i++) {
+        double p = expected[i] / total, sigma = sqrt(p * (1 - p) / DRAWS);
+        if (fabs(count[i] / DRAWS - p) > 4 * sigma)
+            test_failed("%s: id %d was drawn with %.4f, expected %.4f +- %.4f\n", what, i,
+                        count[i] / DRAWS, p, sigma);
+    }
+}
+
+/* The five content ids have probabilities .4, .3, .2, .06, .04; each case keeps some of them. */
+static void truncations(void **state) {
+    (void)state;
+    static const double p[5] = {0.2, 0.4, 0.04, 0.3, 0.06};
+    static const struct {
+        const char *what;
+        double temperature, top_k, top_p, min_p;
+        double keep; /* those of at least this probability stay */
+    } cases[] = {
+        {"nothing cut", 1, 0, 1, 0, 0},        {"temperature 2", 2, 0, 1, 0, 0},
+        {"temperature 0.5", 0.5, 0, 1, 0, 0},  {"top-k 1", 1, 1, 1, 0, 0.4},
+        {"top-k 3", 1, 3, 1, 0, 0.2},          {"top-k beyond the vocabulary", 1, 99, 1, 0, 0},
+        {"top-p 0", 1, 0, 0, 0, 0.4},          {"top-p 0.39", 1, 0, 0.39, 0, 0.4},
+        {"top-p 0.65", 1, 0, 0.65, 0, 0.3},    {"top-p 0.95", 1, 0, 0.95, 0, 0.06},
+        {"min-p 0.12", 1, 0, 1, 0.12, 0.06},   {"min-p 0.6", 1, 0, 1, 0.6, 0.3},
+        {"min-p 1", 1, 0, 1, 1, 0.4},          {"top-k 4, min-p 0.3", 1, 4, 1, 0.3, 0.2},
+        {"top-k 3 leaves 0.9, of which top-p 0.75 needs two", 1, 3, 0.75, 0, 0.3},
+        {"temperature 0.5 makes 0.4 more than half", 0.5, 0, 0.5, 0, 0.4},
+        {"temperature 2, then min-p 0.8 of the root", 2, 0, 1, 0.8, 0.3},
+        {"all three", 1.5, 4, 0.85, 0.05, 0.2},
+    };
+    float logits[VOCAB] = {50, -INFINITY, 40, 60};
+    for (int i = 0; i < 5; i++) logits[FIRST + i] = (float)log(p[i]) + 3;
+    for (size_t k = 0; k < COUNT(cases); k++) {
+        sample_config c = sampling(cases[k].temperature);
+        double expected[VOCAB] = {0};
+        c.top_k = (int64_t)cases[k].top_k, c.top_p = cases[k].top_p, c.min_p = cases[k].min_p;
+        for (int i = 0; i < 5; i++)
+            if (p[i] >= cases[k].keep) expected[FIRST + i] = pow(p[i], 1 / cases[k].temperature);
+        check_draws(cases[k].what, &c, logits, expected);
+    }
+}
+
+static void masked_ids(void **state) {
+    (void)state;
+    sample_config c = sampling(1);
+    const float logits[VOCAB] = {1e30f, 0, 30, 3e38f, 0, 0, -INFINITY, 0, -200};
+    static const double with_end[VOCAB] = {0, 1, 0, 0, 1, 1, 0, 1};
+    static const double without[VOCAB] = {0, 0, 0, 0, 1, 1, 0, 1};
+    check_draws("end allowed", &c, logits, with_end);
+    c.ignore_end = true;
+    check_draws("end ignored", &c, logits, without);
+}
+
+static void repetition(void **state) {
+    (void)state;
+    static const struct {
+        float logits[3]; /* of ids 4, 5, 6; -50 elsewhere */
+        int32_t recent[5];
+        size_t count;
+        double penalty;
+        int64_t last;
+        int32_t expected;
+    } cases[] = {
+        {{2, 1.5f, 0}, {4}, 1, 1, 64, 4},         /* no penalty */
+        {{2, 1.5f, 0}, {4}, 0, 2, 64, 4},         /* nothing recent */
+        {{2, 1.5f, 0}, {4}, 1, 2, 64, 5},         /* 2 / 2 < 1.5 */
+        {{-1, -1.5f, -9}, {4}, 1, 2, 64, 5},      /* -1 * 2 < -1.5 */
+        {{2, 1.5f, 0}, {4, 4, 4}, 3, 1.3, 64, 4}, /* once: 2 / 1.3 > 1.5 > 2 / 1.3^2 */
+        {{2, 1.5f, 0}, {4, 5}, 2, 2, 64, 4},      /* both alike */
+        {{2, 1.5f, 0}, {4, 5}, 2, 2, 1, 4},       /* 5 alone */
+        {{2, 1.5f, 0}, {5, 4, 6}, 3, 2, 2, 5},    /* 4 and 6 */
+        {{2, 1.5f, 0}, {4, 4, 4, 4}, 4, 2, 0, 4}, /* the last none */
+        {{1.5f, 2, 0}, {4}, 1, 0.5, 64, 4},       /* below 1 it strengthens */
+        {{2, 1.5f, 0}, {0, 2, 3, 1}, 4, 9, 64, 4}, /* masked ids stay masked */
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        sample_config c = sampling(0);
+        float logits[VOCAB];
+        c.repeat_penalty = cases[i].penalty, c.repeat_last = cases[i].last;
+        for (int k = 0; k < VOCAB; k++) logits[k] = k >= 4 && k < 7 ? cases[i].logits[k - 4] : -50;
+        int32_t id = pick(&c, logits, cases[i].recent, cases[i].count, 0, NULL);
+        if (id != cases[i].expected) test_failed("case %zu: id %d\n", i, (int)id);
+    }
+}
+
+static void seeds(void **state) {
+    (void)state;
+    enum { STEPS = 200 };
+    const float logits[VOCAB] = {0};
+    sample_config c = sampling(1), other = sampling(1);
+    other.seed = c.seed + 1;
+    int differ = 0, far = 0, before = 0;
+    for (uint64_t step = STEPS; step--;) {
+        int32_t id = pick(&c, logits, NULL, 0, step, NULL);
+        assert_int_equal(pick(&c, logits, NULL, 0, step, NULL), id);
+        differ += pick(&other, logits, NULL, 0, step, NULL) != id;
+        far += pick(&c, logits, NULL, 0, step + ((uint64_t)1 << 32), NULL) != id;
+        before += pick(&c, logits, NULL, 0, step + 1, NULL) != id;
+    }
+    assert_in_range(differ, 140, 190); /* of six equal ids: 167 +- 5 */
+    assert_in_range(far, 140, 190);
+    assert_in_range(before, 140, 190);
+}
+
+/* Nothing to choose from is an error. One value that is not finite is one too, or it is left out;
+ * it never spoils the choice among the others. */
+static void not_finite(void **state) {
+    (void)state;
+    static const float odd[] = {NAN, -NAN, INFINITY, -INFINITY};
+    static const double temperatures[] = {0, 0.01, 1};
+    for (size_t i = 0; i < COUNT(odd) * COUNT(temperatures); i++) {
+        float x = odd[i % COUNT(odd)], all[VOCAB] = {5, x, 5, 5, x, x, x, x, x};
+        sample_config c = sampling(temperatures[i / COUNT(odd)]);
+        int status;
+        pick(&c, all, NULL, 0, 0, &status);
+        assert_int_equal(status, PCV_NUMERIC);
+        for (int place = FIRST; place < VOCAB && c.temperature < 1; place++) {
+            float logits[VOCAB] = {5, -INFINITY, 5, 5, 4, 5, 100, 7, 8};
+            logits[place] = x;
+            int32_t id = pick(&c, logits, NULL, 0, 0, &status), best = place == 6 ? 8 : 6;
+            bool good = status == PCV_NUMERIC ? x != -INFINITY
+                                              : id == best || (x == INFINITY && id == place);
+            if (!good)
+                test_failed("%g as logit %d at temperature %g: status %d, id %d\n", (double)x,
+                            place, c.temperature, status, (int)id);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ learning rates */
+
+static void schedules(void **state) {
+    (void)state;
+    static const struct {
+        schedule_kind kind;
+        int64_t warmup, step;
+        double progress, share, expected; /* lr 2, lr_end 0.1 */
+    } cases[] = {
+        {SCHEDULE_CONSTANT, 4, 0, 0, 0, 0.5},  {SCHEDULE_COSINE, 4, 1, 0.9, 0, 1},
+        {SCHEDULE_LINEAR, 4, 2, 0.9, 0, 1.5},  {SCHEDULE_WSD, 4, 3, 0.9, 0.5, 2},
+        {SCHEDULE_RSQRT, 4, 3, 0.9, 0, 2},     {SCHEDULE_CONSTANT, 4, 99, 0.7, 0, 2},
+        {SCHEDULE_COSINE, 0, 0, 0, 0, 2},      {SCHEDULE_COSINE, 4, 4, 0.25, 0, 1.7363961030678927},
+        {SCHEDULE_COSINE, 4, 4, 0.5, 0, 1.1},  {SCHEDULE_COSINE, 4, 4, 1, 0, 0.2},
+        {SCHEDULE_COSINE, 4, 4, 1.5, 0, 0.2},  {SCHEDULE_COSINE, 4, 4, -1, 0, 2},
+        {SCHEDULE_LINEAR, 4, 4, 0.25, 0, 1.55}, {SCHEDULE_LINEAR, 4, 4, 1, 0, 0.2},
+        {SCHEDULE_RSQRT, 4, 15, 0.3, 0, 1},    {SCHEDULE_RSQRT, 4, 4, 0, 0, 1.7888543819998317},
+        {SCHEDULE_RSQRT, 0, 3, 0, 0, 1},       {SCHEDULE_WSD, 4, 4, 0.6, 0.4, 2},
+        {SCHEDULE_WSD, 4, 4, 0.8, 0.4, 1.1},   {SCHEDULE_WSD, 4, 4, 0.9, 0.4, 0.65},
+        {SCHEDULE_WSD, 4, 4, 1, 0.4, 0.2},     {SCHEDULE_WSD, 4, 4, 0.5, 1, 1.1},
+        {SCHEDULE_WSD, 4, 4, 0.99, 0, 2},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char what[32];
+        train_config c = {.lr = 2, .lr_end = 0.1, .schedule = (int)cases[i].kind};
+        c.warmup = cases[i].warmup, c.decay_share = cases[i].share;
+        snprintf(what, sizeof what, "rate of case %zu", i);
+        double found = schedule_rate(&c, cases[i].step, cases[i].progress);
+        close_to(found, cases[i].expected, 1e-12, what);
+    }
+}
+
+/* ------------------------------------------------------------------ TensorBoard */
+
+/* CRC-32C by a table, unlike the library's. */
+static uint32_t crc32c(const unsigned char *bytes, size_t size) {
+    uint32_t table[256], crc = UINT32_MAX;
+    for (uint32_t i = 0; i < 256; i++) {
+        table[i] = i;
+        for (int k = 0; k < 8; k++) table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0x82F63B78u : 0);
+    }
+    for (size_t i = 0; i < size; i++) crc = table[(crc ^ bytes[i]) & 255] ^ crc >> 8;
+    return ~crc;
+}
+
+static uint64_t fixed(const unsigned char *bytes, int count) {
+    uint64_t x = 0;
+    for (int i = count; i--;) x = x << 8 | bytes[i];
+    return x;
+}
+
+/* The stored form of a checksum: rotated by 15 bits, plus a constant. */
+static void check_crc(const unsigned char *bytes, size_t size, const unsigned char *stored) {
+    uint32_t rotated = (uint32_t)fixed(stored, 4) - 0xA282EAD8u;
+    assert_int_equal((uint32_t)(rotated << 15 | rotated >> 17), crc32c(bytes, size));
+}
+
+typedef struct proto_field {
+    unsigned number;
+    uint64_t value; /* or how many bytes */
+    const unsigned char *bytes;
+} proto_field;
+
+static uint64_t varint(const unsigned char **p, const unsigned char *end) {
+    uint64_t x = 0;
+    for (int shift = 0;; shift += 7) {
+        assert_true(*p < end && shift < 64);
+        x |= (uint64_t)(**p & 127) << shift;
+        if (*(*p)++ < 128) return x;
+    }
+}
+
+static const unsigned char *next_field(const unsigned char *p, const unsigned char *end,
+                                       proto_field *f) {
+    uint64_t key = varint(&p, end);
+    int type = (int)(key & 7), size = type == 1 ? 8 : type == 5 ? 4 : 0;
+    *f = (proto_field){.number = (unsigned)(key >> 3)};
+    assert_true(size || type == 0 || type == 2);
+    assert_true(end - p >= size);
+    f->value = size ? fixed(p, size) : varint(&p, end);
+    f->bytes = p;
+    assert_true(type != 2 || f->value <= (uint64_t)(end - p));
+    return type == 2 ? p + f->value : p + size;
+}
+
+typedef struct event {
+    double time;
+    int64_t step;
+    char tag[128], version[32];
+    float value;
+} event;
+
+static event parse_event(const unsigned char *p, const unsigned char *end) {
+    event e = {.step = -1};
+    proto_field f, in;
+    while (p < end) {
+        p = next_field(p, end, &f);
+        if (f.number == 1) memcpy(&e.time, &f.value, sizeof e.time);
+        else if (f.number == 2) e.step = (int64_t)f.value;
+        else if (f.number == 3) memcpy(e.version, f.bytes, f.value % sizeof e.version);
+        else assert_int_equal(f.number, 5);
+        if (f.number != 5) continue;
+        assert_ptr_equal(next_field(f.bytes, p, &in), p); /* a summary of one value */
+        assert_int_equal(in.number, 1);
+        for (const unsigned char *q = in.bytes; q < p;) {
+            q = next_field(q, p, &f);
+            uint32_t bits = (uint32_t)f.value;
+            if (f.number == 1) snprintf(e.tag, sizeof e.tag, "%.*s", (int)f.value, f.bytes);
+            else if (f.number == 2) memcpy(&e.value, &bits, sizeof bits);
+            else test_failed("field %u of a value\n", f.number);
+        }
+    }
+    return e;
+}
+
+/* Reads the events file of a run; returns how many events, the first of which tells the version. */
+static int read_events(const char *run, event *events, int room) {
+    file_list names = {0};
+    char path[512];
+    int count = 0;
+    must(folder_names(at(run), &names, &err));
+    for (size_t i = 0; i < names.count; i++) {
+        if (strncmp(names.paths[i], "events.out.tfevents.", 20)) continue;
+        snprintf(path, sizeof path, "%s/%s", run, names.paths[i]);
+        file_bytes all = contents(path);
+        const unsigned char *p = (const unsigned char *)all.data, *end = p + all.size;
+        while (p < end) {
+            assert_true(end - p >= 16 && count < room);
+            uint64_t size = fixed(p, 8);
+            check_crc(p, 8, p + 8);
+            assert_true(size <= (uint64_t)(end - p) - 16);
+            check_crc(p + 12, size, p + 12 + size);
+            events[count++] = parse_event(p + 12, p + 12 + size);
+            p += 16 + size;
+        }
+        file_bytes_free(&all);
+    }
+    file_list_free(&names);
+    return count;
+}
+
+static void events(void **state) {
+    (void)state;
+    static const int64_t steps[] = {0, 1, 127, 128, 300, (int64_t)1 << 40};
+    static event found[64];
+    char name[110] = {0};
+    assert_int_equal(crc32c((const unsigned char *)"123456789", 9), 0xE3069283);
+    must(folder_make(at("board"), &err));
+    metrics m;
+    must(metrics_open(&m, at("board"), 0, NULL, &err));
+    for (size_t i = 0; i < COUNT(steps); i++) {
+        metric list[] = {{"loss", 1.0 / (double)(i + 1)}, {"lr", -3e-5 * (double)i}};
+        metrics_write(&m, i % 2 ? "validation" : "train", steps[i], list, 2);
+    }
+    memset(name, 'n', sizeof name - 1);
+    metrics_write(&m, "g", 7, &(metric){name, NAN}, 1);
+    int count = read_events("board", found, COUNT(found)); /* flushed while the run goes on */
+    metrics_close(&m);
+    assert_int_equal(count, 1 + 2 * COUNT(steps) + 1);
+    assert_string_equal(found[0].version, "brain.Event:2");
+    for (size_t i = 0; i < 2 * COUNT(steps); i++) {
+        const event *e = &found[1 + i];
+        char tag[64];
+        snprintf(tag, sizeof tag, "%s/%s", i / 2 % 2 ? "validation" : "train",
+                 i % 2 ? "lr" : "loss");
+        assert_string_equal(e->tag, tag);
+        assert_int_equal(e->step, steps[i / 2]);
+        double expected = i % 2 ? -3e-5 * (double)(i / 2) : 1.0 / (double)(i / 2 + 1);
+        assert_true(e->value == (float)expected && e->time > 1.6e9);
+    }
+    assert_true(isnan(found[count - 1].value) && strlen(found[count - 1].tag) > 100);
+}
+
+/* ------------------------------------------------------------------ metrics.jsonl */
+
+/* The steps of all lines, each of which must be an object, as text. */
+static void line_steps(const char *name, text *out) {
+    file_bytes all = contents(name);
+    for (char *line = all.data, *end; *line; line = end + 1) {
+        end = strchr(line, '\n');
+        if (!end) test_failed("torn line: %s\n", line);
+        json_t *json = json_loadb(line, (size_t)(end - line), JSON_REJECT_DUPLICATES, NULL);
+        if (!json_is_object(json)) test_failed("not an object: %.*s\n", (int)(end - line), line);
+        text_add(out, "%s%lld", out->size ? " " : "",
+                 (long long)json_integer_value(json_object_get(json, "step")));
+        json_decref(json);
+    }
+    file_bytes_free(&all);
+}
+
+static void resumed_metrics(void **state) {
+    (void)state;
+    static const char sample[] = "bytes \xFF\xC3\"\\\n\0 </script>";
+    static const char torn[] = "not JSON\n\n{\"loss\": 1}\n[3]\n{\"step\": 2.5}\n{\"step\": 3, \"l";
+    metrics m;
+    text steps = {0};
+    must(folder_make(at("log"), &err));
+    must(metrics_open(&m, at("log"), 0, NULL, &err));
+    for (int64_t step = 1; step <= 5; step++) {
+        metrics_write(&m, "train", step, &(metric){"loss", step == 2 ? NAN : 0.5}, 1);
+        metrics_sample(&m, step, sample, sizeof sample - 1);
+    }
+    metrics_close(&m);
+    line_steps("log/metrics.jsonl", &steps);
+    assert_string_equal(steps.data, "1 1 2 2 3 3 4 4 5 5");
+    FILE *f = fopen(at("log/metrics.jsonl"), "ab");
+    assert_non_null(f);
+    assert_int_equal(fwrite(torn, 1, sizeof torn - 1, f), sizeof torn - 1);
+    assert_int_equal(fclose(f), 0);
+    must(metrics_open(&m, at("log"), 3, NULL, &err)); /* goes on behind update 3 */
+    metrics_write(&m, "train", 4, &(metric){"loss", 0.25}, 1);
+    metrics_close(&m);
+    text_free(&steps);
+    line_steps("log/metrics.jsonl", &steps);
+    assert_string_equal(steps.data, "1 1 2 2 3 3 4");
+    file_bytes all = contents("log/metrics.jsonl");
+    assert_non_null(strstr(all.data, "{\"step\": 2, \"time\": "));
+    assert_non_null(strstr(all.data, "\"loss\": null}"));
+    assert_non_null(strstr(all.data, "\"loss\": 0.25}\n"));
+    file_bytes_free(&all);
+    text_free(&steps);
+    refused(metrics_open(&m, at("absent"), 0, NULL, &err), PCV_CANTCREATE, "absent/metrics.jsonl");
+}
+
+static void count_message(void *count, const char *line) {
+    assert_non_null(strstr(line, "metrics.jsonl"));
+    ++*(int *)count;
+}
+
+static void full_disk(void **state) {
+    (void)state;
+    int count = 0;
+    pcv_watch watch = {.message = count_message, .context = &count};
+    metrics m;
+    must(folder_make(at("full"), &err));
+    must(metrics_open(&m, at("full"), 0, &watch, &err));
+    fclose(m.file);
+    m.file = fopen("/dev/full", "ab");
+    for (int64_t i = 0; i < 5; i++) metrics_write(&m, "train", i, &(metric){"loss", 1}, 1);
+    assert_int_equal(count, 1); /* said once, and training goes on */
+    metrics_close(&m);
+}
+
+/* ------------------------------------------------------------------ the report */
+
+static int occurrences(const char *in, const char *what) {
+    int count = 0;
+    for (; (in = strstr(in, what)); in += strlen(what)) count++;
+    return count;
+}
+
+/* Writes a run's two files and its report; returns the page. */
+static file_bytes page_of(const char *run, const char *config, const char *lines) {
+    char name[256];
+    must(folder_make(at(run), &err));
+    snprintf(name, sizeof name, "%s/config.json", run);
+    put(name, config, strlen(config));
+    snprintf(name, sizeof name, "%s/metrics.jsonl", run);
+    put(name, lines, strlen(lines));
+    must(report_write(at(run), &err));
+    snprintf(name, sizeof name, "%s/report.html", run);
+    return contents(name);
+}
+
+static void hostile_report(void **state) {
+    (void)state;
+    static const char config[] = "{\"dataset\": \"<img src=x onerror=alert(1)>\", \"channels\": 64,"
+                                 "\"training\": {\"</td><u>\": \"'\\\"><s>\", \"lr\": 0.001}}";
+    static const char lines[] =
+        "{\"step\": 1, \"loss\": 2, \"lr\": 0.001, \"grad_norm\": 0.5, \"seconds\": 120}\n"
+        "{\"step\": 2, \"validation_loss\": 1, \"loss\": null, \"lr\": \"</script>\"}\n"
+        "{\"step\": 2, \"sample\": \"</script><b> & \\\"q\\\" \\u0001 \\u00e9 {{title}}\"}\n"
+        "{\"step\": \"<i>\", \"loss\": 5}\nnot JSON <b>\n{\"step\": 3, \"lo";
+    file_bytes plain = page_of("plain", "{}", "");
+    file_bytes page = page_of("<u>run", config, lines);
+    assert_int_equal(strlen(page.data), page.size);
+    static const char *const escaped[] = {
+        "&lt;/script&gt;&lt;b&gt; &amp; &quot;q&quot; \xEF\xBF\xBD \xC3\xA9 {{title}}</pre>",
+        "&lt;img src=x onerror=alert(1)&gt;", "training.&lt;/td&gt;&lt;u&gt;", "<h1>&lt;u&gt;run<",
+        "&gt;&lt;s&gt;", "after update 2<", "<b>2.8854</b>", "<b>1.4427</b>", "<b>2.0</b>"};
+    for (size_t i = 0; i < COUNT(escaped); i++)
+        if (!strstr(page.data, escaped[i])) test_failed("the report lacks %s\n", escaped[i]);
+    static const char *const raw[] = {"</script><b>", "<img", "<u>", "<s>", "</td><u>", "<i>",
+                                      "<script", "</script"};
+    for (size_t i = 0; i < COUNT(raw); i++)
+        assert_int_equal(occurrences(page.data, raw[i]), occurrences(plain.data, raw[i]));
+    assert_true(strstr(plain.data, "None yet.") && occurrences(plain.data, "<script") == 2);
+    file_bytes_free(&plain);
+    file_bytes_free(&page);
+}
+
+/* The numbers that the page's script reads are JSON, whatever the record holds. */
+static void report_numbers(void **state) {
+    (void)state;
+    text lines = {0};
+    text_add(&lines, "{\"step\": 1, \"loss\": 1.7e308}\n{\"step\": 2, \"loss\": 1e400}\n"
+                     "{\"step\": 1234567, \"loss\": 2}\n{\"step\": 1234568, \"loss\": 1}\n");
+    for (int i = 0; i < 5000; i++) text_add(&lines, "{\"step\": %d, \"lr\": %d}\n", 2000000 + i, i);
+    file_bytes page = page_of("numbers", "{}", lines.data);
+    const char *begin = strstr(page.data, "const data = "), *end;
+    assert_non_null(begin);
+    begin += strlen("const data = ");
+    assert_non_null(end = strstr(begin, ";\n"));
+    json_error_t reason;
+    json_t *data = json_loadb(begin, (size_t)(end - begin), 0, &reason);
+    json_t *loss = json_object_get(data, "loss");
+    if (!data) test_failed("the report's data: %s\n", reason.text);
+    size_t count = json_array_size(loss);
+    assert_true(count >= 2);
+    json_t *last = json_array_get(loss, count - 1), *before = json_array_get(loss, count - 2);
+    close_to(json_number_value(json_array_get(last, 0)), 1234568, 0.5, "the last step");
+    close_to(json_number_value(json_array_get(before, 0)), 1234567, 0.5, "the step before");
+    close_to(json_number_value(json_array_get(last, 1)), 1 / log(2), 1e-4, "bits");
+    assert_in_range(json_array_size(json_object_get(data, "lr")), 750, 1500); /* thinned */
+    json_decref(data);
+    file_bytes_free(&page);
+    text_free(&lines);
+}
+
+static void no_report(void **state) {
+    (void)state;
+    must(folder_make(at("bare"), &err));
+    refused(report_write(at("bare"), &err), PCV_NOINPUT, "bare/metrics.jsonl");
+    put("bare/metrics.jsonl", "", 0);
+    refused(report_write(at("bare"), &err), PCV_NOINPUT, "bare/config.json");
+    put("bare/config.json", "{", 1);
+    refused(report_write(at("bare"), &err), PCV_DATA, "bare/config.json");
+    assert_false(path_exists(at("bare/report.html")));
+}
+
+#define T(test) cmocka_unit_test(test)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        T(layers_of_settings), T(every_preset), T(refused_settings), T(impossible_models),
+        T(settings_without_memory), T(greedy), T(truncations), T(masked_ids), T(repetition),
+        T(seeds), T(not_finite), T(schedules), T(events), T(resumed_metrics), T(full_disk),
+        T(hostile_report), T(report_numbers), T(no_report),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
