@@ -23,6 +23,15 @@ int path_join(char *out, const char *folder, const char *name, pcv_error *err) {
     return 0;
 }
 
+int path_trim(char *out, const char *path, pcv_error *err) {
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') size--;
+    if (size >= PATH_SIZE) return fail(err, PCV_USAGE, "%.60s...: the path is too long", path);
+    memcpy(out, path, size);
+    out[size] = 0;
+    return 0;
+}
+
 const char *path_name(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
@@ -63,25 +72,21 @@ int path_remove(const char *path, pcv_error *err) {
     return status;
 }
 
-int folder_make_new(const char *path, pcv_error *err) {
-    if (mkdir(path, 0777)) return fail_errno(err, PCV_CANTCREATE, "%s: cannot create", path);
-    return 0;
+/* mkdir, and before it those of the parents; `there` says whether the folder itself may be there. */
+static int make_folder(const char *path, bool there, pcv_error *err) {
+    char trimmed[PATH_SIZE], parent[PATH_SIZE];
+    int status = path_trim(trimmed, path, err);
+    if (status || (there && path_is_folder(trimmed))) return status;
+    path_parent(parent, trimmed);
+    if (!path_is_folder(parent) && strcmp(parent, trimmed)) status = make_folder(parent, true, err);
+    if (status || mkdir(trimmed, 0777) == 0) return status;
+    if (there && path_is_folder(trimmed)) return 0; /* another process was faster */
+    return fail_errno(err, PCV_CANTCREATE, "%s: cannot create", path);
 }
 
-int folder_make(const char *path, pcv_error *err) {
-    if (path_is_folder(path)) return 0;
-    char parent[PATH_SIZE];
-    path_parent(parent, path);
-    size_t size = strlen(parent);
-    while (size > 1 && parent[size - 1] == '/') parent[--size] = 0;
-    if (!path_is_folder(parent) && strcmp(parent, path)) {
-        int status = folder_make(parent, err);
-        if (status) return status;
-    }
-    if (mkdir(path, 0777) && !path_is_folder(path)) /* another process may have been faster */
-        return fail_errno(err, PCV_CANTCREATE, "%s: cannot create", path);
-    return 0;
-}
+int folder_make(const char *path, pcv_error *err) { return make_folder(path, true, err); }
+
+int folder_make_new(const char *path, pcv_error *err) { return make_folder(path, false, err); }
 
 int folder_sync(const char *path, pcv_error *err) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -20,12 +20,13 @@ enum { PATH_SIZE = 4096, HASH_TEXT = 33 };
 
 /* "folder/name" in out[PATH_SIZE]; PCV_USAGE when that is too long. */
 int path_join(char *out, const char *folder, const char *name, pcv_error *err);
+int path_trim(char *out, const char *path, pcv_error *err); /* without slashes at its end */
 const char *path_name(const char *path); /* the part behind the last slash */
 bool path_exists(const char *path);
 bool path_is_folder(const char *path);
 int path_remove(const char *path, pcv_error *err); /* a file, or a folder with all it holds */
 int folder_make(const char *path, pcv_error *err); /* with parents; one that is there is fine */
-int folder_make_new(const char *path, pcv_error *err);
+int folder_make_new(const char *path, pcv_error *err); /* with parents; one that is there is PCV_CANTCREATE */
 int folder_sync(const char *path, pcv_error *err);
 int path_free_bytes(const char *path, uint64_t *bytes, pcv_error *err);
 

@@ -278,10 +278,8 @@ out:
 static int run(job *j, pcv_error *err) {
     const pcv_prepare_options *o = j->options;
     int status = 0;
-    size_t size = strlen(o->output);
-    while (size > 1 && o->output[size - 1] == '/') size--;
-    if (snprintf(j->output, PATH_SIZE, "%.*s", (int)size, o->output) >= PATH_SIZE ||
-        snprintf(j->folder, PATH_SIZE, "%s.tmp-%d", j->output, (int)getpid()) >= PATH_SIZE)
+    TRY(path_trim(j->output, o->output, err));
+    if (snprintf(j->folder, PATH_SIZE, "%s.tmp-%d", j->output, (int)getpid()) >= PATH_SIZE)
         return fail(err, PCV_USAGE, "%.60s...: the path is too long", o->output);
     if (path_exists(j->output))
         return fail(err, PCV_CANTCREATE, "%s: exists already; remove it or choose another name", j->output);

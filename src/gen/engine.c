@@ -1,13 +1,16 @@
 #include "gen/engine.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "cpu/cpu.h"
 #include "config/settings.h"
 #include "model/weights.h"
 
-#include <stdlib.h>
-
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+enum { LEAST_MEMORY = 64 << 20 };
 
 /* ------------------------------------------------------------------ engine */
 
@@ -23,6 +26,19 @@ static int check_run(const char *run, pcv_error *err) {
 static int64_t threads_of(const pcv_settings *settings) {
     const char *given = settings_get(settings, "threads");
     return given ? atoll(given) : 0;
+}
+
+/* The weights are given once more for caches and activations, which depend on what is asked for. */
+static int check_memory(const char *run, pcv_error *err) {
+    char path[PATH_SIZE];
+    struct stat s;
+    int status = path_join(path, run, RUN_WEIGHTS, err);
+    if (status) return status;
+    size_t weights = stat(path, &s) ? 0 : (size_t)s.st_size, need = 2 * weights + LEAST_MEMORY;
+    size_t have = memory_available();
+    if (have >= need) return 0;
+    return fail(err, PCV_MEMORY, "%s: the model needs about %zu MiB of memory, %zu are available", run, need >> 20,
+                have >> 20);
 }
 
 static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pcv_error *err) {
@@ -47,6 +63,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
         goto out;
     }
     TRY(cpu_backend_open(&e->be, cpu_best_level(), (int)threads_of(settings), err));
+    TRY(check_memory(run, err));
     TRY(model_open(&e->m, c, e->be, false, err));
     TRY(path_join(path, run, RUN_WEIGHTS, err));
     TRY(weights_load(&e->m->params, &(weight_block){"", e->m->params.values}, 1, path, err));

@@ -2,11 +2,9 @@
 
 #include <string.h>
 
-static const size_t HOST_BYTES = (size_t)1 << 30; /* address range; pages come as they are used */
-
 int tape_init(tape *t, backend *be, size_t bytes, pcv_error *err) {
     *t = (tape){.be = be};
-    int status = arena_init(&t->host, HOST_BYTES, err);
+    int status = arena_init(&t->host, TAPE_HOST_BYTES, err);
     if (!status) status = pool_init(&t->pool, be, bytes, err);
     if (status) tape_free(t);
     return status;
@@ -14,7 +12,7 @@ int tape_init(tape *t, backend *be, size_t bytes, pcv_error *err) {
 
 int tape_init_plan(tape *t, backend *null_be, pcv_error *err) {
     *t = (tape){.be = null_be};
-    int status = arena_init(&t->host, HOST_BYTES, err);
+    int status = arena_init(&t->host, TAPE_HOST_BYTES, err);
     if (!status) status = pool_init_unlimited(&t->pool, null_be, err);
     if (status) tape_free(t);
     return status;

@@ -1,5 +1,6 @@
 #include "train/plan.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "config/settings.h"
 #include "cpu/cpu.h"
 #include "train/optimizer.h"
@@ -7,7 +8,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 /* The trainer's batch at its largest: full rows of token 0. */
 static int run_step(tape *t, model *m, const train_config *c, pcv_error *err) {
@@ -50,41 +50,6 @@ out:
     model_close(m);
     if (be) be->close(be);
     return status;
-}
-
-/* MemAvailable of /proc/meminfo in bytes, 0 when it cannot be read. */
-static size_t system_available(void) {
-    FILE *f = fopen("/proc/meminfo", "r");
-    char line[256];
-    unsigned long long kib = 0;
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
-    if (f) fclose(f);
-    return (size_t)kib << 10;
-}
-
-/* The limit of the control group, where there is one. */
-static size_t group_available(void) {
-    unsigned long long limit = 0, used = 0;
-    FILE *f = fopen("/sys/fs/cgroup/memory.max", "r");
-    int found = f ? fscanf(f, "%llu", &limit) : 0;
-    if (f) fclose(f);
-    if (found != 1) return SIZE_MAX;
-    f = fopen("/sys/fs/cgroup/memory.current", "r");
-    found = f ? fscanf(f, "%llu", &used) : 0;
-    if (f) fclose(f);
-    return found == 1 && used < limit ? (size_t)(limit - used) : 0;
-}
-
-size_t memory_available(void) {
-    struct rlimit limit;
-    size_t bytes = system_available(), group = group_available();
-    if (bytes == 0) bytes = SIZE_MAX;
-    if (group < bytes) bytes = group;
-    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        limit.rlim_cur < bytes)
-        bytes = limit.rlim_cur;
-    return bytes;
 }
 
 int plan_check(const memory_plan *plan, const model_config *m, const train_config *c, pcv_error *err) {

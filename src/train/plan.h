@@ -17,9 +17,6 @@ typedef struct memory_plan {
 /* The model must be complete (model_config_check). */
 int plan_memory(const model_config *m, const train_config *c, memory_plan *plan, pcv_error *err);
 
-/* Memory that this process may still take, from the system and its limits. */
-size_t memory_available(void);
-
 /* PCV_MEMORY, with what to lower, when a plan does not fit. */
 int plan_check(const memory_plan *plan, const model_config *m, const train_config *c, pcv_error *err);
 

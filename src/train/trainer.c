@@ -24,6 +24,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define KEPT "the last good checkpoint is kept; try a lower --lr, a longer --warmup or a lower --clip"
+
 enum { VALIDATIONS = 10, MOST_BAD_STEPS = 10, MOST_FAILED_SAVES = 3, PROMPT = 128, SAMPLE = 256 };
 
 typedef struct trainer {
@@ -170,7 +172,7 @@ static int open_folder(trainer *w, pcv_error *err) {
     const char *run = w->options->run;
     int status = 0;
     if (!w->options->resume) {
-        TRY(folder_make(run, err));
+        TRY(folder_make_new(run, err));
         w->made = true;
     }
     TRY(path_join(path, run, "lock", err));
@@ -235,9 +237,10 @@ static int save(trainer *w, pcv_error *err) {
         return 0;
     }
     say(w, "cannot save: %s", reason.message);
-    if (++w->failed_saves < MOST_FAILED_SAVES && status != PCV_NUMERIC) return 0;
-    return fail(err, status == PCV_NUMERIC ? status : PCV_IO, "saving failed %d times: %s", w->failed_saves,
-                reason.message);
+    if (status == PCV_NUMERIC)
+        return fail(err, PCV_NUMERIC, "after update %lld %s; " KEPT, (long long)w->state.step, reason.message);
+    if (++w->failed_saves < MOST_FAILED_SAVES) return 0;
+    return fail(err, PCV_IO, "saving failed %d times: %s", w->failed_saves, reason.message);
 }
 
 /* ------------------------------------------------------------------ validation and samples */
@@ -265,6 +268,8 @@ static int validate(trainer *w, pcv_error *err) {
     status = evaluate(&(evaluation_job){.t = &w->t, .m = w->m, .d = w->d, .config = &c}, &e, err);
     use_average(w, false);
     w->d->seed = seed;
+    if (status == PCV_NUMERIC)
+        return fail(err, status, "after update %lld the validation loss is not finite; " KEPT, (long long)w->state.step);
     if (status == PCV_DATA) { /* no validation text: not an error of training */
         w->validation_bits = 0;
         return 0;
@@ -313,7 +318,9 @@ out:
     use_average(w, false);
     session_stop(&s);
     text_free(&out);
-    return status;
+    if (status != PCV_MEMORY) return status;
+    say(w, "update %lld: no memory for a sample; training goes on", (long long)w->state.step);
+    return 0;
 }
 
 static int look(trainer *w, bool last, pcv_error *err) {
@@ -364,8 +371,7 @@ static int not_finite(trainer *w, double loss, double norm, pcv_error *err) {
     }
     if (w->bad_steps < MOST_BAD_STEPS) return 0;
     return fail(err, PCV_NUMERIC,
-                "the loss is not finite since update %lld; the last good checkpoint is kept; try a lower "
-                "--lr, a longer --warmup or a lower --clip", (long long)w->state.step - MOST_BAD_STEPS + 1);
+                "the loss is not finite since update %lld; " KEPT, (long long)w->state.step - MOST_BAD_STEPS + 1);
 }
 
 static void record(trainer *w, double lr, double norm) {

@@ -1,0 +1,49 @@
+#include "base/memory.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* MemAvailable of /proc/meminfo in bytes, 0 when it cannot be read. */
+static size_t system_available(void) {
+    FILE *f = fopen("/proc/meminfo", "r");
+    char line[256];
+    unsigned long long kib = 0;
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
+    if (f) fclose(f);
+    return (size_t)kib << 10;
+}
+
+/* The limit of the control group, where there is one. */
+static size_t group_available(void) {
+    unsigned long long limit = 0, used = 0;
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "r");
+    int found = f ? fscanf(f, "%llu", &limit) : 0;
+    if (f) fclose(f);
+    if (found != 1) return SIZE_MAX;
+    f = fopen("/sys/fs/cgroup/memory.current", "r");
+    found = f ? fscanf(f, "%llu", &used) : 0;
+    if (f) fclose(f);
+    return found == 1 && used < limit ? (size_t)(limit - used) : 0;
+}
+
+/* What a limit of the process's addresses (ulimit -v) leaves. */
+static size_t addresses_available(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
+    unsigned long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%llu", &pages) != 1) pages = 0;
+    if (f) fclose(f);
+    size_t used = (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) + MEMORY_RESERVED;
+    return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
+}
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+size_t memory_available(void) {
+    size_t system = system_available();
+    return least(least(system ? system : SIZE_MAX, group_available()), addresses_available());
+}
