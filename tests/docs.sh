@@ -3,11 +3,12 @@
 # Commands are run as they stand, in a folder with small texts under the names that the docs use; only
 # sizes and durations of training are cut down, by flags put behind the reader's own.
 set -eu
-program=$1
-source=$2
+program=$(realpath "$1")
+source=$(realpath "$2")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
+export OMP_WAIT_POLICY=passive # two busy cores must not wait for each other
 
 # About 60 KB of sentences in eight files, the same every time.
 mkdir books

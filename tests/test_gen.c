@@ -1,7 +1,6 @@
 /* What stands around a model: settings and which of them wins, sampling from logits, learning
  * rates, and the record of a run: metrics.jsonl, TensorBoard's files and the report. */
-#include "check.h"
-#include "base/file.h"
+#include "scratch.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "config/settings.h"
@@ -12,50 +11,9 @@
 
 #include <signal.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-/* A call that must be refused with this code and a message that holds this part. */
-#define refused(call, expected, part)                                                              \
-    do {                                                                                           \
-        pcv_error err = {0};                                                                       \
-        int status_ = (call);                                                                      \
-        if (status_ != (expected) || err.code != (expected) || !strstr(err.message, part))         \
-            test_failed("%s:%d: %s -> %d, expected %d and '%s': %s\n", __FILE__, __LINE__, #call,  \
-                        status_, (int)(expected), part, err.message);                              \
-    } while (0)
-
-static char folder[] = "/tmp/pcv-gen-XXXXXX";
 
 /* Hundreds of files are made here; whether the disk has them by then is not the question. */
 int fsync(int fd) { return fd < 0 ? -1 : 0; }
-
-static int make_folder(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    return path_remove(folder, NULL);
-}
-
-/* "folder/name", valid until the fourth call from here. */
-static const char *at(const char *name) {
-    static char slots[4][PATH_SIZE];
-    static int next;
-    char *out = slots[next++ % 4];
-    snprintf(out, PATH_SIZE, "%s/%s", folder, name);
-    return out;
-}
-
-static void put(const char *name, const void *data, size_t size) {
-    FILE *f = fopen(at(name), "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, size, f), size);
-    assert_int_equal(fclose(f), 0);
-}
 
 /* A whole file; the caller frees it. */
 static file_bytes contents(const char *name) {

@@ -95,6 +95,7 @@ static int read_entry(const safetensors *file, safetensors_entry *e, const char 
         return bad_entry(file, name, "data_offsets do not fit shape and dtype", err);
     e->name = name;
     e->bytes = bytes;
+    e->elements = (int64_t)(bytes / size);
     snprintf(e->type, sizeof e->type, "%s", json_string_value(type));
     return 0;
 }

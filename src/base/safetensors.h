@@ -26,6 +26,7 @@ typedef struct safetensors_entry {
     char type[8]; /* "F32", "BF16", ... */
     int rank;
     int64_t shape[SAFETENSORS_RANK];
+    int64_t elements;
     uint64_t begin, bytes; /* from the start of the data */
 } safetensors_entry;
 

@@ -32,14 +32,12 @@ static void add_tensors(describer *d, const safetensors *file) {
         const safetensors_entry *e = &file->entries[i];
         char shape[256] = "";
         size_t used = 0;
-        int64_t elements = 1;
         json_t *sizes = json_array();
         for (int k = 0; k < e->rank; k++) {
             used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%" PRId64, k ? ", " : "", e->shape[k]);
-            elements *= e->shape[k];
             json_array_append_new(sizes, json_integer(e->shape[k]));
         }
-        total += elements;
+        total += e->elements;
         text_add(&d->out, "  %-48s %-5s [%s]\n", e->name, e->type, shape);
         json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", e->name, "dtype", e->type, "shape", sizes));
     }
