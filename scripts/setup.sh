@@ -5,7 +5,7 @@ set -eu
 
 build="cmake ninja-build gcc libc6-dev libdnnl-dev libjansson-dev libxxhash-dev librandom123-dev libjs-chart.js scdoc"
 demo="bible-kjv"
-tests="libcmocka-dev clang libomp-dev strace"
+tests="libcmocka-dev clang libomp-dev strace pkgconf"
 
 wanted=$build
 for set in "$@"; do

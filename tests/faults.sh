@@ -559,6 +559,22 @@ if can_strace; then # both find no folder; the slower one must leave the other's
     rm -rf run
 fi
 
+begin "a data set that is cut short while it is in use"
+cp -r set cut
+start train cut -o run $endless --save-every 5
+wait_for has_logged run 20
+truncate -s 0 cut/train.tokens
+ended
+equal "exit status" $status $io
+has err '^perceiver: a file in use was cut short'
+step=$(newest run)
+fails_to_go_on() { ends $data "$perceiver" train -o run --resume && has err 'cut/train.tokens: 0 bytes'; }
+fails_to_go_on
+works train set -o run --resume --steps $((step + 2))
+has err "resumed after update $step\$"
+no_leftovers run
+rm -rf run cut
+
 begin "a run that cannot be written"
 as_nobody() { "$@"; }
 if [ "$(id -u)" = 0 ]; then

@@ -34,8 +34,8 @@ static void print_json(const pcv_evaluation *e) {
 }
 
 static void print_text(const pcv_evaluation *e) {
-    printf("%" PRId64 " targets of %" PRId64 " documents, %" PRId64 " latents, context %" PRId64 ", stride %" PRId64 "\n",
-           e->tokens, e->documents, e->latents, e->context, e->stride);
+    printf("%" PRId64 " targets of %" PRId64 " documents, %" PRId64 " latents, context %" PRId64
+           ", stride %" PRId64 "\n", e->tokens, e->documents, e->latents, e->context, e->stride);
     if (e->bytes)
         printf("bits per byte    %10.4f +- %.4f\n", e->bits_per_byte, e->standard_error_bits);
     printf("bits per token   %10.4f +- %.4f\nnats per token   %10.4f\nperplexity       %10.4f\n"

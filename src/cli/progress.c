@@ -20,7 +20,18 @@ static void on_save(int number) {
     save_asked = 1;
 }
 
+/* Data sets and weights are mapped: reading behind the end of one that shrank arrives here. */
+static void on_lost_file(int number) {
+    static const char line[] = "perceiver: a file in use was cut short or can no longer be read (the data set?); "
+                               "checkpoints are not affected\n";
+    (void)number;
+    if (write(STDERR_FILENO, line, sizeof line - 1) < 0) _exit(PCV_IO);
+    _exit(PCV_IO);
+}
+
 void signals_install(void) {
+    struct sigaction lost = {.sa_handler = on_lost_file};
+    sigaction(SIGBUS, &lost, NULL);
     struct sigaction stop = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
     struct sigaction save = {.sa_handler = on_save, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &stop, NULL);

@@ -5,7 +5,7 @@
 const preset dialects[] = {
     {"default",
      "activation=squared_relu query=identity latent_kv_norm=input bias=none norm=rms "
-     "positions.kind=none positions.rotary.fraction=0.5 positions.rotary.base=10000 "
+     "positions.kind=none positions.rotary.fraction=1 positions.rotary.base=10000 "
      "tied_embeddings=false output_norm=true output_bias=false init=fan_in init_scale=1 "
      "embedding_scale=1 zero_head=true",
      "what we measured to learn fastest"},
@@ -39,12 +39,12 @@ const preset presets[] = {
      "training.warmup=20",
      "a model for trying things out: a few seconds"},
     {"demo",
-     "context=2048 latents=512 channels=192 heads=3 layers=4 prefix_dropout=0.5 training.batch=2 "
-     "training.lr=0.003 training.warmup=50 training.minutes=3",
+     "context=2048 latents=256 channels=128 heads=4 layers=4 prefix_dropout=0.5 "
+     "training.lr=0.002 training.beta2=0.95 training.warmup=100 training.minutes=3",
      "text in three minutes on two cores"},
     {"books",
-     "context=4096 latents=1024 channels=256 heads=4 layers=5 prefix_dropout=0.5 "
-     "training.lr=0.0015 training.beta2=0.95 training.warmup=100 training.minutes=30",
+     "context=4096 latents=512 channels=192 heads=6 layers=5 prefix_dropout=0.5 "
+     "training.lr=0.0015 training.beta2=0.95 training.warmup=200 training.minutes=30",
      "books, byte by byte, in half an hour on two cores"},
     {0},
 };

@@ -4,7 +4,13 @@
 
 #include "base/fields.h"
 
-typedef enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_RSQRT, SCHEDULE_WSD } schedule_kind;
+typedef enum schedule_kind {
+    SCHEDULE_CONSTANT,
+    SCHEDULE_COSINE,
+    SCHEDULE_LINEAR,
+    SCHEDULE_RSQRT,
+    SCHEDULE_WSD
+} schedule_kind;
 
 typedef enum precision_name { PRECISION_F32, PRECISION_BF16 } precision_name;
 

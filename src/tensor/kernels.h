@@ -155,7 +155,8 @@ typedef struct attend_bwd_args {
  *     t = (1 - e) on the target, e / (V - 1) elsewhere;  Z = sum_v exp(logit_v)
  *     loss = - sum_v t_v log softmax_v + z (log Z)^2 - H0,  H0 the entropy of t
  * loss [rows, LOSS_COLUMNS] takes that value, the plain -log softmax of the target, and 1 where the
- * target has the largest logit. In the backward slot the logits are overwritten by their gradient times weight[r] (F32 [rows, 1]):
+ * target has the largest logit. In the backward slot the logits are overwritten by their gradient times
+ * weight[r] (F32 [rows, 1]):
  *     d logit_v = (1 + 2 z log Z) softmax_v - t_v. */
 enum { LOSS_VALUE, LOSS_NATS, LOSS_HIT, LOSS_COLUMNS };
 typedef struct cross_entropy_args {

@@ -116,21 +116,41 @@ static void time_rows(const op_bench *b) {
                     .epsilon = 1e-8f, .correction1 = 1, .correction2 = 1, .grad_scale = 1));
 }
 
-static void time_attention(const op_bench *b, matrix k, matrix v, matrix dk, matrix dv) {
+static int time_attention(const op_bench *b, matrix k, matrix v, matrix dk, matrix dv, pcv_error *err) {
     backend *be = b->be;
     double flops = 4 * (double)b->small[0].rows * (double)k.rows * (double)k.cols;
     attend_args a = {.o = b->small[1], .lse = b->lse, .q = b->small[0], .k = k, .v = v, .begin = b->begin,
                      .end = b->end, .batch = 1, .heads = b->c->heads, .scale = 0.1f};
     int64_t chunks = attend_chunks(1, b->c->heads, k.rows);
-    attend_bwd_args g = {.fwd = a, .grad_o = b->small[2], .dq = b->small[3], .dk = dk, .dv = dv, .delta = b->stats,
-                         .partial = chunks > 1 ? b->big[0] : (matrix){0}};
-    g.delta = b->lse;
-    matrix delta;
-    if (device_matrix(be, &delta, b->lse.rows, b->lse.cols, F32, NULL)) return;
-    g.delta = delta;
+    attend_bwd_args g = {.fwd = a, .grad_o = b->small[2], .dq = b->small[3], .dk = dk, .dv = dv};
+    int status = 0;
+    TRY(device_matrix(be, &g.delta, b->lse.rows, b->lse.cols, F32, err));
+    if (chunks > 1) TRY(device_matrix(be, &g.partial, chunks * a.q.rows, a.q.cols, F32, err));
     TIME(b, "attention forward", flops, 0, run_kernel_args(be, attend_fwd, &a));
-    if (chunks == 1) TIME(b, "attention backward", 2.5 * flops, 0, run_kernel_args(be, attend_bwd, &g));
-    backend_free(be, delta.data, matrix_bytes(&delta));
+    TIME(b, "attention backward", 2.5 * flops, 0, run_kernel_args(be, attend_bwd, &g));
+out:
+    backend_free(be, g.delta.data, matrix_bytes(&g.delta));
+    backend_free(be, g.partial.data, matrix_bytes(&g.partial));
+    return status;
+}
+
+/* One row times a matrix that no cache holds: the rate at which memory is read, the floor of a decoded
+ * token. */
+static int time_memory(const op_bench *b, pcv_error *err) {
+    enum { COLUMNS = 4096, ROWS = 16384 };
+    backend *be = b->be;
+    matrix w = {0}, x = {0}, y = {0};
+    int status = 0;
+    TRY(device_matrix(be, &w, ROWS, COLUMNS, F32, err));
+    TRY(device_matrix(be, &x, 1, COLUMNS, F32, err));
+    TRY(device_matrix(be, &y, 1, ROWS, F32, err));
+    TIME(b, "gemm of one row, from memory", 2.0 * ROWS * COLUMNS, 4.0 * ROWS * COLUMNS,
+         run_kernel(be, gemm, .c = y, .a = x, .b = w, .transpose_b = true));
+out:
+    backend_free(be, w.data, matrix_bytes(&w));
+    backend_free(be, x.data, matrix_bytes(&x));
+    backend_free(be, y.data, matrix_bytes(&y));
+    return status;
 }
 
 static int bench_level(cpu_level level, const model_config *c, const train_config *train, report r,
@@ -158,7 +178,8 @@ static int bench_level(cpu_level level, const model_config *c, const train_confi
     }
     time_products(&b);
     time_rows(&b);
-    time_attention(&b, k, v, dk, dv);
+    TRY(time_attention(&b, k, v, dk, dv, err));
+    TRY(time_memory(&b, err));
 out:
     mem_free(host);
     if (b.be) {

@@ -241,7 +241,8 @@ int checkpoint_load(const checkpoint_owner *owner, optimizer *o, run_state *stat
     }
     file_list_free(&names);
     if (status && reason.code) /* a file that is missing makes it bad data, not a run without checkpoints */
-        return fail(err, reason.code == PCV_NOINPUT ? PCV_DATA : reason.code, "no checkpoint can be used: %s", reason.message);
+        return fail(err, reason.code == PCV_NOINPUT ? PCV_DATA : reason.code, "no checkpoint can be used: %s",
+                    reason.message);
     return status ? fail(err, PCV_NOINPUT, "%s: there is no checkpoint to resume from", owner->run) : 0;
 }
 

@@ -269,7 +269,8 @@ static int validate(trainer *w, pcv_error *err) {
     use_average(w, false);
     w->d->seed = seed;
     if (status == PCV_NUMERIC)
-        return fail(err, status, "after update %lld the validation loss is not finite; " KEPT, (long long)w->state.step);
+        return fail(err, status, "after update %lld the validation loss is not finite; " KEPT,
+                    (long long)w->state.step);
     if (status == PCV_DATA) { /* no validation text: not an error of training */
         w->validation_bits = 0;
         return 0;
