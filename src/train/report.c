@@ -128,13 +128,22 @@ static void add_fact(text *t, const char *label, const char *format, double valu
     text_add(t, "<div><b>%s</b><span class=\"soft\">%s</span></div>", number, label);
 }
 
-static void add_facts(text *t, const report *r) {
+/* What a token of this data is. */
+static const char *unit_of(const json_t *config) {
+    const char *kind = json_string_value(json_object_get(config, "kind"));
+    return kind && (!strcmp(kind, "text") || !strcmp(kind, "bytes")) ? "byte" : "token";
+}
+
+static void add_facts(text *t, const report *r, const char *unit) {
+    char label[64];
     const series *v = &r->s[VALIDATION], *l = &r->s[LOSS];
     double best = INFINITY;
     for (size_t i = 0; i < v->count; i++) best = fmin(best, v->list[i].value);
-    if (v->count) add_fact(t, "bits per token, validation", "%.4f", v->list[v->count - 1].value);
+    snprintf(label, sizeof label, "bits per %s, validation", unit);
+    if (v->count) add_fact(t, label, "%.4f", v->list[v->count - 1].value);
     if (v->count > 1) add_fact(t, "best validation", "%.4f", best);
-    if (l->count) add_fact(t, "bits per token, training", "%.4f", l->list[l->count - 1].value);
+    snprintf(label, sizeof label, "bits per %s, training", unit);
+    if (l->count) add_fact(t, label, "%.4f", l->list[l->count - 1].value);
     add_fact(t, "updates", "%.0f", (double)r->last_step);
     add_fact(t, "million target tokens", "%.2f", r->tokens / 1e6);
     add_fact(t, "minutes of training", "%.1f", r->seconds / 60);
@@ -162,11 +171,11 @@ static void add_rows(text *t, const json_t *config, const char *prefix) {
             continue;
         }
         char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
-        text_add(t, "<tr><td class=\"soft\">");
+        text_add(t, "<div><span class=\"soft\">");
         text_html(t, name, strlen(name));
-        text_add(t, "</td><td>");
+        text_add(t, "</span><span>");
         if (shown) text_html(t, shown, strlen(shown));
-        text_add(t, "</td></tr>");
+        text_add(t, "</span></div>");
         mem_free(shown);
     }
 }
@@ -193,7 +202,8 @@ static void fill_page(text *out, const report *r, const json_t *config, const ch
         snprintf(mark, sizeof mark, "%.*s", (int)(close - open - 2), open + 2);
         if (!strcmp(mark, "title")) text_html(out, path_name(run), strlen(path_name(run)));
         else if (!strcmp(mark, "subtitle")) add_subtitle(out, config);
-        else if (!strcmp(mark, "facts")) add_facts(out, r);
+        else if (!strcmp(mark, "facts")) add_facts(out, r, unit_of(config));
+        else if (!strcmp(mark, "unit")) text_add(out, "%s", unit_of(config));
         else if (!strcmp(mark, "samples")) add_samples(out, r);
         else if (!strcmp(mark, "configuration")) add_rows(out, config, "");
         else if (!strcmp(mark, "chart")) text_bytes(out, chart_js, (size_t)(chart_js_end - chart_js));
