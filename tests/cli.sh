@@ -6,47 +6,16 @@
 # then looks at files. The first check that does not hold ends the script with the command, its exit status
 # and its output.
 set -eu
-perceiver=$(realpath "$1")
+perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 export LC_ALL=C OMP_WAIT_POLICY=passive # two busy cores must not wait for each other
 
-usage=64 data=65 noinput=66 memory=71 cantcreate=73 io=74 config=78
+# shellcheck source=tests/checks.sh
+. "$checks"
 
 # ---------------------------------------------------------------- helpers
-
-group="" last="" status=0
-begin() {
-    finish
-    group=$1
-}
-finish() { [ -z "$group" ] || echo "ok: $group"; }
-
-fail() {
-    {
-        echo "FAILED: $group: $1"
-        echo "  command: $last"
-        echo "  status:  $status"
-        for file in out err; do
-            echo "  $file:"
-            tail -n 12 $file | cut -c 1-300 | sed 's/^/    | /'
-        done
-    } >&2
-    exit 1
-}
-
-# run COMMAND...: output to out and err, exit status to $status.
-run() {
-    last="$*"
-    status=0
-    "$@" >out 2>err </dev/null || status=$?
-}
-
-works() {
-    run "$perceiver" "$@"
-    [ $status = 0 ] || fail "expected success"
-}
 
 # fails STATUS PATTERN ARGUMENT...: the last line of err is the program's one-line error. STATUS may be a
 # choice, like "64|78".
@@ -60,20 +29,11 @@ fails() {
     tail -n 1 err | grep -Eq -- "$pattern" || fail "expected an error line that has '$pattern'"
 }
 
-# check MESSAGE COMMAND...: COMMAND must succeed.
-check() {
-    local message=$1
-    shift
-    "$@" || fail "$message"
-}
-equal() { [ "$2" = "$3" ] || fail "$1: $2, expected $3"; }
 close() { # close MESSAGE A B TOLERANCE
     awk -v a="$2" -v b="$3" -v t="$4" 'BEGIN { exit !(a - b <= t && b - a <= t) }' ||
         fail "$1: $2, expected $3 within $4"
 }
-has() { grep -Eq -- "$2" "$1" || fail "expected $1 to have '$2'"; }
 lacks() { [ ! -e "$1" ] || fail "$1 is there and should not be"; }
-no_leftovers() { [ -z "$(find . -name '*.tmp-*')" ] || fail "temporary files are left: $(find . -name '*.tmp-*')"; }
 
 # number KEY FILE: the first value of "KEY" in a JSON file.
 number() { grep -o "\"$1\": [-+.e0-9]*" "$2" | head -n 1 | sed 's/.*: //'; }
@@ -87,34 +47,13 @@ json() { # json FILE: valid, and without the numbers that JSON does not have
     fi
 }
 
-bytes() { wc -c <"$1" | tr -d ' '; }
-
 # ids FILE: a file's bytes as ids of the tokenizer "bytes", one per line.
 ids() { od -An -v -tu1 "$1" | tr -s ' ' '\n' | awk 'NF { print $1 + 3 }'; }
 
 # tokens FILE: a .tokens file as ids, one per line.
 tokens() { od -An -v -tu2 "$1" | tr -s ' ' '\n' | awk 'NF'; }
 
-# A toy language, the same for the same seed: sentences of article, noun, verb, article, noun; one noun has
-# a character of two bytes.
-sentences() { # sentences SEED BYTES
-    awk -v seed="$1" -v bytes="$2" '
-        function draw(n) { x = (x * 16807) % 2147483647; return int(x / 2147483647 * n) + 1 }
-        BEGIN {
-            x = seed * 7919
-            split("a the one every", article)
-            split("cat dog caf\303\251 boat river king", noun)
-            split("sees likes finds makes", verb)
-            while (size < bytes) {
-                line = article[draw(4)] " " noun[draw(6)] " " verb[draw(4)] " " article[draw(4)] " " noun[draw(6)] "."
-                size += length(line) + 1
-                print line
-            }
-        }'
-}
-
-mkdir text
-for i in 1 2 3 4 5 6 7 8; do sentences $i 7500 >text/$i.txt; done
+make_texts
 
 # A model of a few thousand weights, and nothing that takes time beside it.
 small="--context 32 --latents 8 --channels 16 --heads 2 --layers 1 --batch 2 --threads 1"

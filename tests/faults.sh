@@ -6,7 +6,7 @@
 # end equals an uninterrupted training bit for bit. The first check that does not hold ends the script with
 # the command, its exit status and its output. Checks that a machine does not allow print SKIP.
 set -eu
-perceiver=$(realpath "$1")
+perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
 work=$(mktemp -d)
 pid="" mounted=""
 clean_up() {
@@ -19,45 +19,11 @@ cd "$work"
 export LC_ALL=C OMP_WAIT_POLICY=passive # two busy cores must not wait for each other
 export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # which does not work under strace
 
-data=65 numeric=70 memory=71 cantcreate=73 io=74 interrupted=75
+# shellcheck source=tests/checks.sh
+. "$checks"
 RANDOM=7 # from here on the same numbers in every run
 
 # ---------------------------------------------------------------- helpers
-
-group="" last="" status=0
-begin() {
-    finish
-    group=$1
-}
-finish() { [ -z "$group" ] || echo "ok: $group"; }
-skip() { echo "SKIP: $group: $1"; }
-
-fail() {
-    {
-        echo "FAILED: $group: $1"
-        echo "  command: $last"
-        echo "  status:  $status"
-        for file in out err; do
-            echo "  $file:"
-            tail -n 12 $file | cut -c 1-300 | sed 's/^/    | /'
-        done
-    } >&2
-    exit 1
-}
-
-# run COMMAND...: output to out and err, exit status to $status.
-run() {
-    last="$*"
-    status=0
-    { "$@" >out 2>err </dev/null; } 2>/dev/null || status=$? # the shell itself would report a kill
-}
-ends() { # ends STATUS COMMAND...; STATUS may be a choice, like "73|74"
-    local expected=$1
-    shift
-    run "$@"
-    [[ $status =~ ^($expected)$ ]] || fail "expected exit status $expected"
-}
-works() { ends 0 "$perceiver" "$@"; }
 
 start() { # start ARGUMENT...: in the background; its process id in $pid
     last="$perceiver $*"
@@ -78,17 +44,8 @@ wait_for() { # wait_for COMMAND...: until it succeeds, at most 20 seconds
     done
 }
 
-check() { # check MESSAGE COMMAND...: COMMAND must succeed
-    local message=$1
-    shift
-    "$@" || fail "$message"
-}
-equal() { [ "$2" = "$3" ] || fail "$1: $2, expected $3"; }
-has() { grep -Eq -- "$2" "$1" || fail "expected $1 to have '$2'"; }
 has_not() { ! grep -Eq -- "$2" "$1" || fail "expected $1 to have no '$2'"; }
 same() { cmp -s "$1" "$2" || fail "$1 and $2 differ"; }
-no_leftovers() { [ -z "$(find "$1" -name '*.tmp-*')" ] || fail "left behind: $(find "$1" -name '*.tmp-*')"; }
-bytes() { wc -c <"$1" | tr -d ' '; }
 
 name_of() { printf 'checkpoints/step-%08d' "$1"; }
 newest() { # newest RUN: the step of its newest checkpoint, 0 when there is none
@@ -107,23 +64,7 @@ same_run() {
 }
 copy() { rm -rf "$2" && cp -r "$1" "$2"; }
 
-sentences() { # sentences SEED BYTES
-    awk -v seed="$1" -v bytes="$2" '
-        function draw(n) { x = (x * 16807) % 2147483647; return int(x / 2147483647 * n) + 1 }
-        BEGIN {
-            x = seed * 7919
-            split("a the one every", article)
-            split("cat dog caf\303\251 boat river king", noun)
-            split("sees likes finds makes", verb)
-            while (size < bytes) {
-                line = article[draw(4)] " " noun[draw(6)] " " verb[draw(4)] " " article[draw(4)] " " noun[draw(6)] "."
-                size += length(line) + 1
-                print line
-            }
-        }'
-}
-mkdir text
-for i in 1 2 3 4 5 6 7 8; do sentences $i 7500 >text/$i.txt; done
+make_texts
 works prepare text text -o set
 
 # A model of a few thousand weights, and nothing that takes time beside it.
