@@ -51,7 +51,7 @@ static int generate(pcv_session *s, const prompt *p, bool echo, FILE *out, pcv_e
     status = pcv_generate(s, emit, out, &g, err);
     if (status) return status;
     if (g.end == PCV_END_CALLER) return cli_fail(err, PCV_IO, "cannot write the text: %s", strerror(errno));
-    if (out == stdout && isatty(STDOUT_FILENO)) fputc('\n', out);
+    if (out == stdout) fputc('\n', isatty(STDOUT_FILENO) ? stdout : stderr); /* a file holds the text alone */
     double rate = g.tokens > 1 && g.seconds > 0 ? (double)(g.tokens - 1) / g.seconds : 0;
     fprintf(stderr, "prompt %" PRId64 " tokens in %.2f s; %" PRId64 " tokens in %.2f s, %.1f tokens/s; %s\n",
             pcv_session_length(s) - g.tokens, g.first_seconds, g.tokens, g.seconds, rate, ends[g.end]);
