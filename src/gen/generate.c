@@ -40,15 +40,13 @@ static size_t unfinished(const char *data, size_t size) {
     return 0;
 }
 
-/* Sends what can be decided; at the end, everything. */
+/* Sends what can be decided; at the end, everything but a character that stays unfinished. */
 static void send(stream *s, bool last) {
     size_t found, size = s->waiting.size, keep = stop_overlap(s, s->waiting.data, size, &found);
+    size_t tail = s->characters ? unfinished(s->waiting.data, size) : 0;
     s->stopped = found < size;
     if (s->stopped) size = found;
-    else if (!last) {
-        size_t tail = s->characters ? unfinished(s->waiting.data, size) : 0;
-        size -= keep > tail ? keep : tail;
-    }
+    else size -= !last && keep > tail ? keep : tail;
     if (size) s->refused = s->emit(s->context, s->waiting.data, size) != 0;
     memmove(s->waiting.data, s->waiting.data + size, s->waiting.size - size);
     s->waiting.size -= size;
