@@ -36,8 +36,9 @@ fi
 for file in $(git ls-files 'src/*.c' 'src/*.h' 'include/*.h' 'tests/*.c' 'tests/*.h' 'examples/*.c'); do
     lines=$(wc -l <"$file")
     [ "$lines" -le 800 ] || complain "$file: $lines lines, at most 800"
-    case $file in tests/*) ;; *) awk -v file="$file" 'length > 120 { print file ":" NR ": " length " columns, at most 120"; bad = 1 }
-                         END { exit bad }' "$file" >&2 || status=1 ;; esac # tests hold wide tables
+    wide=$(awk 'length > 120 { print NR; exit }' "$file")
+    case $file in tests/*) wide= ;; esac # tests hold wide tables
+    [ -z "$wide" ] || complain "$file:$wide: more than 120 columns"
     awk -v file="$file" '
         /^[A-Za-z].*\) \{$/ || /^ +[a-z].*\) \{$/ && !inside && prev ~ /^[A-Za-z]/ { start = NR; inside = 1 }
         /^}/ { if (inside && NR - start > 100) { print file ":" start ": a function of " NR - start " lines"; bad = 1 }

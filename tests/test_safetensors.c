@@ -1,6 +1,6 @@
 /* The safetensors reader against files that mean harm, the writer against the reader, and weights
  * against files of other models. Every file is made here. */
-#include "check.h"
+#include "scratch.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/text.h"
@@ -11,22 +11,13 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
+static char path[PATH_SIZE];
 
-static char folder[] = "/tmp/pcv-safetensors-XXXXXX", path[PATH_SIZE];
-
-static int make_folder(void **state) {
-    (void)state;
-    if (!mkdtemp(folder)) return -1;
-    snprintf(path, sizeof path, "%s/hostile.safetensors", folder);
-    return 0;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    return path_remove(folder, NULL);
+static int make_place(void **state) {
+    int status = make_folder(state);
+    snprintf(path, sizeof path, "%s", at("hostile.safetensors"));
+    return status;
 }
 
 /* ------------------------------------------------------------------ files of any content */
@@ -37,7 +28,7 @@ enum { DATA = 64 };
 static const unsigned char data[DATA] = {0x91, 0xA2, 0xB3, 0xC4, 0xD5, 0xE6, 0xF7, 0x88, 0x99, 0xAA, 0xBB,
                                          0xCC, 0xDD, 0xEE, 0xFF, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86};
 
-static void put(const void *bytes, size_t size) {
+static void put_file(const void *bytes, size_t size) {
     int fd = open(path, O_WRONLY | O_CREAT, 0600); /* emptying it first would make ext4 wait for the disk */
     assert_true(fd >= 0);
     assert_int_equal(pwrite(fd, bytes, size, 0), size);
@@ -55,7 +46,7 @@ static void layout(text *t, uint64_t length, const char *header, size_t size, si
 static void put_header(uint64_t length, const char *header, size_t size, size_t bytes) {
     text t = {0};
     layout(&t, length, header, size, bytes);
-    put(t.data, t.size);
+    put_file(t.data, t.size);
     text_free(&t);
 }
 
@@ -192,11 +183,11 @@ static void hostile_lengths(void **state) {
     refuse("length 0", "'{'");
     put_header(size - 1, header, size, 4);
     refuse("length one too small", "JSON");
-    put("", 0);
+    put_file("", 0);
     refuse("empty file", "0 bytes");
-    put("\2\0\0\0\0\0\0", 7);
+    put_file("\2\0\0\0\0\0\0", 7);
     refuse("7 bytes", "7 bytes");
-    put("\0\0\0\0\0\0\0", 8);
+    put_file("\0\0\0\0\0\0\0", 8);
     refuse("8 bytes", "'{'");
     put_header(100000001, header, size, 4); /* the file is long enough for its header, but a hole */
     assert_int_equal(truncate(path, (off_t)1 << 40), 0);
@@ -401,10 +392,10 @@ static void every_truncation(void **state) {
     text t = {0};
     layout(&t, sizeof small - 1, small, sizeof small - 1, 14);
     for (size_t size = 0; size < t.size; size++) {
-        put(t.data, size);
+        put_file(t.data, size);
         refuse("truncated file", "");
     }
-    put(t.data, t.size);
+    put_file(t.data, t.size);
     check_small("whole", t.size);
     text_free(&t);
 }
@@ -417,7 +408,7 @@ static void every_flipped_bit(void **state) {
     for (size_t bit = 0; bit < 8 * (8 + sizeof small - 1); bit++) {
         safetensors file;
         t.data[bit / 8] ^= (char)(1 << bit % 8);
-        put(t.data, t.size);
+        put_file(t.data, t.size);
         check_small("bit", bit);
         if (!safetensors_open(&file, path, NULL)) {
             accepted++;
@@ -444,7 +435,7 @@ static void random_damage(void **state) {
             char *byte = t.data + (rng_below(&r, 20) ? 8 : 0) + rng_below(&r, sizeof small - 1);
             *byte = rng_below(&r, 4) ? likely[rng_below(&r, sizeof likely - 1)] : (char)rng_u32(&r);
         }
-        put(t.data, t.size);
+        put_file(t.data, t.size);
         int status = safetensors_open(&file, path, &reason);
         assert_true(status == 0 || (status == PCV_DATA && strstr(reason.message, path)));
         for (int k = 0; k < file.count; k++) {
@@ -642,5 +633,5 @@ int main(void) {
         cmocka_unit_test(round_trip),        cmocka_unit_test(weights_there_and_back),
         cmocka_unit_test(foreign_weights),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_place, remove_folder);
 }

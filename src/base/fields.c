@@ -50,14 +50,14 @@ static int store_real(const field *f, void *object, double x, const char *where,
     return status;
 }
 
-static int in_range(const field *f, int64_t x, const char *where, pcv_error *err) {
+static int int_in_range(const field *f, int64_t x, const char *where, pcv_error *err) {
     if ((double)x >= f->low && (double)x <= f->high) return 0;
     return fail(err, PCV_CONFIG, "%s: %lld is out of range, expected %.0f to %.0f", where,
                 (long long)x, f->low, f->high);
 }
 
 static int store_int(const field *f, void *object, int64_t x, const char *where, pcv_error *err) {
-    int status = in_range(f, x, where, err);
+    int status = int_in_range(f, x, where, err);
     if (!status) *(int64_t *)member(f, object) = x;
     return status;
 }
@@ -94,7 +94,7 @@ static int push_int(const field *f, field_ints *list, int64_t x, const char *whe
     if (list->count == FIELD_LIST)
         return fail(err, PCV_CONFIG, "%s: more than %d numbers", where, FIELD_LIST);
     list->v[list->count++] = x;
-    return in_range(f, x, where, err);
+    return int_in_range(f, x, where, err);
 }
 
 /* ------------------------------------------------------------------ typed text */
@@ -296,7 +296,7 @@ int fields_check(const field_table *table, const void *object, pcv_error *err) {
     for (int i = 0; i < table->count && !status; i++) {
         const field *f = &table->rows[i];
         const void *m = member_const(f, object);
-        if (f->type == FIELD_INT) status = in_range(f, *(const int64_t *)m, f->key, err);
+        if (f->type == FIELD_INT) status = int_in_range(f, *(const int64_t *)m, f->key, err);
         if (f->type == FIELD_REAL) status = real_in_range(f, *(const double *)m, f->key, err);
     }
     return status;

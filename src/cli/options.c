@@ -161,8 +161,7 @@ int arguments_parse(arguments *a, const command *c, int argc, char **argv, pcv_e
         else if (code == '?') {
             char letter[] = {'-', (char)optopt, 0}; /* one of several behind a dash, where optopt is one */
             status = unknown_option(&t, optopt > 0 && optopt < FIRST_LONG ? letter : word, err);
-        }
-        else if (code < FIRST_LONG) {
+        } else if (code < FIRST_LONG) {
             char letter[2] = {(char)code, 0};
             status = take_own(a, own_index(c, letter), optarg, &open_list, err);
         } else if (t.own[code - FIRST_LONG] >= 0) {

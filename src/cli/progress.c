@@ -20,12 +20,13 @@ static void on_save(int number) {
     save_asked = 1;
 }
 
-/* Data sets and weights are mapped: reading behind the end of one that shrank arrives here. */
+/* Data sets are mapped: reading behind the end of one that shrank arrives here. */
 static void on_lost_file(int number) {
     static const char line[] = "perceiver: a file in use was cut short or can no longer be read (the data set?); "
                                "checkpoints are not affected\n";
     (void)number;
-    if (write(STDERR_FILENO, line, sizeof line - 1) < 0) _exit(PCV_IO);
+    ssize_t written = write(STDERR_FILENO, line, sizeof line - 1);
+    (void)written; /* nothing is left to be done about it */
     _exit(PCV_IO);
 }
 

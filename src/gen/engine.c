@@ -1,6 +1,6 @@
 #include "gen/engine.h"
 #include "base/file.h"
-#include "base/memory.h"
+#include "base/available.h"
 #include "cpu/cpu.h"
 #include "config/settings.h"
 #include "model/weights.h"

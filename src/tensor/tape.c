@@ -1,10 +1,11 @@
 #include "tensor/tape.h"
+#include "base/available.h"
 
 #include <string.h>
 
 int tape_init(tape *t, backend *be, size_t bytes, pcv_error *err) {
     *t = (tape){.be = be};
-    int status = arena_init(&t->host, TAPE_HOST_BYTES, err);
+    int status = arena_init(&t->host, HOST_ARENA_BYTES, err);
     if (!status) status = pool_init(&t->pool, be, bytes, err);
     if (status) tape_free(t);
     return status;
@@ -12,7 +13,7 @@ int tape_init(tape *t, backend *be, size_t bytes, pcv_error *err) {
 
 int tape_init_plan(tape *t, backend *null_be, pcv_error *err) {
     *t = (tape){.be = null_be};
-    int status = arena_init(&t->host, TAPE_HOST_BYTES, err);
+    int status = arena_init(&t->host, HOST_ARENA_BYTES, err);
     if (!status) status = pool_init_unlimited(&t->pool, null_be, err);
     if (status) tape_free(t);
     return status;

@@ -52,8 +52,6 @@ struct node {
     node *previous;
 };
 
-enum { TAPE_HOST_BYTES = 1 << 30 }; /* of addresses, see MEMORY_RESERVED; pages come as they are used */
-
 struct tape {
     backend *be;
     pool pool;

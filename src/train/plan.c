@@ -1,6 +1,6 @@
 #include "train/plan.h"
 #include "base/clock.h"
-#include "base/memory.h"
+#include "base/available.h"
 #include "config/settings.h"
 #include "cpu/cpu.h"
 #include "train/optimizer.h"

@@ -1,0 +1,15 @@
+/* How much memory this process may still take: what is free in the system, in its control group, and under
+ * its own limit. Asked before work starts, because libraries below us do not survive an allocation that
+ * fails. */
+#ifndef BASE_AVAILABLE_H
+#define BASE_AVAILABLE_H
+
+#include <stddef.h>
+
+/* Addresses that the process reserves and hardly uses; they count under a limit of addresses alone: those of
+ * a tape's host arena, whose pages come as they are used, and those of the threads' stacks and heaps. */
+enum { HOST_ARENA_BYTES = 1 << 30, THREADS_BYTES = 1 << 28 };
+
+size_t memory_available(void);
+
+#endif
