@@ -94,6 +94,8 @@ static const field rows[] = {
      "the head starts at zero"},
     {"latents_per_position", "latents-per-position", FIELD_INT, AT(latents_per_position), 1, 64,
      NULL, "1", "latents that share one position"},
+    {"self_reach", "self-reach", FIELD_INT, AT(self_reach), -1, MOST_TOKENS, NULL, "0",
+     "latents that a latent sees in a layer at most; 0: all before it, -1: as many as --latents"},
     {"cross_after_layers", "cross-after-layers", FIELD_INTS, AT(cross_after_layers), 0, MOST_LAYERS,
      NULL, "", "layers (from 0) that another cross-attention follows"},
     {"dropout", "dropout", FIELD_REAL, AT(dropout), 0, 0.95, NULL, "0",
@@ -108,7 +110,7 @@ static const field rows[] = {
      "deviation of initial weights (normal), or a factor on it (fan_in)"},
     {"branch_scale", NULL, FIELD_REAL, AT(branch_scale), 0, 100, NULL, "1",
      "factor on the initial output maps of attention and MLPs; 0: every block starts as the identity"},
-    {"embedding_scale", NULL, FIELD_REAL, AT(embedding_scale), 0, 100, NULL, "1",
+    {"embedding_scale", "embedding-scale", FIELD_REAL, AT(embedding_scale), 0, 100, NULL, "1",
      "deviation of initial embeddings"},
 };
 const field_table model_fields = {rows, sizeof rows / sizeof *rows};
@@ -133,6 +135,7 @@ static void fill_in(model_config *c) {
     if (!c->input_channels) c->input_channels = c->channels;
     if (!c->cross_heads) c->cross_heads = c->heads;
     if (c->cross_mlp_ratio == 0) c->cross_mlp_ratio = c->mlp_ratio;
+    if (c->self_reach < 0) c->self_reach = c->latents;
     bool table = c->positions.kind != POSITION_NONE;
     if (table && !c->positions.axes.count) {
         c->positions.axes.count = 1;

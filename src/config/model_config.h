@@ -50,6 +50,7 @@ typedef struct model_config {
     } positions;
     bool tied_embeddings, output_norm, output_bias, zero_head;
     int64_t latents_per_position;
+    int64_t self_reach; /* latents that a latent sees in a layer at most, itself included; 0: all */
     field_ints cross_after_layers;
     double dropout, prefix_dropout, latent_dropout;
     int init;

@@ -27,6 +27,8 @@ typedef struct train_config {
     double z_loss, label_smoothing;
     double ema; /* decay of the averaged weights, 0: none */
     int64_t min_crop;
+    int64_t start_length; /* of the pieces trained on at first; 0: the context */
+    double grow_accuracy;
     int64_t seed, threads;
     int precision; /* precision_name */
     int recompute;

@@ -13,7 +13,9 @@
  *       dV += P^T dO;  dK += dS^T Q;  dQ^T += K^T dS^T
  *
  * Every product is one micro-kernel: C [rows, lanes] += A B, with A's elements broadcast. Tiles fit the
- * second-level cache. Units of work are fixed by shape, so results do not depend on the number of
+ * second-level cache. A tile whose probabilities are all exactly 0 in float32 changes nothing, so what
+ * would follow from it is not computed: attention that has learned to look at few keys costs little more
+ * than its scores. Units of work are fixed by shape, so results do not depend on the number of
  * threads; the chunks' shares of dQ are added up in order at the end. A handful of queries (decoding)
  * takes another path, below, that reads keys and values once at memory speed. */
 #include "cpu/kernels_cpu.h"
@@ -176,8 +178,9 @@ typedef struct panel_state {
 } panel_state;
 
 /* st [count, PANEL]: scores become exp(score - largest), with the running maximum and sum brought up
- * to date and o_t [D, PANEL] scaled to the new maximum. */
-static void softmax_tile(panel_state *p, int64_t count, float *st, float *o_t, int64_t D) {
+ * to date and o_t [D, PANEL] scaled to the new maximum. Returns false when all of st is 0. */
+static bool softmax_tile(panel_state *p, int64_t count, float *st, float *o_t, int64_t D) {
+    bool any = false;
     for (int h = 0; h < PANEL; h += VW) {
         vf old = vf_load(p->largest + h), top = old, sum = vf_set(0);
         for (int64_t j = 0; j < count; j++) top = vf_max(vf_load(st + j * PANEL + h), top);
@@ -186,6 +189,7 @@ static void softmax_tile(panel_state *p, int64_t count, float *st, float *o_t, i
             vf_store(st + j * PANEL + h, e);
             sum = sum + e;
         }
+        any = any || !(vf_sum(sum) == 0); /* not a number is something */
         vf alpha = vf_exp(old - top);
         vf_store(p->largest + h, top);
         vf_store(p->sum + h, vf_fma(vf_load(p->sum + h), alpha, sum));
@@ -193,6 +197,7 @@ static void softmax_tile(panel_state *p, int64_t count, float *st, float *o_t, i
         for (int64_t d = 0; d < D; d++)
             vf_store(o_t + d * PANEL + h, vf_load(o_t + d * PANEL + h) * alpha);
     }
+    return any;
 }
 
 static void store_panel(const attend_args *a, const shape *s, int64_t b, int64_t head,
@@ -213,7 +218,7 @@ static void forward_tile(const attend_args *a, const shape *s, int64_t b, int64_
     if (at >= p->seen.last || at + count <= p->seen.first) return;
     product(count, PANEL, s->D, (operand){k, s->padded, 1}, q_t, PANEL, st, PANEL, false);
     mask_scores(a, s, &p->seen, b, at, count, st);
-    softmax_tile(p, count, st, o_t, s->D);
+    if (!softmax_tile(p, count, st, o_t, s->D)) return;
     product(s->D, PANEL, count, (operand){v, 1, s->padded}, st, PANEL, o_t, PANEL, true);
 }
 
@@ -372,16 +377,27 @@ static head_queries pack_head(cpu_context *context, const attend_bwd_args *a, co
     return w;
 }
 
-/* p [count, PANEL]: scores become probabilities; ds: products with dO become dS. */
-static void backward_tile_lanes(int64_t count, const float *lse, const float *delta, float *p,
-                                float *ds) {
+/* p [count, PANEL]: scores become probabilities. Returns false when all of them are 0. */
+static bool find_probabilities(int64_t count, const float *lse, float *p) {
+    bool any = false;
     for (int h = 0; h < PANEL; h += VW) {
-        vf l = vf_load(lse + h), d = vf_load(delta + h);
+        vf l = vf_load(lse + h), sum = vf_set(0);
         for (int64_t j = h; j < count * PANEL; j += PANEL) {
             vf e = vf_exp(vf_load(p + j) - l);
             vf_store(p + j, e);
-            vf_store(ds + j, e * (vf_load(ds + j) - d));
+            sum = sum + e;
         }
+        any = any || !(vf_sum(sum) == 0);
+    }
+    return any;
+}
+
+/* ds [count, PANEL]: products of values with dO become dS = P (V dO - delta). */
+static void find_score_grads(int64_t count, const float *delta, const float *p, float *ds) {
+    for (int h = 0; h < PANEL; h += VW) {
+        vf d = vf_load(delta + h);
+        for (int64_t j = h; j < count * PANEL; j += PANEL)
+            vf_store(ds + j, vf_load(p + j) * (vf_load(ds + j) - d));
     }
 }
 
@@ -392,9 +408,10 @@ static void backward_tile(const attend_bwd_args *a, const shape *s, const head_q
     if (at >= seen->last || at + count <= seen->first) return;
     product(count, PANEL, s->D, (operand){w->k, P, 1}, w->q_t + columns, PANEL, w->p, PANEL, false);
     mask_scores(&a->fwd, s, seen, b, at, count, w->p);
+    if (!find_probabilities(count, w->lse + panel * PANEL, w->p)) return;
     product(count, PANEL, s->D, (operand){w->v, P, 1}, w->do_t + columns, PANEL, w->ds, PANEL,
             false);
-    backward_tile_lanes(count, w->lse + panel * PANEL, w->delta + panel * PANEL, w->p, w->ds);
+    find_score_grads(count, w->delta + panel * PANEL, w->p, w->ds);
     product(count, P, PANEL, (operand){w->p, PANEL, 1}, w->grad_o + rows, P, w->dv, P, true);
     product(count, P, PANEL, (operand){w->ds, PANEL, 1}, w->q + rows, P, w->dk, P, true);
     product(s->D, PANEL, count, (operand){w->k, 1, P}, w->ds, PANEL, w->dq_t + columns, PANEL, true);

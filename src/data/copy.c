@@ -13,7 +13,7 @@ enum { LONGEST = 1 << 24 };
 static const int64_t ENDLESS = (int64_t)1 << 31;
 
 typedef struct copy_task {
-    int64_t length;
+    int64_t length, longest; /* now, and as the name says */
 } copy_task;
 
 static int64_t documents(const dataset *d, split_name split) {
@@ -48,7 +48,13 @@ static int read_copy(const dataset *d, split_name split, int64_t document, int64
 
 static void close_copy(dataset *d) { mem_free(d->state); }
 
-static const dataset_type copy_type = {documents, length, read_copy, close_copy};
+static void resize(dataset *d, int64_t length) {
+    copy_task *task = d->state;
+    task->length = length < 4 ? 4 : length > task->longest ? task->longest : length / 2 * 2;
+    d->first_target = task->length / 2;
+}
+
+static const dataset_type copy_type = {documents, length, read_copy, close_copy, resize};
 
 int copy_open(dataset *d, const char *text, pcv_error *err) {
     char *end;
@@ -59,11 +65,11 @@ int copy_open(dataset *d, const char *text, pcv_error *err) {
     copy_task *task = NULL;
     int status = mem_get(&task, sizeof *task, "the copy task", err);
     if (status) return status;
-    task->length = n;
+    task->longest = n;
     d->type = &copy_type;
     d->state = task;
     d->generated = true;
-    d->first_target = n / 2;
+    resize(d, n);
     snprintf(d->kind, sizeof d->kind, "copy");
     return tokenizer_open(&d->tokens, "bytes", err);
 }

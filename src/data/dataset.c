@@ -42,6 +42,10 @@ int dataset_read(const dataset *d, split_name split, int64_t document, int64_t f
     return d->type->read(d, split, document, from, count, ids, err);
 }
 
+void dataset_resize(dataset *d, int64_t length) {
+    if (d->type->resize) d->type->resize(d, length);
+}
+
 int dataset_vocabulary(const dataset *d, int64_t *wanted, pcv_error *err) {
     if (*wanted && *wanted != d->tokens.vocab)
         return fail(err, PCV_CONFIG, "vocab_size is %lld, but %s has %lld ids", (long long)*wanted, d->name,

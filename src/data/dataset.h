@@ -23,6 +23,7 @@ typedef struct dataset_type {
     int (*read)(const dataset *d, split_name split, int64_t document, int64_t from, int64_t count,
                 int32_t *ids, pcv_error *err);
     void (*close)(dataset *d);
+    void (*resize)(dataset *d, int64_t length); /* of generated documents, else NULL */
 } dataset_type;
 
 struct dataset {
@@ -43,6 +44,10 @@ int64_t dataset_documents(const dataset *d, split_name split);
 int64_t dataset_length(const dataset *d, split_name split, int64_t document);
 int dataset_read(const dataset *d, split_name split, int64_t document, int64_t from, int64_t count,
                  int32_t *ids, pcv_error *err);
+
+/* Makes generated documents as long as `length` allows, never longer than the name says; other documents
+ * stay as they are. */
+void dataset_resize(dataset *d, int64_t length);
 
 /* Fills in a vocabulary that is 0; PCV_CONFIG when it is another than the data set's. */
 int dataset_vocabulary(const dataset *d, int64_t *wanted, pcv_error *err);

@@ -51,7 +51,9 @@ window crop_draw(const crop_plan *p, rng *r) {
     if (p->before) w.document = document_of(p, rng_uniform(r) * p->before[p->documents]);
     else w.document = (int64_t)rng_below(r, (uint64_t)p->documents);
     int64_t length = dataset_length(p->d, p->split, w.document);
-    int64_t end = smallest(p, length) + (int64_t)rng_below(r, (uint64_t)ends_of(p, length));
+    int64_t behind = p->d->generated ? p->shortest : 0;
+    int64_t end = smallest(p, length) + (int64_t)rng_below(r, (uint64_t)(ends_of(p, length) + behind));
+    if (end > length) end = length;
     w.from = end > p->context + 1 ? end - p->context - 1 : 0;
     w.count = end - w.from;
     int64_t first = p->d->first_target > w.from ? p->d->first_target - w.from : 1;
@@ -89,6 +91,11 @@ bool block_next(block_plan *p, window *w) {
     int64_t from = last - 1 > p->context ? last - 1 - p->context : 0;
     *w = (window){p->document, from, last - from, scored};
     return true;
+}
+
+int64_t window_position(const dataset *d, split_name split, const window *w, int64_t context) {
+    int64_t room = context + 1 - dataset_length(d, split, w->document); /* the last token is no input */
+    return d->generated && room >= 0 ? w->from + room / 2 : 0;
 }
 
 int window_read(const dataset *d, split_name split, const window *w, int32_t *ids, pcv_error *err) {

@@ -15,7 +15,9 @@ typedef struct window {
 
 /* Random windows of one split. Every window of context + 1 tokens of every document is as likely as
  * every other; near its beginning a document also gives shorter ones, down to `shortest` tokens
- * (official data loader: the sequence is padded in front, then windows slide). */
+ * (official data loader: the sequence is padded in front, then windows slide). Windows of generated
+ * documents may end up to `shortest` tokens behind the document and are cut there, so that its last
+ * targets are trained on as often as the others. */
 typedef struct crop_plan {
     const dataset *d;
     split_name split;
@@ -45,6 +47,11 @@ typedef struct block_plan {
 void block_open(block_plan *p, const dataset *d, split_name split, int64_t context, int64_t stride,
                 int64_t documents);
 bool block_next(block_plan *p, window *w);
+
+/* The position of a window's first token in a model of `context` positions. Windows of files count from
+ * 0. A generated document that the context holds keeps its own numbers and stands in the middle, so that
+ * the mirror points of copies of all lengths share one position. */
+int64_t window_position(const dataset *d, split_name split, const window *w, int64_t context);
 
 /* Reads a window: ids[count]. */
 int window_read(const dataset *d, split_name split, const window *w, int32_t *ids, pcv_error *err);

@@ -201,12 +201,17 @@ static void see_latents(builder *w) {
             end[r * b->N + n] = (int32_t)(absent ? n + 1 : (n / group + 1) * group);
         }
     }
+    /* Where more latents stand side by side than in training, the layers still see distances that they
+     * know: reaches add up over the layers instead. */
+    int32_t reach = (int32_t)w->c->self_reach;
     const model_cache *cache = w->in->cache;
     int32_t held = cache && cache->layers ? (int32_t)cache->layer[0].count : 0;
     for (int64_t n = 0; n < b->N && cache; n++) {
         begin[n] = (int32_t)cache->layer_begin;
         end[n] += held;
     }
+    for (int64_t i = 0; i < b->B * b->N && reach; i++)
+        if (begin[i] < end[i] - reach) begin[i] = end[i] - reach;
     b->self = ranges(w, begin, end);
     b->self.hidden = hide_latents(w);
 }

@@ -18,6 +18,7 @@ static const field state_rows[] = {
 #define INT(name)  {#name, NULL, FIELD_INT, offsetof(run_state, name), 0, 1e15, NULL, "0", ""}
 #define REAL(name) {#name, NULL, FIELD_REAL, offsetof(run_state, name), 0, 1e15, NULL, "0", ""}
     INT(step), INT(tokens), INT(windows), INT(skipped), REAL(seconds), REAL(best_bits), INT(best_step),
+    INT(length), REAL(accuracy),
 #undef INT
 #undef REAL
 };

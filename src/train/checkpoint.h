@@ -20,6 +20,8 @@ typedef struct run_state {
     double seconds;  /* training time so far */
     double best_bits;  /* best validation, bits per token; 0: none yet */
     int64_t best_step;
+    int64_t length;  /* of the pieces trained on now (train_config.start_length) */
+    double accuracy; /* of recent targets: a running mean, from 0 at each length */
 } run_state;
 
 typedef struct checkpoint_owner {

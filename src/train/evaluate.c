@@ -94,6 +94,7 @@ static int run_batch(const evaluation_job *job, batch_buffer *b, pcv_error *err)
     for (int64_t r = 0; r < b->rows; r++) {
         int64_t inputs = b->w[r].count - 1;
         b->row[r] = (sequence){.ids = b->ids + r * b->length, .length = inputs};
+        b->row[r].before = window_position(job->d, (split_name)job->config->split, &b->w[r], job->m->config.context);
         if (inputs > longest) longest = inputs;
     }
     b->positions = job->config->latents / group;

@@ -10,12 +10,12 @@ int step_backend(backend **be, const train_config *c, pcv_error *err) {
 }
 
 int step_open(step_buffer *b, const model_config *m, int64_t rows, pcv_error *err) {
-    *b = (step_buffer){.rows = rows, .context = m->context};
+    *b = (step_buffer){.context = m->context, .stride = m->context + 1};
     b->positions = m->latents / m->latents_per_position;
     size_t targets = (size_t)(rows * b->positions);
     int status = 0;
-    TRY(mem_get(&b->ids, (size_t)(rows * (b->context + 1)) * sizeof *b->ids, "a batch", err));
-    TRY(mem_get(&b->row, (size_t)rows * sizeof *b->row, "a batch", err));
+    TRY(mem_get(&b->ids, (size_t)(rows * b->stride) * sizeof *b->ids, "a batch", err));
+    TRY(mem_get(&b->row, targets * sizeof *b->row, "a batch", err)); /* the shortest: one target each */
     TRY(mem_get(&b->targets, targets * sizeof *b->targets, "a batch", err));
     TRY(mem_get(&b->weight, targets * sizeof *b->weight, "a batch", err));
     TRY(mem_get(&b->loss, LOSS_COLUMNS * targets * sizeof *b->loss, "a batch", err));
@@ -35,10 +35,14 @@ void step_close(step_buffer *b) {
 
 int step_read(step_buffer *b, const dataset *d, split_name split, const window *w, int64_t rows,
               pcv_error *err) {
+    b->stride = 0;
+    for (int64_t r = 0; r < rows; r++)
+        if (w[r].count > b->stride) b->stride = w[r].count;
     for (int64_t r = 0; r < rows; r++) {
-        int32_t *ids = b->ids + r * (b->context + 1);
+        int32_t *ids = b->ids + r * b->stride;
         int status = window_read(d, split, &w[r], ids, err);
         if (status) return status;
+        b->row[r].before = window_position(d, split, &w[r], b->context);
     }
     return 0;
 }
@@ -55,7 +59,7 @@ static void fill_targets(step_buffer *b, const window *w, int64_t rows, int64_t 
         for (int64_t u = 0; u < positions; u++) {
             int64_t at = inputs - positions + u, i = r * positions + u;
             bool counts = at >= 0 && at >= inputs - w[r].scored;
-            b->targets[i] = counts ? b->ids[r * (b->context + 1) + at + 1] : -1;
+            b->targets[i] = counts ? b->ids[r * b->stride + at + 1] : -1;
             b->weight[i] = (float)scale;
         }
     }
@@ -65,7 +69,8 @@ int step_run(step_buffer *b, tape *t, model *m, const train_config *c, const win
              uint32_t draw, double scale, step_result *result, pcv_error *err) {
     int64_t longest = 0, group = m->config.latents_per_position;
     for (int64_t r = 0; r < rows; r++) {
-        b->row[r] = (sequence){.ids = b->ids + r * (b->context + 1), .length = w[r].count - 1};
+        b->row[r].ids = b->ids + r * b->stride;
+        b->row[r].length = w[r].count - 1;
         if (b->row[r].length > longest) longest = b->row[r].length;
     }
     int64_t positions = b->positions < longest ? b->positions : longest;

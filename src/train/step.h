@@ -10,11 +10,13 @@
 /* The device that a training configuration asks for. */
 int step_backend(backend **be, const train_config *c, pcv_error *err);
 
-/* Host buffers of one batch; every array has room for `rows` rows of the largest shape. */
+/* Host buffers of one batch, with room for `rows` rows of the largest shape, or for more and shorter ones
+ * that have as many tokens and targets in all. */
 typedef struct step_buffer {
-    int64_t rows, context, positions; /* capacity; positions: latents / latents_per_position */
-    int32_t *ids;                     /* [rows, context + 1] */
-    sequence *row;                    /* [rows] */
+    int64_t context, positions; /* largest; positions: latents / latents_per_position */
+    int64_t stride;             /* tokens between rows of ids, context + 1 until step_read sets it */
+    int32_t *ids;               /* [rows, stride] */
+    sequence *row;              /* [rows] */
     int32_t *targets;                 /* [rows positions] */
     float *weight, *loss;             /* [rows positions], [rows positions, LOSS_COLUMNS] */
 } step_buffer;
@@ -22,7 +24,7 @@ typedef struct step_buffer {
 int step_open(step_buffer *b, const model_config *m, int64_t rows, pcv_error *err);
 void step_close(step_buffer *b);
 
-/* Reads the windows' tokens. */
+/* Reads the windows' tokens and where they stand. */
 int step_read(step_buffer *b, const dataset *d, split_name split, const window *w, int64_t rows,
               pcv_error *err);
 

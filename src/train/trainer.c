@@ -26,7 +26,7 @@
 
 #define KEPT "the last good checkpoint is kept; try a lower --lr, a longer --warmup or a lower --clip"
 
-enum { VALIDATIONS = 10, MOST_BAD_STEPS = 10, MOST_FAILED_SAVES = 3, PROMPT = 128, SAMPLE = 256 };
+enum { VALIDATIONS = 10, MOST_BAD_STEPS = 10, MOST_FAILED_SAVES = 3, PROMPT = 128, SAMPLE = 256, GROW_MEMORY = 20 };
 
 typedef struct trainer {
     const pcv_train_options *options;
@@ -43,7 +43,7 @@ typedef struct trainer {
     crop_plan crops;
     step_buffer buffer;
     window *windows; /* of one update */
-    int64_t batches; /* of one update */
+    int64_t rows, batches; /* windows of a batch, batches of an update */
     metrics log;
     checkpoint_owner owner;
     run_state state;
@@ -157,13 +157,40 @@ static int open_model(trainer *w, pcv_error *err) {
     TRY(tape_init(&w->t, w->be, plan.tensors, err));
     w->t.seed = (uint64_t)w->c.seed;
     TRY(step_open(&w->buffer, &w->mc, w->c.batch, err));
-    int64_t positions = w->mc.latents / w->mc.latents_per_position, targets = w->c.batch * positions;
-    w->batches = w->c.total_batch ? (w->c.total_batch + targets - 1) / targets : 1;
-    TRY(mem_get(&w->windows, (size_t)(w->batches * w->c.batch) * sizeof *w->windows, "a batch", err));
-    int64_t shortest = w->c.min_crop ? w->c.min_crop + 1 : positions + 1;
-    TRY(crop_open(&w->crops, w->d, SPLIT_TRAIN, w->mc.context, shortest, err));
 out:
     return status;
+}
+
+/* Sets how long the pieces are that are trained on, and with it how many an update needs. */
+static int set_length(trainer *w, int64_t length, pcv_error *err) {
+    int64_t positions = w->mc.latents / w->mc.latents_per_position;
+    w->state.length = length < w->mc.context ? length : w->mc.context;
+    dataset_resize(w->d, w->state.length);
+    int64_t scored = w->state.length + 1 - w->d->first_target; /* a window has a token more than inputs */
+    if (scored > positions) scored = positions;
+    int64_t by_tokens = (w->mc.context + 1) / (w->state.length + 1), by_latents = positions / w->state.length;
+    w->rows = w->c.batch; /* and more where they are short */
+    if (by_latents > 1) w->rows *= by_latents < by_tokens ? by_latents : by_tokens;
+    w->batches = w->c.total_batch ? (w->c.total_batch + w->rows * scored - 1) / (w->rows * scored) : 1;
+    int status = mem_resize(&w->windows, (size_t)(w->batches * w->rows) * sizeof *w->windows, "a batch", err);
+    if (status) return status;
+    crop_close(&w->crops);
+    return crop_open(&w->crops, w->d, SPLIT_TRAIN, w->state.length,
+                     w->c.min_crop ? w->c.min_crop + 1 : positions + 1, err);
+}
+
+/* Longer pieces, once those of the present length are learned. */
+static int grow(trainer *w, const step_result *sum, int64_t targets, pcv_error *err) {
+    double now = (double)sum->hits / (double)(targets ? targets : 1);
+    w->state.accuracy += (now - w->state.accuracy) / GROW_MEMORY;
+    if (w->state.length >= w->mc.context || w->state.accuracy < w->c.grow_accuracy) return 0;
+    int status = set_length(w, 2 * w->state.length, err);
+    if (status) return status;
+    say(w, "update %lld: accuracy %.1f %%; going on with pieces of %lld tokens", (long long)w->state.step,
+        100 * w->state.accuracy, (long long)w->state.length);
+    w->state.accuracy = 0;
+    w->state.best_bits = 0; /* of an easier task */
+    return 0;
 }
 
 /* The folder is made last, when nothing else can be wrong. */
@@ -208,6 +235,9 @@ static int restore(trainer *w, pcv_error *err) {
             say(w, "resumed after update %lld", (long long)w->state.step);
         }
     }
+    if (status) return status;
+    if (w->state.length == 0) w->state.length = w->c.start_length ? w->c.start_length : w->mc.context;
+    status = set_length(w, w->state.length, err);
     if (status) return status;
     w->last_save = w->state.seconds;
     w->validations = (int)(done_of(w) * VALIDATIONS + 1e-9);
@@ -343,7 +373,7 @@ static int look(trainer *w, bool last, pcv_error *err) {
 static int64_t draw_windows(trainer *w) {
     rng r = rng_make((uint64_t)w->c.seed, RNG_CROP, (uint32_t)w->state.step);
     int64_t targets = 0;
-    for (int64_t i = 0; i < w->batches * w->c.batch; i++) {
+    for (int64_t i = 0; i < w->batches * w->rows; i++) {
         w->windows[i] = crop_draw(&w->crops, &r);
         targets += step_targets(&w->mc, &w->windows[i]);
     }
@@ -356,7 +386,7 @@ static void dump_windows(const trainer *w) {
     text t = {0};
     snprintf(name, sizeof name, "nonfinite-%08lld.txt", (long long)w->state.step);
     text_add(&t, "document\tfrom\tcount\n");
-    for (int64_t i = 0; i < w->batches * w->c.batch; i++)
+    for (int64_t i = 0; i < w->batches * w->rows; i++)
         text_add(&t, "%lld\t%lld\t%lld\n", (long long)w->windows[i].document, (long long)w->windows[i].from,
                  (long long)w->windows[i].count);
     if (text_ok(&t) && !path_join(path, w->options->run, name, NULL)) file_write(path, t.data, t.size, NULL);
@@ -381,7 +411,7 @@ static void record(trainer *w, double lr, double norm) {
     w->loss = w->window_loss / (double)(w->window_targets ? w->window_targets : 1);
     if (w->state.step % w->c.log_every && w->state.step != 1) return;
     metric list[] = {{"loss", w->loss}, {"bits_per_token", w->loss / 0.69314718055994531},
-                     {"lr", lr}, {"grad_norm", norm}, {"tokens_per_second", w->rate},
+                     {"accuracy", w->state.accuracy}, {"length", (double)w->state.length}, {"lr", lr}, {"grad_norm", norm}, {"tokens_per_second", w->rate},
                      {"tokens", (double)w->state.tokens}, {"seconds", w->state.seconds}};
     metrics_write(&w->log, "train", w->state.step, list, sizeof list / sizeof *list);
     w->window_start = now;
@@ -396,10 +426,10 @@ static int update(trainer *w, pcv_error *err) {
     parameters_clear_grads(&w->m->params);
     w->t.step = (uint32_t)w->state.step;
     for (int64_t k = 0; k < w->batches; k++) {
-        const window *rows = w->windows + k * w->c.batch;
-        int status = step_read(&w->buffer, w->d, SPLIT_TRAIN, rows, w->c.batch, err);
+        const window *rows = w->windows + k * w->rows;
+        int status = step_read(&w->buffer, w->d, SPLIT_TRAIN, rows, w->rows, err);
         if (!status)
-            status = step_run(&w->buffer, &w->t, w->m, &w->c, rows, w->c.batch, (uint32_t)k, scale, &sum, err);
+            status = step_run(&w->buffer, &w->t, w->m, &w->c, rows, w->rows, (uint32_t)k, scale, &sum, err);
         if (status) return status;
     }
     double norm = optimizer_grad_norm(&w->o), loss = sum.value * scale;
@@ -414,12 +444,12 @@ static int update(trainer *w, pcv_error *err) {
     }
     w->state.step++;
     w->state.tokens += targets;
-    w->state.windows += w->batches * w->c.batch;
+    w->state.windows += w->batches * w->rows;
     w->state.seconds = clock_now() - w->started;
     w->window_tokens += targets;
     int status = finite ? 0 : not_finite(w, loss, norm, err);
     if (!status) record(w, lr, norm);
-    return status;
+    return status ? status : grow(w, &sum, targets, err);
 }
 
 /* ------------------------------------------------------------------ the loop */
