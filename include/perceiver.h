@@ -265,6 +265,25 @@ typedef struct pcv_evaluation {
 PCV_API int pcv_evaluate(pcv_engine *engine, const char *dataset, const pcv_settings *settings,
                          const pcv_watch *watch, pcv_evaluation *result, pcv_error *err);
 
+/* One way of scoring the targets that all points of a sweep share. */
+typedef struct pcv_sweep_point {
+    int64_t latents, context, stride;
+    int64_t tokens; /* scored */
+    double loss;    /* nats per token */
+    double standard_error; /* of loss */
+    double bits_per_token, bits_per_byte, accuracy;
+    double seconds, seconds_per_token;
+} pcv_sweep_point;
+
+/* What more latents buy, or a longer context: kind is "latents" or "context". values[count] are tried in turn;
+ * count 0 takes a list that suits the model, at most PCV_BUCKETS. Fills point[*points]. */
+PCV_API int pcv_sweep(pcv_engine *engine, const char *dataset, const char *kind, const int64_t *values, int count,
+                      const pcv_settings *settings, const pcv_watch *watch, pcv_sweep_point *point, int *points,
+                      pcv_error *err);
+/* Draws a sweep: quality and time against what was varied, as an SVG file. */
+PCV_API int pcv_sweep_draw(const char *path, const char *kind, const pcv_sweep_point *point, int points,
+                           pcv_error *err);
+
 typedef struct pcv_scores {
     int64_t count, vocabulary;
     int32_t *ids;    /* the tokens of the file, without the start token */

@@ -1,8 +1,10 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const double ln2 = 0.69314718055994531;
@@ -58,16 +60,75 @@ static void print_text(const pcv_evaluation *e) {
     }
 }
 
+static void print_sweep(const char *kind, const pcv_sweep_point *point, int points, bool json) {
+    if (json) printf("{\"sweep\": \"%s\", \"points\": [", kind);
+    else printf("%9s %9s %8s %9s %20s %9s %14s\n", "latents", "context", "stride", "targets", "bits per token",
+                "accuracy", "ms per token");
+    for (int i = 0; i < points; i++) {
+        const pcv_sweep_point *p = &point[i];
+        if (json)
+            printf("%s{\"latents\": %" PRId64 ", \"context\": %" PRId64 ", \"stride\": %" PRId64 ", \"tokens\": %" PRId64
+                   ", \"loss\": %.9g, \"standard_error\": %.4g, \"bits_per_token\": %.9g, \"bits_per_byte\": %.9g"
+                   ", \"accuracy\": %.9g, \"seconds_per_token\": %.4g}", i ? ", " : "", p->latents, p->context,
+                   p->stride, p->tokens, p->loss, p->standard_error, p->bits_per_token, p->bits_per_byte,
+                   p->accuracy, p->seconds_per_token);
+        else
+            printf("%9" PRId64 " %9" PRId64 " %8" PRId64 " %9" PRId64 " %10.4f +- %.4f %8.3f %% %14.4f\n", p->latents,
+                   p->context, p->stride, p->tokens, p->bits_per_token, p->standard_error / ln2, 100 * p->accuracy,
+                   1000 * p->seconds_per_token);
+    }
+    if (json) printf("]}\n");
+}
+
+/* "16,64,128" */
+static int parse_values(const char *list, int64_t value[PCV_BUCKETS], int *count, pcv_error *err) {
+    *count = 0;
+    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        char *end;
+        errno = 0;
+        long long v = strtoll(at, &end, 10);
+        if (end == at || (*end && *end != ',') || errno || *count == PCV_BUCKETS)
+            return cli_fail(err, PCV_USAGE, "--values: '%s' is not a list of at most %d numbers like 16,64,256", list,
+                            PCV_BUCKETS);
+        value[(*count)++] = v;
+    }
+    return 0;
+}
+
+static int sweep(pcv_engine *engine, arguments *a, const pcv_watch *watch, pcv_error *err) {
+    const char *kind = arguments_value(a, "sweep"), *output = arguments_value(a, "o");
+    int64_t value[PCV_BUCKETS];
+    pcv_sweep_point point[PCV_BUCKETS];
+    int count, points = 0;
+    int status = parse_values(arguments_value(a, "values"), value, &count, err);
+    if (!status)
+        status = pcv_sweep(engine, arguments_value(a, "data"), kind, value, count, a->settings, watch, point, &points,
+                           err);
+    progress_end();
+    if (status) return status;
+    print_sweep(kind, point, points, arguments_value(a, "json") != NULL);
+    return output ? pcv_sweep_draw(output, kind, point, points, err) : 0;
+}
+
+static int evaluate(pcv_engine *engine, arguments *a, const pcv_watch *watch, pcv_error *err) {
+    pcv_evaluation e;
+    int status = pcv_evaluate(engine, arguments_value(a, "data"), a->settings, watch, &e, err);
+    progress_end();
+    if (status) return status;
+    if (arguments_value(a, "json")) print_json(&e);
+    else print_text(&e);
+    return 0;
+}
+
 int cmd_eval(arguments *a, pcv_error *err) {
     pcv_engine *engine = NULL;
-    pcv_evaluation e;
     pcv_watch watch = progress_watch();
+    bool sweeps = arguments_value(a, "sweep") != NULL;
+    if (!sweeps && (arguments_value(a, "values") || arguments_value(a, "o")))
+        return cli_fail(err, PCV_USAGE, "--values and -o belong to --sweep");
     int status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     signals_install();
-    if (!status) status = pcv_evaluate(engine, arguments_value(a, "data"), a->settings, &watch, &e, err);
-    progress_end();
-    if (!status && arguments_value(a, "json")) print_json(&e);
-    else if (!status) print_text(&e);
+    if (!status) status = sweeps ? sweep(engine, a, &watch, err) : evaluate(engine, a, &watch, err);
     pcv_engine_close(engine);
     return status;
 }

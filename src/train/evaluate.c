@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CONTEXT_WINDOWS = 48, FIRST_BUCKET = 512 };
+enum { SPANS = 48, FIRST_BUCKET = 512 };
 
 /* Sums over targets. Targets of one window are correlated, so the standard error treats windows as the
  * independent units: with window sums s_b over n_b targets and mean m, var = sum (s_b - n_b m)^2 / n^2. */
@@ -19,6 +19,7 @@ typedef struct tally {
 
 typedef struct batch_buffer {
     int64_t rows, capacity, length; /* length: tokens of a row at most */
+    int64_t latents;
     int64_t positions;              /* latent positions of the pass that was run */
     window *w;
     int32_t *ids, *targets;
@@ -62,9 +63,9 @@ static void buffer_close(batch_buffer *b) {
     mem_free(b->loss);
 }
 
-static int buffer_open(batch_buffer *b, const eval_config *c, int64_t positions, pcv_error *err) {
-    *b = (batch_buffer){.capacity = c->batch, .length = c->context + 1};
-    size_t rows = (size_t)c->batch;
+static int buffer_open(batch_buffer *b, int64_t batch, int64_t context, int64_t positions, pcv_error *err) {
+    *b = (batch_buffer){.capacity = batch, .length = context + 1};
+    size_t rows = (size_t)batch;
     int status = 0;
     TRY(mem_get(&b->w, rows * sizeof *b->w, "evaluation", err));
     TRY(mem_get(&b->ids, rows * (size_t)b->length * sizeof *b->ids, "evaluation", err));
@@ -97,7 +98,7 @@ static int run_batch(const evaluation_job *job, batch_buffer *b, pcv_error *err)
         b->row[r].before = window_position(job->d, (split_name)job->config->split, &b->w[r], job->m->config.context);
         if (inputs > longest) longest = inputs;
     }
-    b->positions = job->config->latents / group;
+    b->positions = b->latents / group;
     if (b->positions > longest) b->positions = longest;
     fill_targets(b);
     tape_reset(job->t);
@@ -224,57 +225,100 @@ out:
     return status;
 }
 
-/* The prefix lengths to compare: the latents alone, then doubling up to the whole context. */
-static int context_lengths(const eval_config *c, int64_t positions, int64_t length[PCV_BUCKETS]) {
-    int count = 0;
-    for (int64_t n = positions; count < PCV_BUCKETS; n *= 2) {
-        length[count++] = n < c->context ? n : c->context;
-        if (n >= c->context) break;
+/* ------------------------------------------------------------------ the same targets in several ways */
+
+/* Scores the targets of w with the latents, the context and the stride of p. */
+static int score_span(const evaluation_job *job, batch_buffer *b, const window *w, pcv_sweep_point *p,
+                      tally *t, pcv_error *err) {
+    int64_t end = w->from + w->count, next;
+    double start = clock_now();
+    int status = 0;
+    b->latents = p->latents;
+    for (int64_t at = end - w->scored; at < end && !status; at = next) {
+        next = end - at < p->stride ? end : at + p->stride;
+        int64_t from = next - 1 > p->context ? next - 1 - p->context : 0;
+        status = push(job, b, &(window){w->document, from, next - from, next - at}, err);
+        if (!status) status = flush(job, b, t, NULL, NULL, err);
     }
+    p->seconds += clock_now() - start;
+    return status;
+}
+
+static void fill_point(pcv_sweep_point *p, const tally *t) {
+    const double n = (double)t->tokens, ln2 = 0.69314718055994531;
+    p->tokens = t->tokens;
+    p->loss = t->loss / n;
+    p->standard_error = tally_error(t);
+    p->bits_per_token = p->loss / ln2;
+    p->bits_per_byte = t->bytes ? t->loss / ln2 / (double)t->bytes : 0;
+    p->accuracy = (double)t->hits / n;
+    p->seconds_per_token = p->seconds / n;
+}
+
+/* Windows of `span` targets with at least `need` inputs, counted. */
+static int64_t count_spans(const evaluation_job *job, int64_t span, int64_t need) {
+    const eval_config *c = job->config;
+    block_plan plan;
+    window w;
+    int64_t count = 0;
+    block_open(&plan, job->d, (split_name)c->split, c->context, span, c->examples);
+    while (block_next(&plan, &w)) count += w.count - 1 >= need && w.scored == span;
     return count;
 }
 
-static int score_prefixes(const evaluation_job *job, batch_buffer *b, const window *w,
-                          const int64_t *length, int lengths, tally *t, pcv_error *err) {
-    for (int k = 0; k < lengths; k++) {
-        window part = *w;
-        part.count = length[k] + 1;
-        part.from = w->from + w->count - part.count;
-        int status = push(job, b, &part, err);
-        if (!status) status = flush(job, b, &t[k], NULL, NULL, err);
-        if (status) return status;
-    }
-    return 0;
-}
-
-/* The same targets behind prefixes of growing length: what a longer context buys. Up to CONTEXT_WINDOWS
- * windows that have the whole context in front of them, spread evenly. */
-static int score_contexts(const evaluation_job *job, batch_buffer *b, pcv_evaluation *e,
-                          pcv_error *err) {
+int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count, int64_t span, pcv_error *err) {
     const eval_config *c = job->config;
-    int64_t length[PCV_BUCKETS], eligible = 0, i = 0;
-    int lengths = context_lengths(c, c->latents / job->m->config.latents_per_position, length);
-    tally t[PCV_BUCKETS] = {{0}};
+    int64_t context = 0, latents = 0, i = 0;
+    for (int k = 0; k < count; k++) {
+        if (point[k].context > context) context = point[k].context;
+        if (point[k].latents > latents) latents = point[k].latents;
+        point[k].tokens = 0;
+    }
+    int64_t need = context, eligible = count_spans(job, span, need);
+    if (!eligible) eligible = count_spans(job, span, need = latents); /* no document is that long */
+    int64_t most = c->tokens ? (c->tokens + span - 1) / span : SPANS, wanted = eligible < most ? eligible : most;
+    batch_buffer b = {0};
+    tally *t = NULL;
     block_plan plan;
     window w;
     int status = 0;
+    if (!wanted) return 0;
     double start = clock_now();
-    block_open(&plan, job->d, (split_name)c->split, c->context, c->stride, c->examples);
-    while (block_next(&plan, &w)) eligible += w.count - 1 >= c->context;
-    int64_t wanted = eligible < CONTEXT_WINDOWS ? eligible : CONTEXT_WINDOWS;
-    if (wanted == 0) return 0;
-    block_open(&plan, job->d, (split_name)c->split, c->context, c->stride, c->examples);
+    TRY(mem_get(&t, (size_t)count * sizeof *t, "evaluation", err));
+    TRY(buffer_open(&b, 1, context, latents / job->m->config.latents_per_position, err));
+    block_open(&plan, job->d, (split_name)c->split, c->context, span, c->examples);
     while (block_next(&plan, &w)) {
-        if (w.count - 1 < c->context) continue;
+        if (w.count - 1 < need || w.scored != span) continue;
         i++;
         if (i * wanted / eligible == (i - 1) * wanted / eligible) continue;
-        TRY(score_prefixes(job, b, &w, length, lengths, t, err));
-        TRY(report(job, (double)i, (double)eligible, start, t[0].tokens * lengths, err));
+        for (int k = 0; k < count; k++) TRY(score_span(job, &b, &w, &point[k], &t[k], err));
+        TRY(report(job, (double)i, (double)eligible, start, t[0].tokens * count, err));
     }
-    for (int k = 0; k < lengths; k++)
-        e->context_length[e->contexts++] = (pcv_bucket){length[k], length[k], t[k].tokens,
-                                                        t[k].loss / (double)t[k].tokens, tally_error(&t[k])};
+    for (int k = 0; k < count; k++) fill_point(&point[k], &t[k]);
 out:
+    buffer_close(&b);
+    mem_free(t);
+    return status;
+}
+
+/* The same targets behind prefixes of growing length, the latents alone first: what a longer context buys. */
+static int score_contexts(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
+    const eval_config *c = job->config;
+    eval_config some = *c;
+    evaluation_job part = *job;
+    pcv_sweep_point point[PCV_BUCKETS] = {{0}};
+    int count = 0;
+    part.config = &some;
+    some.tokens = SPANS * c->stride;
+    for (int64_t n = c->latents / job->m->config.latents_per_position; count < PCV_BUCKETS; n *= 2) {
+        point[count++] = (pcv_sweep_point){.latents = c->latents, .context = n < c->context ? n : c->context,
+                                           .stride = c->stride};
+        if (n >= c->context) break;
+    }
+    int status = evaluate_points(&part, point, count, c->stride, err);
+    for (int k = 0; k < count && point[k].tokens; k++)
+        e->context_length[e->contexts++] = (pcv_bucket){point[k].context, point[k].context, point[k].tokens,
+                                                        point[k].loss, point[k].standard_error};
     return status;
 }
 
@@ -286,8 +330,9 @@ int evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
     int64_t positions = c->latents / job->m->config.latents_per_position;
     *e = (pcv_evaluation){.latents = c->latents, .context = c->context, .stride = c->stride};
     double start = clock_now();
-    int status = buffer_open(&b, c, positions, err);
+    int status = buffer_open(&b, c->batch, c->context, positions, err);
     if (status) return status;
+    b.latents = c->latents;
     bool recording = job->t->recording, training = job->t->training;
     job->t->recording = job->t->training = false;
     TRY(score_split(job, &b, &t, e, err));
@@ -297,7 +342,7 @@ int evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
         goto out;
     }
     e->seconds = clock_now() - start;
-    if (job->contexts && c->context > positions) TRY(score_contexts(job, &b, e, err));
+    if (job->contexts && c->context > positions) TRY(score_contexts(job, e, err));
     e->tokens = t.tokens;
     e->bytes = t.bytes;
     e->loss = t.loss / (double)t.tokens;
@@ -315,25 +360,39 @@ out:
     return status;
 }
 
-int pcv_evaluate(pcv_engine *engine, const char *name, const pcv_settings *settings,
-                 const pcv_watch *watch, pcv_evaluation *result, pcv_error *err) {
-    eval_config c;
+int evaluation_open(evaluation_job *job, eval_config *c, tape *t, pcv_engine *engine, const char *name,
+                    const pcv_watch *watch, pcv_error *err) {
     dataset *d = NULL;
-    tape t = {0};
     int status = 0;
-    TRY(settings_eval(settings, &c, err));
-    TRY(evaluate_defaults(&c, &engine->m->config, err));
-    TRY(dataset_open(&d, name ? name : engine->dataset, (uint64_t)c.seed, err));
+    TRY(evaluate_defaults(c, &engine->m->config, err));
+    TRY(dataset_open(&d, name ? name : engine->dataset, (uint64_t)c->seed, err));
+    *job = (evaluation_job){.t = t, .m = engine->m, .d = d, .config = c, .watch = watch};
     if (d->tokens.type != engine->tokens.type) {
         status = fail(err, PCV_DATA, "%s: tokenizer %s, but the run was trained with %s", d->name,
                       d->tokens.type->name, engine->tokens.type->name);
         goto out;
     }
-    TRY(tape_init(&t, engine->be, 0, err));
-    TRY(evaluate(&(evaluation_job){.t = &t, .m = engine->m, .d = d, .config = &c, .watch = watch,
-                                   .contexts = !d->generated}, result, err));
+    TRY(tape_init(t, engine->be, 0, err));
 out:
-    tape_free(&t);
-    dataset_close(d);
+    return status;
+}
+
+void evaluation_close(evaluation_job *job) {
+    tape_free(job->t);
+    dataset_close(job->d);
+}
+
+int pcv_evaluate(pcv_engine *engine, const char *name, const pcv_settings *settings,
+                 const pcv_watch *watch, pcv_evaluation *result, pcv_error *err) {
+    eval_config c;
+    tape t = {0};
+    evaluation_job job = {.t = &t};
+    int status = 0;
+    TRY(settings_eval(settings, &c, err));
+    TRY(evaluation_open(&job, &c, &t, engine, name, watch, err));
+    job.contexts = !job.d->generated;
+    TRY(evaluate(&job, result, err));
+out:
+    evaluation_close(&job);
     return status;
 }

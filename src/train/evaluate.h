@@ -3,12 +3,13 @@
 #define TRAIN_EVALUATE_H
 
 #include "data/window.h"
+#include "gen/engine.h"
 #include "model/model.h"
 
 typedef struct evaluation_job {
     tape *t; /* not recording; is reset */
     model *m;
-    const dataset *d;
+    dataset *d;
     const eval_config *config; /* resolved by evaluate_defaults */
     const pcv_watch *watch;
     bool contexts; /* also score some targets behind growing prefixes */
@@ -18,5 +19,15 @@ typedef struct evaluation_job {
 int evaluate_defaults(eval_config *c, const model_config *m, pcv_error *err);
 
 int evaluate(const evaluation_job *job, pcv_evaluation *result, pcv_error *err);
+
+/* The same targets with the latents, context and stride of each point, whose results are filled in:
+ * config->tokens of them (0: a default), in pieces of `span` targets spread evenly over the split. tokens 0:
+ * no document is long enough. */
+int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count, int64_t span, pcv_error *err);
+
+/* Resolves c, opens the data set (name NULL: the run's own) and the tape. */
+int evaluation_open(evaluation_job *job, eval_config *c, tape *t, pcv_engine *engine, const char *name,
+                    const pcv_watch *watch, pcv_error *err);
+void evaluation_close(evaluation_job *job);
 
 #endif
