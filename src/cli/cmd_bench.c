@@ -28,7 +28,12 @@ static void print_row(void *context, const pcv_timing *t) {
 
 int cmd_bench(arguments *a, pcv_error *err) {
     table t = {.json = arguments_value(a, "json") != NULL};
-    int status = pcv_bench(a->count ? a->plain[0] : "train", a->settings, print_row, &t, err);
+    int status = 0;
+    static const char *const packings[] = {"weights", "cache"};
+    for (int i = 0; i < 2 && !status; i++)
+        if (arguments_value(a, packings[i]))
+            status = pcv_settings_set(a->settings, packings[i], arguments_value(a, packings[i]), err);
+    if (!status) status = pcv_bench(a->count ? a->plain[0] : "train", a->settings, print_row, &t, err);
     if (t.json && t.rows) printf("]\n");
     return status;
 }

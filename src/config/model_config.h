@@ -42,9 +42,10 @@ typedef struct model_config {
     int norm, bias, query, latent_kv_norm, cross_width;
     double norm_epsilon;
     int64_t query_layers; /* of query mlp */
-    bool query_residual, initial_cross, scale_scores;
+    bool query_residual, initial_cross, scale_scores, qk_norm;
     struct {
         int kind, origin;
+        double scale;    /* of a fixed position code, beside the token embeddings */
         field_ints axes; /* rows of each position table; empty: one axis of `context` + 1 rows */
         rotary_config rotary;
     } positions;

@@ -3,6 +3,7 @@
 static const char *const schedules[] = {"constant", "cosine", "linear", "rsqrt", "wsd", NULL};
 static const char *const precisions[] = {"f32", "bf16", NULL};
 static const char *const recomputes[] = {"none", "cross", "all", NULL};
+static const char *const packings[] = {"f32", "bf16", "int8", NULL};
 static const char *const windows[] = {"refill", "exact", "slide", NULL};
 const char *const split_names[] = {"train", "validation", "test", NULL};
 
@@ -92,6 +93,9 @@ static const field sample_rows[] = {
     {"window", "window", FIELD_CHOICE, AT(window), 0, 0, windows, "refill",
      "when the latents are full: start again with half of them, recompute all for every token, or "
      "drop the oldest"},
+    {"weights", "weights", FIELD_CHOICE, AT(weights), 0, 0, packings, "f32",
+     "how the weights of linear maps are held: half or a quarter of the memory to read for every token"},
+    {"cache", "cache", FIELD_CHOICE, AT(cache), 0, 0, packings, "f32", "how the caches' keys and values are held"},
     {"ignore_end", "ignore-end", FIELD_BOOL, AT(ignore_end), 0, 0, NULL, "false",
      "go on behind the end of a document"},
 };
@@ -112,6 +116,8 @@ static const field eval_rows[] = {
     {"examples", "examples", FIELD_INT, AT(examples), 1, MANY, NULL, "12",
      "documents of a generated data set"},
     {"seed", "seed", FIELD_INT, AT(seed), 0, MANY, NULL, "1000003", "of generated documents"},
+    {"weights", "weights", FIELD_CHOICE, AT(weights), 0, 0, packings, "f32",
+     "how the weights of linear maps are held, as in generate"},
 };
 const field_table train_fields = {train_rows, sizeof train_rows / sizeof *train_rows};
 const field_table sample_fields = {sample_rows, sizeof sample_rows / sizeof *sample_rows};

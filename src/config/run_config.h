@@ -12,6 +12,8 @@ typedef enum schedule_kind {
     SCHEDULE_WSD
 } schedule_kind;
 
+typedef enum packing { PACK_F32, PACK_BF16, PACK_INT8 } packing;
+
 typedef enum precision_name { PRECISION_F32, PRECISION_BF16 } precision_name;
 
 typedef struct train_config {
@@ -48,6 +50,7 @@ typedef struct sample_config {
     char stop[FIELD_TEXT]; /* strings separated by newlines */
     int64_t seed, latents, threads;
     int window;
+    int weights, cache; /* packing */
     bool ignore_end; /* do not stop at the end-of-document token */
 } sample_config;
 
@@ -60,6 +63,7 @@ typedef struct eval_config {
     int64_t tokens;   /* score at most so many targets, 0: all */
     int64_t examples; /* of generated data sets */
     int64_t seed;
+    int weights; /* packing */
 } eval_config;
 
 extern const field_table train_fields, sample_fields, eval_fields;

@@ -121,6 +121,11 @@ const char *settings_get(const pcv_settings *s, const char *name) {
     return value;
 }
 
+packing settings_packing(const pcv_settings *s, const char *name) {
+    const char *given = settings_get(s, name);
+    return !given || !strcmp(given, "f32") ? PACK_F32 : !strcmp(given, "bf16") ? PACK_BF16 : PACK_INT8;
+}
+
 static int check_combination(int i, const char *value, pcv_error *err) {
     if (preset_find(combinations[i].list, value)) return 0;
     const char *names[64];

@@ -18,6 +18,14 @@ void round_bf16_plain(void *context, const matrix *x, uint16_t *to);
 void round_bf16_avx2(void *context, const matrix *x, uint16_t *to);
 void round_bf16_avx512(void *context, const matrix *x, uint16_t *to);
 
+/* Packed weights as floats, in the last shared scratch buffer. */
+static inline matrix gemm_widened(cpu_context *c, const matrix *x) {
+    matrix y = {.rows = x->rows, .cols = x->cols, .stride = x->cols};
+    y.data = cpu_shared_scratch(c, CPU_SHARED - 1, matrix_bytes(&y));
+    c->copy(c, &(copy_args){.y = y, .x = *x});
+    return y;
+}
+
 /* True when gemv takes it. */
 static inline bool gemm_is_gemv(const gemm_args *a) {
     return a->c.rows <= GEMV_ROWS && a->transpose_b && !a->transpose_a;

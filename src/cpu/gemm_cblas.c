@@ -19,6 +19,9 @@ static void gemm(void *context, const gemm_args *g) {
         ((cpu_context *)context)->gemv(context, g);
         return;
     }
+    gemm_args wide = *g;
+    if (g->b.type != F32) wide.b = gemm_widened(context, &g->b);
+    g = &wide;
     float beta = g->beta;
     if (g->bias.data) {
         add_bias(g);

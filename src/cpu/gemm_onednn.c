@@ -300,6 +300,9 @@ static void gemm(void *context, const gemm_args *g) {
         c->gemv(context, g);
         return;
     }
+    gemm_args wide = *g;
+    if (g->b.type != F32) wide.b = gemm_widened(c, &g->b);
+    g = &wide;
     int64_t rows = g->a.rows, step = g->transpose_a ? DEPTH_PIECE : c->bf16 ? ROUNDED_ROWS : rows;
     for (int64_t at = 0; at < rows; at += step) {
         gemm_args p = piece_of(g, at, rows - at < step ? rows - at : step);

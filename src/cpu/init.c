@@ -161,5 +161,6 @@ int cpu_backend_open(backend **be, cpu_level level, int threads, pcv_error *err)
     simd[level].rows(&(*be)->k);
     simd[level].attend(&(*be)->k);
     gemm_kernels(&(*be)->k);
+    c->copy = (*be)->k.copy;
     return 0;
 }

@@ -6,13 +6,14 @@
 #include "base/rng.h"
 #include "cpu/cpu.h"
 
-enum { CPU_MAX_THREADS = 256, CPU_SHARED = 3 };
+enum { CPU_MAX_THREADS = 256, CPU_SHARED = 4 };
 
 typedef struct cpu_context {
     int threads;
     cpu_level level;
     void *gemm; /* the product library's state (gemm_*.c) */
     void (*gemv)(void *context, const gemm_args *args);
+    void (*copy)(void *context, const copy_args *args); /* the level's own */
     /* to [rows cols] = x rounded to bf16, packed. */
     void (*round_bf16)(void *context, const matrix *x, uint16_t *to);
     bool bf16; /* products take rounded operands */

@@ -25,8 +25,60 @@ static void fill(void *context, const fill_args *a) {
         for (int64_t c = 0; c < a->y.cols; c++) row(a->y, r)[c] = a->value;
 }
 
+/* Element i of a row of any type. */
+static real element(matrix m, int64_t r, int64_t i) {
+    const char *at = (const char *)m.data + (size_t)(r * m.stride) * dtype_bytes(m.type);
+    float factor, value;
+    if (m.type == BF16) {
+        uint32_t bits = (uint32_t)((const uint16_t *)(const void *)at)[i] << 16;
+        memcpy(&value, &bits, sizeof value);
+        return (real)value;
+    }
+    if (m.type != I8) return ((const real *)(const void *)at)[i];
+    memcpy(&factor, at + m.stride - 4, sizeof factor);
+    return (real)((float)((const int8_t *)at)[i] * factor);
+}
+
+static void store_bf16(matrix y, int64_t r, matrix x) {
+    uint16_t *to = (uint16_t *)y.data + r * y.stride;
+    for (int64_t i = 0; i < y.cols; i++) {
+        float value = (float)row(x, r)[i];
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        uint32_t rounded = bits + 0x7FFFu + (bits >> 16 & 1); /* to nearest, ties to even */
+        to[i] = (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? 0x7FC0u : rounded >> 16);
+    }
+}
+
+static void store_i8(matrix y, int64_t r, matrix x) {
+    int8_t *to = (int8_t *)y.data + r * y.stride;
+    float largest = 0;
+    for (int64_t i = 0; i < y.cols; i++) largest = fmaxf(largest, fabsf((float)row(x, r)[i]));
+    float factor = largest / 127, inverse = largest > 0 ? 127 / largest : 0;
+    for (int64_t i = 0; i < y.cols; i++) to[i] = (int8_t)rintf((float)row(x, r)[i] * inverse);
+    memcpy(to + y.stride - 4, &factor, sizeof factor);
+}
+
+static void convert(const copy_args *a) {
+    matrix y = a->y, x = a->x;
+    for (int64_t r = 0; r < y.rows; r++) {
+        if (y.type == x.type) memcpy((char *)y.data + (size_t)(r * y.stride) * dtype_bytes(y.type),
+                                     (const char *)x.data + (size_t)(r * x.stride) * dtype_bytes(x.type),
+                                     (size_t)(y.type == I8 ? y.stride : 2 * y.cols));
+        else if (y.type == BF16) store_bf16(y, r, x);
+        else if (y.type == I8) store_i8(y, r, x);
+        else for (int64_t i = 0; i < y.cols; i++) row(y, r)[i] = element(x, r, i);
+    }
+}
+
+static bool is_packed(matrix m) { return m.type == BF16 || m.type == I8; }
+
 static void copy(void *context, const copy_args *a) {
     (void)context;
+    if (is_packed(a->y) || is_packed(a->x)) {
+        convert(a);
+        return;
+    }
     for (int64_t r = 0; r < a->y.rows; r++)
         for (int64_t c = 0; c < a->y.cols; c++)
             row(a->y, r)[c] = scaled(row(a->y, r)[c], a->beta) + row(a->x, r)[c];
@@ -40,7 +92,7 @@ static void gemm(void *context, const gemm_args *a) {
             real sum = a->bias.data ? row(a->bias, 0)[j] : 0;
             for (int64_t k = 0; k < depth; k++) {
                 real x = a->transpose_a ? row(a->a, k)[i] : row(a->a, i)[k];
-                real y = a->transpose_b ? row(a->b, j)[k] : row(a->b, k)[j];
+                real y = a->transpose_b ? element(a->b, j, k) : element(a->b, k, j);
                 sum += x * y;
             }
             row(a->c, i)[j] = scaled(row(a->c, i)[j], a->beta) + sum;
@@ -300,7 +352,11 @@ static real dot(const real *x, const real *y, int64_t n) {
 static real *head_of(matrix m, int64_t r, const query *q) { return row(m, r) + q->head * q->width; }
 
 static real score(const attend_args *a, const query *q, int64_t key) {
-    return a->scale * dot(head_of(a->q, q->row, q), head_of(a->k, q->first_key + key, q), q->width);
+    const real *x = head_of(a->q, q->row, q);
+    real sum = 0;
+    for (int64_t d = 0; d < q->width; d++)
+        sum += x[d] * element(a->k, q->first_key + key, q->head * q->width + d);
+    return a->scale * sum;
 }
 
 static void attend_query(const attend_args *a, const query *q) {
@@ -312,8 +368,8 @@ static void attend_query(const attend_args *a, const query *q) {
     for (int64_t j = q->begin; j < q->end; j++) {
         if (!sees(a, q, j)) continue;
         real p = (real)exp((double)(score(a, q, j) - largest));
-        const real *v = head_of(a->v, q->first_key + j, q);
-        for (int64_t d = 0; d < q->width; d++) o[d] += p * v[d];
+        for (int64_t d = 0; d < q->width; d++)
+            o[d] += p * element(a->v, q->first_key + j, q->head * q->width + d);
         sum += p;
     }
     for (int64_t d = 0; d < q->width && sum > 0; d++) o[d] /= sum;

@@ -6,6 +6,8 @@
 #ifndef CPU_SIMD_H
 #define CPU_SIMD_H
 
+#include "tensor/matrix.h"
+
 #include <stdint.h>
 #include <string.h>
 
@@ -171,6 +173,54 @@ static inline void vf_sincos(vf x, vf *sine, vf *cosine) {
     vf a = vf_select(odd, c, s), b = vf_select(odd, s, c);
     *sine = vf_select(vf_greater(vf_set(-0.125f), u), zero - a, a);
     *cosine = vf_select(vf_greater(vf_size(u + vf_set(0.125f)), quarter), zero - b, b);
+}
+
+/* VW elements of BF16 or I8 as floats; the factor of a row of I8 is the caller's. */
+#if defined(__AVX512F__)
+static inline vf vf_from_bf16(const uint16_t *p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16));
+}
+static inline vf vf_from_i8(const int8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+}
+#elif defined(__AVX2__) && defined(__FMA__)
+static inline vf vf_from_bf16(const uint16_t *p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16));
+}
+static inline vf vf_from_i8(const int8_t *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
+}
+#else
+static inline vf vf_from_bf16(const uint16_t *p) {
+    uint32_t bits[VW];
+    for (int i = 0; i < VW; i++) bits[i] = (uint32_t)p[i] << 16;
+    vf x;
+    memcpy(&x, bits, sizeof x);
+    return x;
+}
+static inline vf vf_from_i8(const int8_t *p) {
+    vf x;
+    for (int i = 0; i < VW; i++) x[i] = p[i];
+    return x;
+}
+#endif
+
+/* `lanes` elements from index i of a row that begins at p. */
+static inline vf vf_load_type(dtype type, const void *p, int64_t i, int64_t lanes) {
+    char part[4 * VW] = {0};
+    size_t size = dtype_bytes(type);
+    const char *at = (const char *)p + (size_t)i * size;
+    if (lanes < VW) at = memcpy(part, at, (size_t)lanes * size);
+    if (type == BF16) return vf_from_bf16((const uint16_t *)(const void *)at);
+    if (type == I8) return vf_from_i8((const int8_t *)(const void *)at);
+    return vf_load((const float *)(const void *)at);
+}
+
+/* What the elements of row r are multiplied by. */
+static inline float row_factor(const matrix *m, int64_t r) {
+    float factor = 1;
+    if (m->type == I8) memcpy(&factor, (const char *)m->data + (r + 1) * m->stride - 4, sizeof factor);
+    return factor;
 }
 
 static inline vf vf_load_lanes(const float *p, int64_t lanes) {

@@ -13,9 +13,9 @@
  *       dV += P^T dO;  dK += dS^T Q;  dQ^T += K^T dS^T
  *
  * Every product is one micro-kernel: C [rows, lanes] += A B, with A's elements broadcast. Tiles fit the
- * second-level cache. A tile whose probabilities are all exactly 0 in float32 changes nothing, so what
- * would follow from it is not computed: attention that has learned to look at few keys costs little more
- * than its scores. Units of work are fixed by shape, so results do not depend on the number of
+ * second-level cache. A tile whose probabilities are all below 2^-40 of the largest is left out behind its
+ * scores: all such tiles together change a sum by less than float32 can show (M 2^-40 is 1e-7 for a hundred
+ * thousand keys), and attention that has learned to look at few keys costs little more than its scores. Units of work are fixed by shape, so results do not depend on the number of
  * threads; the chunks' shares of dQ are added up in order at the end. A handful of queries (decoding)
  * takes another path, below, that reads keys and values once at memory speed. */
 #include "cpu/kernels_cpu.h"
@@ -31,6 +31,7 @@ enum {
 };
 
 static const float NOTHING = -1e30f; /* the running maximum before any key was seen */
+static const float NEGLIGIBLE = -27.7f; /* log 2^-40 */
 
 /* ------------------------------------------------------------------ the micro-kernel */
 
@@ -142,12 +143,19 @@ static void pack_panel(matrix m, const shape *s, int64_t b, int64_t head, int64_
     }
 }
 
+/* A row of any type, at the first channel of one head. */
+static const void *typed_row(const matrix *m, int64_t r, int64_t head, int64_t width) {
+    return (const char *)m->data + (size_t)(r * m->stride + head * width) * dtype_bytes(m->type);
+}
+
 /* out [count, padded] = rows [from, from + count) of one head, scaled, padding 0. */
 static void pack_rows(matrix m, const shape *s, int64_t from, int64_t count, int64_t head,
                       float scale, float *out) {
     for (int64_t r = 0; r < count; r++, out += s->padded) {
-        const float *x = head_row(m, from + r, head, s->D);
-        FOR_VECTORS(s->D) vf_store(out + i, LOAD(x) * vf_set(scale));
+        const void *x = typed_row(&m, from + r, head, s->D);
+        vf factor = vf_set(scale * row_factor(&m, from + r));
+        if (m.type == F32) FOR_VECTORS(s->D) vf_store(out + i, LOAD((const float *)x) * factor);
+        else FOR_VECTORS(s->D) vf_store(out + i, vf_load_type(m.type, x, i, lanes) * factor);
     }
 }
 
@@ -177,10 +185,24 @@ typedef struct panel_state {
     float largest[PANEL], sum[PANEL];
 } panel_state;
 
+/* True when no score of st [count, PANEL] can matter beside `most` [PANEL], and none is not a number. */
+static bool negligible(int64_t count, const float *st, const float *most) {
+    for (int h = 0; h < PANEL; h += VW) {
+        vf nothing = vf_set(NOTHING), top = nothing, sum = vf_set(0);
+        for (int64_t j = 0; j < count; j++) {
+            vf x = vf_max(nothing, vf_load(st + j * PANEL + h)); /* in this order not-a-numbers stay */
+            top = vf_max(x, top);
+            sum = sum + x;
+        }
+        float all = vf_sum(sum);
+        if (all != all || !(vf_largest(top - vf_load(most + h)) < NEGLIGIBLE)) return false;
+    }
+    return true;
+}
+
 /* st [count, PANEL]: scores become exp(score - largest), with the running maximum and sum brought up
- * to date and o_t [D, PANEL] scaled to the new maximum. Returns false when all of st is 0. */
-static bool softmax_tile(panel_state *p, int64_t count, float *st, float *o_t, int64_t D) {
-    bool any = false;
+ * to date and o_t [D, PANEL] scaled to the new maximum. */
+static void softmax_tile(panel_state *p, int64_t count, float *st, float *o_t, int64_t D) {
     for (int h = 0; h < PANEL; h += VW) {
         vf old = vf_load(p->largest + h), top = old, sum = vf_set(0);
         for (int64_t j = 0; j < count; j++) top = vf_max(vf_load(st + j * PANEL + h), top);
@@ -189,7 +211,6 @@ static bool softmax_tile(panel_state *p, int64_t count, float *st, float *o_t, i
             vf_store(st + j * PANEL + h, e);
             sum = sum + e;
         }
-        any = any || !(vf_sum(sum) == 0); /* not a number is something */
         vf alpha = vf_exp(old - top);
         vf_store(p->largest + h, top);
         vf_store(p->sum + h, vf_fma(vf_load(p->sum + h), alpha, sum));
@@ -197,7 +218,6 @@ static bool softmax_tile(panel_state *p, int64_t count, float *st, float *o_t, i
         for (int64_t d = 0; d < D; d++)
             vf_store(o_t + d * PANEL + h, vf_load(o_t + d * PANEL + h) * alpha);
     }
-    return any;
 }
 
 static void store_panel(const attend_args *a, const shape *s, int64_t b, int64_t head,
@@ -218,7 +238,8 @@ static void forward_tile(const attend_args *a, const shape *s, int64_t b, int64_
     if (at >= p->seen.last || at + count <= p->seen.first) return;
     product(count, PANEL, s->D, (operand){k, s->padded, 1}, q_t, PANEL, st, PANEL, false);
     mask_scores(a, s, &p->seen, b, at, count, st);
-    if (!softmax_tile(p, count, st, o_t, s->D)) return;
+    if (negligible(count, st, p->largest)) return;
+    softmax_tile(p, count, st, o_t, s->D);
     product(s->D, PANEL, count, (operand){v, 1, s->padded}, st, PANEL, o_t, PANEL, true);
 }
 
@@ -254,19 +275,20 @@ static void forward_block(cpu_context *context, const attend_args *a, const shap
 /* ------------------------------------------------------------------ forward, few queries */
 
 /* Keys [from, to) for one query: out [D + 2] = weighted sum of values, maximum, sum. */
-static void few_keys(cpu_context *context, const attend_args *a, const shape *s, int64_t query,
-                     int64_t head, int64_t from, int64_t to, float *out) {
+static inline __attribute__((always_inline)) void
+few_keys_of(const dtype type, cpu_context *context, const attend_args *a, const shape *s, int64_t query,
+            int64_t head, int64_t from, int64_t to, float *out) {
     int64_t b = query / s->N, self = query % s->N, D = s->D;
     float *score = cpu_scratch(context, (size_t)(to - from + 1) * sizeof *score);
     const float *q = head_row(a->q, query, head, D);
     const int32_t *hidden = a->hidden.data ? (const int32_t *)a->hidden.data + b * s->M : NULL;
     float top = NOTHING, sum = 0;
     for (int64_t j = from; j < to; j++) {
-        const float *k = head_row(a->k, b * s->M + j, head, D);
+        const void *k = typed_row(&a->k, b * s->M + j, head, D);
         vf dot = vf_set(0);
-        FOR_VECTORS(D) dot = vf_fma(LOAD(q), LOAD(k), dot);
+        FOR_VECTORS(D) dot = vf_fma(LOAD(q), vf_load_type(type, k, i, lanes), dot);
         bool unseen = hidden && hidden[j] && j != self;
-        score[j - from] = unseen ? -INFINITY : a->scale * vf_sum(dot);
+        score[j - from] = unseen ? -INFINITY : a->scale * row_factor(&a->k, b * s->M + j) * vf_sum(dot);
         if (!(score[j - from] <= top)) top = score[j - from];
     }
     FOR_VECTORS(to - from) {
@@ -275,13 +297,21 @@ static void few_keys(cpu_context *context, const attend_args *a, const shape *s,
     }
     for (int64_t d = 0; d < D; d++) out[d] = 0;
     for (int64_t j = from; j < to; j++) {
-        const float *v = head_row(a->v, b * s->M + j, head, D);
-        vf p = vf_set(score[j - from]);
         sum += score[j - from];
-        FOR_VECTORS(D) STORE(out, vf_fma(p, LOAD(v), LOAD(out)));
+        if (score[j - from] == 0) continue; /* values that a sharp attention does not read */
+        const void *v = typed_row(&a->v, b * s->M + j, head, D);
+        vf p = vf_set(score[j - from] * row_factor(&a->v, b * s->M + j));
+        FOR_VECTORS(D) STORE(out, vf_fma(p, vf_load_type(type, v, i, lanes), LOAD(out)));
     }
     out[D] = top;
     out[D + 1] = sum;
+}
+
+static void few_keys(cpu_context *context, const attend_args *a, const shape *s, int64_t query, int64_t head,
+                     int64_t from, int64_t to, float *out) {
+    if (a->k.type == BF16) few_keys_of(BF16, context, a, s, query, head, from, to, out);
+    else if (a->k.type == I8) few_keys_of(I8, context, a, s, query, head, from, to, out);
+    else few_keys_of(F32, context, a, s, query, head, from, to, out);
 }
 
 /* Joins the chunks' results of one query and head. */
@@ -377,27 +407,16 @@ static head_queries pack_head(cpu_context *context, const attend_bwd_args *a, co
     return w;
 }
 
-/* p [count, PANEL]: scores become probabilities. Returns false when all of them are 0. */
-static bool find_probabilities(int64_t count, const float *lse, float *p) {
-    bool any = false;
+/* p [count, PANEL]: scores become probabilities; ds: products with dO become dS. */
+static void backward_tile_lanes(int64_t count, const float *lse, const float *delta, float *p,
+                                float *ds) {
     for (int h = 0; h < PANEL; h += VW) {
-        vf l = vf_load(lse + h), sum = vf_set(0);
+        vf l = vf_load(lse + h), d = vf_load(delta + h);
         for (int64_t j = h; j < count * PANEL; j += PANEL) {
             vf e = vf_exp(vf_load(p + j) - l);
             vf_store(p + j, e);
-            sum = sum + e;
+            vf_store(ds + j, e * (vf_load(ds + j) - d));
         }
-        any = any || !(vf_sum(sum) == 0);
-    }
-    return any;
-}
-
-/* ds [count, PANEL]: products of values with dO become dS = P (V dO - delta). */
-static void find_score_grads(int64_t count, const float *delta, const float *p, float *ds) {
-    for (int h = 0; h < PANEL; h += VW) {
-        vf d = vf_load(delta + h);
-        for (int64_t j = h; j < count * PANEL; j += PANEL)
-            vf_store(ds + j, vf_load(p + j) * (vf_load(ds + j) - d));
     }
 }
 
@@ -408,10 +427,10 @@ static void backward_tile(const attend_bwd_args *a, const shape *s, const head_q
     if (at >= seen->last || at + count <= seen->first) return;
     product(count, PANEL, s->D, (operand){w->k, P, 1}, w->q_t + columns, PANEL, w->p, PANEL, false);
     mask_scores(&a->fwd, s, seen, b, at, count, w->p);
-    if (!find_probabilities(count, w->lse + panel * PANEL, w->p)) return;
+    if (negligible(count, w->p, w->lse + panel * PANEL)) return;
     product(count, PANEL, s->D, (operand){w->v, P, 1}, w->do_t + columns, PANEL, w->ds, PANEL,
             false);
-    find_score_grads(count, w->delta + panel * PANEL, w->p, w->ds);
+    backward_tile_lanes(count, w->lse + panel * PANEL, w->delta + panel * PANEL, w->p, w->ds);
     product(count, P, PANEL, (operand){w->p, PANEL, 1}, w->grad_o + rows, P, w->dv, P, true);
     product(count, P, PANEL, (operand){w->ds, PANEL, 1}, w->q + rows, P, w->dk, P, true);
     product(s->D, PANEL, count, (operand){w->k, 1, P}, w->ds, PANEL, w->dq_t + columns, PANEL, true);

@@ -1,5 +1,5 @@
-/* Products of a few rows with a matrix of weights: y_r = W x_r + b. The weights are read once, in
- * order; the speed is that of memory. Each output is one dot product over a row of W. */
+/* Products of a few rows with a matrix of weights: y_r = W x_r + b. The weights, of any type, are read once,
+ * in order; the speed is that of memory. Each output is one dot product over a row of W. */
 #include "cpu/gemm.h"
 #include "cpu/simd.h"
 
@@ -9,20 +9,31 @@ enum { OUTPUTS = 4 }; /* rows of W at a time: enough independent sums to hide la
 
 /* out [OUTPUTS][rows] = dot products of `outputs` rows of W with each row of A. */
 static inline __attribute__((always_inline)) void
-dots(const gemm_args *a, const int rows, const int outputs, int64_t n, float *out) {
+dots_of(const dtype type, const gemm_args *a, const int rows, const int outputs, int64_t n, float *out) {
     vf sum[OUTPUTS][GEMV_ROWS];
-    const float *w = (const float *)a->b.data + n * a->b.stride, *x = a->a.data;
+    int64_t apart = a->b.stride * (int64_t)dtype_bytes(type);
+    const char *w = (const char *)a->b.data + n * apart;
+    const float *x = a->a.data;
     for (int o = 0; o < outputs; o++)
         for (int r = 0; r < rows; r++) sum[o][r] = vf_set(0);
     FOR_VECTORS(a->a.cols) {
         for (int o = 0; o < outputs; o++) {
-            vf weights = LOAD(w + o * a->b.stride);
+            vf weights = vf_load_type(type, w + o * apart, i, lanes);
             for (int r = 0; r < rows; r++)
                 sum[o][r] = vf_fma(weights, LOAD(x + r * a->a.stride), sum[o][r]);
         }
     }
-    for (int o = 0; o < outputs; o++)
-        for (int r = 0; r < rows; r++) out[o * GEMV_ROWS + r] = vf_sum(sum[o][r]);
+    for (int o = 0; o < outputs; o++) {
+        float factor = row_factor(&a->b, n + o);
+        for (int r = 0; r < rows; r++) out[o * GEMV_ROWS + r] = vf_sum(sum[o][r]) * factor;
+    }
+}
+
+static inline __attribute__((always_inline)) void
+dots(const gemm_args *a, const int rows, const int outputs, int64_t n, float *out) {
+    if (a->b.type == BF16) dots_of(BF16, a, rows, outputs, n, out);
+    else if (a->b.type == I8) dots_of(I8, a, rows, outputs, n, out);
+    else dots_of(F32, a, rows, outputs, n, out);
 }
 
 static void outputs_of(const gemm_args *a, int64_t n, int outputs) {

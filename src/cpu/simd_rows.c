@@ -38,7 +38,46 @@ static void fill(void *context, const fill_args *a) {
     }
 }
 
+static void store_i8(matrix y, int64_t r, const float *x) {
+    int8_t *to = (int8_t *)y.data + r * y.stride;
+    float largest = 0;
+    for (int64_t i = 0; i < y.cols; i++) largest = fmaxf(largest, fabsf(x[i]));
+    float factor = largest / 127, inverse = largest > 0 ? 127 / largest : 0;
+    for (int64_t i = 0; i < y.cols; i++) to[i] = (int8_t)rintf(x[i] * inverse);
+    memcpy(to + y.stride - 4, &factor, sizeof factor);
+}
+
+static void store_bf16(matrix y, int64_t r, const float *x) {
+    uint16_t *to = (uint16_t *)y.data + r * y.stride;
+    for (int64_t i = 0; i < y.cols; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        uint32_t rounded = bits + 0x7FFFu + (bits >> 16 & 1); /* to nearest, ties to even */
+        to[i] = (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? 0x7FC0u : rounded >> 16);
+    }
+}
+
+/* Copies that change the type, or keep a packed one. */
+static void convert(void *context, const copy_args *a) {
+    matrix y = a->y, x = a->x;
+    size_t size = (size_t)(y.type == I8 ? y.stride : y.cols) * dtype_bytes(y.type);
+    PARALLEL(context)
+    for (int64_t r = 0; r < y.rows; r++) {
+        const char *from = (const char *)x.data + (size_t)(r * x.stride) * dtype_bytes(x.type);
+        char *to = (char *)y.data + (size_t)(r * y.stride) * dtype_bytes(y.type);
+        vf factor = vf_set(row_factor(&x, r));
+        if (y.type == x.type) memcpy(to, from, size);
+        else if (y.type == BF16) store_bf16(y, r, row(x, r));
+        else if (y.type == I8) store_i8(y, r, row(x, r));
+        else FOR_VECTORS(y.cols) STORE(row(y, r), vf_load_type(x.type, from, i, lanes) * factor);
+    }
+}
+
 static void copy(void *context, const copy_args *a) {
+    if (a->y.type != F32 || a->x.type != F32) {
+        convert(context, a);
+        return;
+    }
     PARALLEL(context)
     for (int64_t r = 0; r < a->y.rows; r++) {
         float *y = row(a->y, r);

@@ -3,6 +3,8 @@
 
 /* ------------------------------------------------------------------ crops */
 
+enum { LAST_WINDOWS = 8 };
+
 static int64_t smallest(const crop_plan *p, int64_t length) {
     int64_t n = p->shortest > 2 ? p->shortest : 2;
     if (n > p->context + 1) n = p->context + 1;
@@ -51,9 +53,8 @@ window crop_draw(const crop_plan *p, rng *r) {
     if (p->before) w.document = document_of(p, rng_uniform(r) * p->before[p->documents]);
     else w.document = (int64_t)rng_below(r, (uint64_t)p->documents);
     int64_t length = dataset_length(p->d, p->split, w.document);
-    int64_t behind = p->d->generated ? p->shortest : 0;
-    int64_t end = smallest(p, length) + (int64_t)rng_below(r, (uint64_t)(ends_of(p, length) + behind));
-    if (end > length) end = length;
+    int64_t end = smallest(p, length) + (int64_t)rng_below(r, (uint64_t)ends_of(p, length));
+    if (p->d->generated && rng_below(r, LAST_WINDOWS) == 0) end = length;
     w.from = end > p->context + 1 ? end - p->context - 1 : 0;
     w.count = end - w.from;
     int64_t first = p->d->first_target > w.from ? p->d->first_target - w.from : 1;

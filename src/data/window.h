@@ -15,9 +15,8 @@ typedef struct window {
 
 /* Random windows of one split. Every window of context + 1 tokens of every document is as likely as
  * every other; near its beginning a document also gives shorter ones, down to `shortest` tokens
- * (official data loader: the sequence is padded in front, then windows slide). Windows of generated
- * documents may end up to `shortest` tokens behind the document and are cut there, so that its last
- * targets are trained on as often as the others. */
+ * (official data loader: the sequence is padded in front, then windows slide). Every eighth
+ * window of generated documents is the last one, so that the end of a document is seen at every length. */
 typedef struct crop_plan {
     const dataset *d;
     split_name split;

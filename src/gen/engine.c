@@ -67,6 +67,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     TRY(model_open(&e->m, c, e->be, false, err));
     TRY(path_join(path, run, RUN_WEIGHTS, err));
     TRY(weights_load(&e->m->params, &(weight_block){"", e->m->params.values}, 1, path, err));
+    TRY(model_pack(e->m, settings_packing(settings, "weights"), settings_packing(settings, "cache"), err));
 out:
     json_decref(extra);
     mem_free(c);

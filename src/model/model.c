@@ -12,6 +12,7 @@ int model_open(model **out, const model_config *config, backend *be, bool grads,
     m->type = model_types[config->architecture];
     m->config = *config;
     m->be = be;
+    m->cache_type = be->real;
     TRY(model_config_check(&m->config, err));
     TRY(m->type->open(m, err));
     TRY(parameters_alloc(&m->params, be, grads, err));
@@ -32,6 +33,12 @@ void model_close(model *m) {
 
 int model_init(model *m, uint64_t seed, pcv_error *err) {
     return parameters_init(&m->params, seed, err);
+}
+
+int model_pack(model *m, packing weights, packing cache, pcv_error *err) {
+    static const dtype types[] = {[PACK_F32] = F32, [PACK_BF16] = BF16, [PACK_INT8] = I8};
+    m->cache_type = types[cache];
+    return weights == PACK_F32 ? 0 : parameters_pack(&m->params, types[weights], err);
 }
 
 tensor *model_hidden(tape *t, model *m, const model_input *in) { return m->type->hidden(t, m, in); }
@@ -63,9 +70,10 @@ int model_cache_open(model_cache **out, const model *m, int64_t context, int64_t
     TRY(mem_get(&cache->cross, (size_t)(crosses + 1) * sizeof *cache->cross, "a cache", err));
     TRY(mem_get(&cache->layer, (size_t)(c->layers + 1) * sizeof *cache->layer, "a cache", err));
     for (; cache->crosses < crosses; cache->crosses++)
-        TRY(kv_cache_open(&cache->cross[cache->crosses], m->be, context, model_attention_width(c), err));
+        TRY(kv_cache_open(&cache->cross[cache->crosses], m->be, m->cache_type, context, model_attention_width(c),
+                          err));
     for (; cache->layers < c->layers; cache->layers++)
-        TRY(kv_cache_open(&cache->layer[cache->layers], m->be, latents, c->channels, err));
+        TRY(kv_cache_open(&cache->layer[cache->layers], m->be, m->cache_type, latents, c->channels, err));
     *out = cache;
 out:
     if (status) model_cache_close(cache, m);

@@ -11,6 +11,7 @@
 #define MODEL_MODEL_H
 
 #include "config/model_config.h"
+#include "config/run_config.h"
 #include "nn/block.h"
 
 enum { POSITION_AXES = 4 };
@@ -45,6 +46,7 @@ typedef struct model {
     backend *be;
     parameters params;
     void *body; /* the architecture's own handles */
+    dtype cache_type; /* of keys and values in caches: reals, BF16 or I8 */
     int recompute; /* as train_config.recompute: 0 none, 1 cross-attention, 2 all blocks */
 } model;
 
@@ -64,6 +66,9 @@ extern const model_type *const model_types[];
 int model_open(model **m, const model_config *config, backend *be, bool grads, pcv_error *err);
 void model_close(model *m);
 int model_init(model *m, uint64_t seed, pcv_error *err);
+
+/* For a loaded model that only generates: how its linear maps' weights and its caches are held from now on. */
+int model_pack(model *m, packing weights, packing cache, pcv_error *err);
 
 /* Last hidden states of the predicting positions, rows in order: [batch U, Z]. Positions that a short
  * row lacks stand in front and hold nothing of use. */

@@ -19,12 +19,13 @@
 
 typedef struct cross_block {
     norm_weights query_norm, input_norm;
+    norm_weights met[2]; /* of queries and of keys, with qk_norm */
     linear_weights query, key_value, output;
     mlp_weights mlp;
 } cross_block;
 
 typedef struct self_block {
-    norm_weights norm;
+    norm_weights norm, met[2];
     linear_weights qkv, output;
     mlp_weights mlp;
 } self_block;
@@ -71,6 +72,17 @@ static void declare_query(model *m, body *w) {
         w->latent_slot = parameters_add(&m->params, "latent_slot.weight", c->latents_per_position, Z, init);
 }
 
+/* Gains of normalized queries and keys of `channels`. */
+static void declare_met(model *m, norm_weights met[2], const char *prefix, int64_t channels) {
+    static const char *const parts[] = {"query", "key"};
+    for (int i = 0; i < 2 && m->config.qk_norm; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "%s.attention.%s_norm.weight", prefix, parts[i]);
+        met[i] = (norm_weights){.rms = true, .epsilon = (float)m->config.norm_epsilon};
+        met[i].w = parameters_add(&m->params, name, 1, channels, (param_init){.kind = INIT_ONE, .vector = true});
+    }
+}
+
 static cross_block declare_cross(model *m, const char *prefix) {
     const model_config *c = &m->config;
     parameters *p = &m->params;
@@ -83,6 +95,7 @@ static cross_block declare_cross(model *m, const char *prefix) {
     x.input_norm = norm_declare(p, c, NAMED("input_norm"), E);
     x.query = linear_declare(p, c, NAMED("attention.query"), C, Z, bias);
     x.key_value = linear_declare(p, c, NAMED("attention.{key,value}"), 2 * C, E, bias);
+    declare_met(m, x.met, prefix, C);
     x.output = branch_declare(p, c, NAMED("attention.output"), Z, C, c->bias != BIAS_NONE);
     x.mlp = mlp_declare(p, c, prefix, c->cross_mlp_ratio);
     return x;
@@ -97,6 +110,7 @@ static self_block declare_layer(model *m, int64_t l) {
     snprintf(prefix, sizeof prefix, "layers.%lld", (long long)l);
     self_block x = {.norm = norm_declare(p, c, NAMED("norm"), Z)};
     x.qkv = linear_declare(p, c, NAMED("attention.{query,key,value}"), 3 * Z, Z, bias);
+    declare_met(m, x.met, prefix, Z);
     x.output = branch_declare(p, c, NAMED("attention.output"), Z, Z, bias);
     x.mlp = mlp_declare(p, c, prefix, c->mlp_ratio);
     return x;
@@ -159,8 +173,8 @@ static int perceiver_constants(model *m, pcv_error *err) {
     body *w = m->body;
     int status = 0, kind = c->positions.kind;
     if (kind == POSITION_SINUSOIDAL || kind == POSITION_FOURIER)
-        TRY(harmonic_factors(&w->low, &w->high, m->be, (position_kind)kind, c->positions.axes.v[0],
-                             c->input_channels, err));
+        TRY(harmonic_factors(&w->low, &w->high, m->be, (position_kind)kind, c->positions.scale,
+                             c->positions.axes.v[0], c->input_channels, err));
     if (!model_has_rotary(c)) goto out;
     TRY(rotary_frequencies(&w->cross_frequency, m->be, c, model_attention_width(c) / c->cross_heads, err));
     TRY(rotary_frequencies(&w->self_frequency, m->be, c, c->channels / c->heads, err));
@@ -236,6 +250,7 @@ static void keys_values(tape *t, const block_context *k, tensor *x, tensor *kv[2
     tensor *both = linear_apply(t, norm_inputs(t, k, x, is_latent), &weights->key_value);
     kv[0] = tape_columns(t, both, 0, C);
     kv[1] = tape_columns(t, both, C, C);
+    if (c->qk_norm) kv[0] = norm_apply(t, kv[0], &weights->met[1]);
     turn(t, c, kv[0], rope, &w->cross_frequency, c->cross_heads, c->positions.rotary.head_group);
     if (!k->cache) return;
     kv_cache_put(t, k->cache, start + from - k->in->cache->first, kv[0], kv[1]);
@@ -255,6 +270,7 @@ static tensor *cross_attend(tape *t, const void *context, tensor *const in[]) {
     if (k->b->N == 0) return z; /* keys and values are all that was wanted */
     tensor *q = norm_apply(t, z, shared ? &weights->input_norm : &weights->query_norm);
     q = linear_apply(t, q, &weights->query);
+    if (c->qk_norm) q = norm_apply(t, q, &weights->met[0]);
     turn(t, c, q, k->b->latent_rope, &w->cross_frequency, c->cross_heads, c->positions.rotary.head_group);
     if (k->b->blind) q = gather(t, q, k->b->blind);
     attend_spec s = k->b->cross;
@@ -276,6 +292,10 @@ static tensor *self_attend(tape *t, const void *context, tensor *const in[]) {
     tensor *qkv = linear_apply(t, norm_apply(t, z, &weights->norm), &weights->qkv);
     tensor *q = tape_columns(t, qkv, 0, Z), *key = tape_columns(t, qkv, Z, Z);
     tensor *value = tape_columns(t, qkv, 2 * Z, Z);
+    if (c->qk_norm) {
+        q = norm_apply(t, q, &weights->met[0]);
+        key = norm_apply(t, key, &weights->met[1]);
+    }
     if (rotary < 0 || k->index < rotary) {
         turn(t, c, q, k->b->latent_rope, &w->self_frequency, c->heads, 0);
         turn(t, c, key, k->b->latent_rope, &w->self_frequency, c->heads, 0);

@@ -70,11 +70,12 @@ tensor *mlp_apply(tape *t, tensor *x, const mlp_weights *m, double dropout) {
 
 /* ------------------------------------------------------------------ caches */
 
-int kv_cache_open(kv_cache *c, backend *be, int64_t capacity, int64_t channels, pcv_error *err) {
+int kv_cache_open(kv_cache *c, backend *be, dtype type, int64_t capacity, int64_t channels, pcv_error *err) {
     *c = (kv_cache){0};
     for (int i = 0; i < 2; i++) {
         tensor *x = i ? &c->v : &c->k;
-        x->m = (matrix){.rows = capacity, .cols = channels, .stride = channels, .type = be->real};
+        x->m = (matrix){.rows = capacity, .cols = channels, .type = type};
+        x->m.stride = dtype_stride(type, channels);
         int status = backend_alloc(be, &x->m.data, matrix_bytes(&x->m), "a cache", err);
         if (status) {
             x->m.data = NULL;

@@ -47,7 +47,7 @@ typedef struct kv_cache {
     tensor k, v; /* [capacity, C] */
     int64_t count;
 } kv_cache;
-int kv_cache_open(kv_cache *c, backend *be, int64_t capacity, int64_t channels, pcv_error *err);
+int kv_cache_open(kv_cache *c, backend *be, dtype type, int64_t capacity, int64_t channels, pcv_error *err);
 void kv_cache_close(kv_cache *c, backend *be);
 
 /* Stores k and v from row `at` on. */

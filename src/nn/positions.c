@@ -44,7 +44,7 @@ static void band(position_kind kind, int64_t rows, int64_t bands, int64_t j, dou
     *step = rows > 1 ? 2 * pi * frequency / (double)(rows - 1) : 0;
 }
 
-int harmonic_factors(tensor *low, tensor *high, backend *be, position_kind kind, int64_t rows,
+int harmonic_factors(tensor *low, tensor *high, backend *be, position_kind kind, double scale, int64_t rows,
                      int64_t channels, pcv_error *err) {
     int64_t bands = channels / 2, blocks = (rows + HARMONIC_BLOCK - 1) / HARMONIC_BLOCK;
     int64_t most = blocks > HARMONIC_BLOCK ? blocks : HARMONIC_BLOCK;
@@ -53,13 +53,14 @@ int harmonic_factors(tensor *low, tensor *high, backend *be, position_kind kind,
     TRY(mem_get(&table, (size_t)(most * channels) * sizeof *table, "position tables", err));
     for (int part = 0; part < 2; part++) { /* low: 0, 1, 2, ...; high: 0, 256, 512, ... */
         int64_t count = part ? blocks : HARMONIC_BLOCK, apart = part ? HARMONIC_BLOCK : 1;
+        double factor = part ? scale : 1; /* the code is a sum of products of the two parts */
         for (int64_t i = 0; i < count; i++)
             for (int64_t j = 0; j < bands; j++) {
                 double first, step;
                 band(kind, rows, bands, j, &first, &step);
                 double angle = (part ? first : 0) + (double)(i * apart) * step;
-                table[i * channels + j] = (float)sin(angle);
-                table[i * channels + bands + j] = (float)cos(angle);
+                table[i * channels + j] = (float)(factor * sin(angle));
+                table[i * channels + bands + j] = (float)(factor * cos(angle));
             }
         TRY(constant_make(part ? high : low, be, table, count, channels, err));
     }

@@ -17,8 +17,9 @@ int rotary_frequencies(tensor *out, backend *be, const model_config *c, int64_t 
 
 /* The two factors of a fixed position code over `rows` positions and C channels (embed_args):
  * sinusoidal: frequency 10000^(-j / (h - 1)), h = C / 2 (Vaswani et al. 2017, as in the official
- * code); fourier: angle pi x f_j with x = -1 + 2 p / (rows - 1) and f from 1 to rows / 2. */
-int harmonic_factors(tensor *low, tensor *high, backend *be, position_kind kind, int64_t rows,
+ * code); fourier: angle pi x f_j with x = -1 + 2 p / (rows - 1) and f from 1 to rows / 2. `scale` is the
+ * amplitude of the sines. */
+int harmonic_factors(tensor *low, tensor *high, backend *be, position_kind kind, double scale, int64_t rows,
                      int64_t channels, pcv_error *err);
 
 #endif

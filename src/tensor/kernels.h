@@ -19,14 +19,15 @@ typedef struct fill_args {
     float value;
 } fill_args;
 
-/* y = beta y + x */
+/* y = beta y + x, beta 0 unless both are reals. Types may differ: F32 is rounded to BF16 or I8, and these
+ * become F32. */
 typedef struct copy_args {
     matrix y, x;
     float beta;
 } copy_args;
 
 /* C [m, n] = A' B' + beta C + bias, A' = A [m, k] or A [k, m] transposed, B' likewise [k, n].
- * bias [1, n] may be absent; beta is 0 or 1. */
+ * bias [1, n] may be absent; beta is 0 or 1. B [n, k], transposed, may be BF16 or I8. */
 typedef struct gemm_args {
     matrix c, a, b, bias;
     bool transpose_a, transpose_b;
@@ -135,7 +136,8 @@ typedef struct rotate_args {
  * keys j in [begin_i, end_i) of its M rows, rows of begin and end I32 [batch N, 1]. A key whose
  * hidden[s M + j] is not 0 is seen by query i = j alone. No visible key: o_i = 0. q, o
  * [batch N, H D]; k, v [batch M, H D]; lse [batch N, H] keeps the logarithm of the sum of
- * exponentials, +infinity where no key is visible. Neither direction stores an N x M matrix. */
+ * exponentials, +infinity where no key is visible. Neither direction stores an N x M matrix. Forward, k and v
+ * may be BF16 or I8. */
 typedef struct attend_args {
     matrix o, lse, q, k, v, begin, end, hidden;
     int64_t batch, heads;

@@ -9,9 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Reals are F32; F64 belongs to the reference backend that the gradient tests run in. BF16 exists within
- * products alone. */
-typedef enum dtype { F32, F64, I32, BF16 } dtype;
+/* Reals are F32; F64 belongs to the reference backend that the gradient tests run in. BF16 and I8 hold weights
+ * and caches of a model that generates, and BF16 rounded factors of products. A row of I8 is `cols` integers
+ * from -127 to 127 and, in the last four bytes of its stride, the F32 factor that they are multiplied by. */
+typedef enum dtype { F32, F64, I32, BF16, I8 } dtype;
 
 typedef struct matrix {
     void *data; /* device address of [rows, cols], NULL: absent */
@@ -20,12 +21,18 @@ typedef struct matrix {
     dtype type;
 } matrix;
 
-static inline size_t dtype_bytes(dtype type) { return type == F64 ? 8 : type == BF16 ? 2 : 4; }
+static inline size_t dtype_bytes(dtype type) {
+    return type == F64 ? 8 : type == BF16 ? 2 : type == I8 ? 1 : 4;
+}
+
+/* The least stride of rows of `cols` elements. */
+static inline int64_t dtype_stride(dtype type, int64_t cols) { return type == I8 ? (cols + 3) / 4 * 4 + 4 : cols; }
 
 /* Bytes from the first to behind the last element. */
 static inline size_t matrix_bytes(const matrix *m) {
     if (m->rows == 0) return 0;
-    return (size_t)((m->rows - 1) * m->stride + m->cols) * dtype_bytes(m->type);
+    int64_t last = m->type == I8 ? m->stride : m->cols;
+    return (size_t)((m->rows - 1) * m->stride + last) * dtype_bytes(m->type);
 }
 
 /* count rows (or columns) from `from` on. */

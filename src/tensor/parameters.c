@@ -136,6 +136,37 @@ void parameters_point(parameters *p, matrix block) {
         p->list[i]->t.m.data = matrix_columns(block, (int64_t)p->list[i]->offset, 0).data;
 }
 
+/* The tensor of q within a packed block, at byte *offset, which is moved behind it. */
+static matrix packed_tensor(const parameter *q, dtype type, size_t *offset) {
+    matrix m = q->t.m;
+    if (q->init.decay) {
+        m.type = type;
+        m.stride = dtype_stride(type, m.cols);
+    }
+    m.data = NULL;
+    *offset += (matrix_bytes(&m) + 63) / 64 * 64;
+    return m;
+}
+
+int parameters_pack(parameters *p, dtype type, pcv_error *err) {
+    size_t bytes = 0, at = 0;
+    char *block = NULL;
+    for (int i = 0; i < p->count; i++) packed_tensor(p->list[i], type, &bytes);
+    int status = backend_alloc(p->be, &block, bytes, "packed weights", err);
+    if (status) return status;
+    for (int i = 0; i < p->count; i++) {
+        tensor *t = &p->list[i]->t;
+        char *data = block + at;
+        matrix m = packed_tensor(p->list[i], type, &at);
+        m.data = data;
+        run_kernel(p->be, copy, .y = m, .x = t->m);
+        t->m = m;
+    }
+    backend_free(p->be, p->values.data, matrix_bytes(&p->values));
+    p->values = (matrix){block, 1, (int64_t)(bytes / sizeof(float)), (int64_t)(bytes / sizeof(float)), F32};
+    return 0;
+}
+
 parameter_slice parameters_slice(const parameters *p, int i) {
     int k = 0;
     while (i >= p->list[k]->first + p->list[k]->names) k++;

@@ -63,6 +63,11 @@ void parameters_clear_grads(parameters *p);
 /* Lets all tensors read their values from a block of the same layout. */
 void parameters_point(parameters *p, matrix block);
 
+/* For generation alone: the matrices of linear maps become `type` (BF16 or I8), the rest is kept as it is, and
+ * the flat block is given back; slices and files are no more. A tensor that is also looked up (tied embeddings)
+ * stays as it is. */
+int parameters_pack(parameters *p, dtype type, pcv_error *err);
+
 /* Name i: its tensor, its rows within that tensor and its offset in the flat block. */
 typedef struct parameter_slice {
     const char *name;

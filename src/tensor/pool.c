@@ -117,3 +117,17 @@ void pool_drop(pool *p, storage *s) {
     merge_after(p, s);
     if (s->before) merge_after(p, s->before);
 }
+
+void pool_tidy(pool *p) {
+    if (p->now || p->regions < 2 || p->unlimited) return;
+    size_t bytes = p->peak + p->peak / 4;
+    if (bytes < p->region[0].bytes) bytes = p->region[0].bytes;
+    for (int i = 0; i < p->regions; i++) backend_free(p->be, p->region[i].base, p->region[i].bytes);
+    while (p->first) {
+        storage *s = p->first;
+        p->first = s->after;
+        retire_header(p, s);
+    }
+    p->regions = 0;
+    add_region(p, bytes); /* without memory for it: again region by region */
+}

@@ -3,7 +3,7 @@
  * First fit by address, neighbours merge when freed. The choice never looks at how much room is
  * left at the end, so a run over an unlimited region of the null backend makes the same choices as
  * the real one, and its high-water mark is the exact size to reserve. When batches of other shapes
- * need more after all, the pool takes a further region.
+ * need more after all, the pool takes a further region, and pool_tidy makes one of all between passes.
  *
  * A storage is counted: tensors, views and shared gradients hold references to it. */
 #ifndef TENSOR_POOL_H
@@ -44,5 +44,9 @@ void pool_free(pool *p);
 storage *pool_get(pool *p, size_t bytes);
 void pool_hold(storage *s);
 void pool_drop(pool *p, storage *s); /* one reference less; NULL is fine */
+
+/* Where nothing is in use and there are several regions: one region with some room to grow in their place, so
+ * that windows that grow a little at a time do not each add a region. */
+void pool_tidy(pool *p);
 
 #endif

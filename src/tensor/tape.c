@@ -50,6 +50,7 @@ void tape_reset(tape *t) {
     t->nodes = t->draws = 0;
     t->status = 0;
     arena_rewind(&t->host, 0);
+    pool_tidy(&t->pool);
 }
 
 void tape_free(tape *t) {

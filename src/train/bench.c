@@ -270,7 +270,26 @@ out:
 
 /* ------------------------------------------------------------------ generation */
 
-static int bench_generate(const model_config *config, const train_config *c, report r, pcv_error *err) {
+/* What one more token has to read at least: the weights of linear maps and the caches' keys and values. */
+static double bytes_of_token(const model *m, const timeline *line) {
+    const model_cache *cache = line->cache;
+    double bytes = 0;
+    for (int i = 0; i < m->params.count; i++) {
+        const parameter *q = m->params.list[i];
+        bool table = !strncmp(m->params.name[q->first], "token_embedding", 15) && !m->config.tied_embeddings;
+        if (!table && strncmp(m->params.name[q->first], "position_embedding", 18))
+            bytes += (double)matrix_bytes(&q->t.m);
+    }
+    for (int64_t i = 0; i < cache->crosses + cache->layers; i++) {
+        const kv_cache *k = i < cache->crosses ? &cache->cross[i] : &cache->layer[i - cache->crosses];
+        int64_t hidden = i < cache->crosses ? 0 : cache->layer_begin;
+        bytes += 2.0 * (double)(k->count - hidden) * (double)k->k.m.stride * (double)dtype_bytes(k->k.m.type);
+    }
+    return bytes;
+}
+
+static int bench_generate(const model_config *config, const train_config *c, const pcv_settings *settings, report r,
+                          pcv_error *err) {
     backend *be = NULL;
     model *m = NULL;
     timeline line = {0};
@@ -282,6 +301,7 @@ static int bench_generate(const model_config *config, const train_config *c, rep
     TRY(step_backend(&be, c, err));
     TRY(model_open(&m, config, be, false, err));
     TRY(model_init(m, (uint64_t)c->seed, err));
+    TRY(model_pack(m, settings_packing(settings, "weights"), settings_packing(settings, "cache"), err));
     TRY(mem_get(&prompt, count * sizeof *prompt, "a prompt", err));
     rng random = rng_make((uint64_t)c->seed, RNG_TEST, 0);
     for (size_t i = 0; i < count; i++) prompt[i] = (int32_t)rng_below(&random, (uint64_t)config->vocab_size);
@@ -306,14 +326,7 @@ static int bench_generate(const model_config *config, const train_config *c, rep
     out.seconds_min = list[0];
     out.tokens = 1;
     out.tokens_per_second = 1 / out.seconds;
-    double cached = 2.0 * (double)count * (double)model_attention_width(config) +
-                    2.0 * (double)(config->layers * config->latents * config->channels);
-    int64_t tables = config->vocab_size * config->input_channels * !config->tied_embeddings;
-    if (config->positions.kind == POSITION_LEARNED)
-        for (int64_t a = 0; a < config->positions.axes.count; a++)
-            tables += config->positions.axes.v[a] * config->input_channels;
-    double read = 4 * ((double)(m->params.total - tables) + cached); /* weights and caches, once a token */
-    out.gigabytes_per_second = read / out.seconds / 1e9;
+    out.gigabytes_per_second = bytes_of_token(m, &line) / out.seconds / 1e9;
     out.peak_bytes = (int64_t)be->bytes_peak;
     snprintf(out.name, sizeof out.name, "one token");
     r.fn(r.context, &out);
@@ -337,7 +350,7 @@ int pcv_bench(const char *what, const pcv_settings *settings, pcv_timing_fn *fn,
     if (!config->vocab_size) config->vocab_size = 259;
     TRY(model_config_check(config, err));
     if (!strcmp(what, "train")) status = bench_train(config, &c, r, err);
-    else if (!strcmp(what, "generate")) status = bench_generate(config, &c, r, err);
+    else if (!strcmp(what, "generate")) status = bench_generate(config, &c, settings, r, err);
     else if (!strcmp(what, "ops"))
         for (int i = CPU_LEVELS - 1; i > CPU_REFERENCE && !status; i--)
             status = cpu_has_level((cpu_level)i) ? bench_level((cpu_level)i, config, &c, r, err) : 0;
