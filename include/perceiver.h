@@ -216,6 +216,8 @@ typedef struct pcv_plan_report {
     double tokens_per_second;
     int64_t targets_per_step;
     bool fits;
+    /* The most that fits with everything else as it is, as multiples of 1/16 of a power of two; 0: nothing does. */
+    int64_t largest_context, largest_batch;
 } pcv_plan_report;
 
 /* What a training step needs, without training. probe_seconds 0: time nothing. */
@@ -299,6 +301,22 @@ PCV_API int pcv_score_file(pcv_engine *engine, const char *path, bool are_ids, b
                            const pcv_settings *settings, pcv_scores *scores, pcv_error *err);
 PCV_API int pcv_scores_save(const pcv_scores *scores, const char *path, pcv_error *err);
 PCV_API void pcv_scores_free(pcv_scores *scores);
+
+/* What the cross-attention looked at: rows queries, evenly spread from position `first_query` of `inputs` on, against
+ * bins of the inputs; value[row bins + bin] is the probability, a mean over the heads. */
+typedef struct pcv_attention {
+    int64_t inputs, first_query, rows, bins;
+    float *value;
+} pcv_attention;
+
+/* The targets are those of a file (text, or token ids) or, path NULL, of a fresh document of the generator that the
+ * run was trained on. size: rows and bins at most. */
+PCV_API int pcv_attend(pcv_engine *engine, const char *path, bool are_ids, int64_t size,
+                       const pcv_settings *settings, const pcv_watch *watch, pcv_attention *map, pcv_error *err);
+/* Draws it as a PNG: query position downward, key position to the right, colour the logarithm of the probability in a
+ * bin, from 1 (white) to 10^-6 and less (black). */
+PCV_API int pcv_attention_draw(const char *path, const pcv_attention *map, pcv_error *err);
+PCV_API void pcv_attention_free(pcv_attention *map);
 
 /* ---- information and timing */
 

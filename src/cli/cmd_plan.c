@@ -16,6 +16,7 @@ static void print_json(const pcv_plan_report *r) {
            ", \"activations\": %" PRId64 ", \"total\": %" PRId64 ", \"total_recompute_all\": %" PRId64
            ", \"available\": %" PRId64 "}", r->bytes_parameters, r->bytes_gradients, r->bytes_optimizer,
            r->bytes_activations, r->bytes_total, r->bytes_recompute, r->bytes_available);
+    printf(", \"largest_context\": %" PRId64 ", \"largest_batch\": %" PRId64, r->largest_context, r->largest_batch);
     printf(", \"targets_per_step\": %" PRId64 ", \"step_seconds\": %.6g, \"tokens_per_second\": %.6g, \"fits\": %s}\n",
            r->targets_per_step, r->step_seconds, r->tokens_per_second, r->fits ? "true" : "false");
 }
@@ -36,6 +37,8 @@ static void print_text(const pcv_plan_report *r) {
            gib(r->bytes_optimizer), gib(r->bytes_activations));
     printf("  with --recompute all %6.3f in all\n", gib(r->bytes_recompute));
     printf("available        %12.3f GiB: %s\n", gib(r->bytes_available), r->fits ? "it fits" : "it does not fit");
+    printf("largest that fits %11" PRId64 " tokens of context, or a batch of %" PRId64 "\n", r->largest_context,
+           r->largest_batch);
     if (r->step_seconds > 0)
         printf("a step           %12.3f s for %" PRId64 " target tokens, %.0f tokens/s, %.1f GFLOP/s\n",
                r->step_seconds, r->targets_per_step, r->tokens_per_second, r->flops_step / r->step_seconds / 1e9);

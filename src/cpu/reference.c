@@ -385,6 +385,32 @@ static void attend_fwd(void *context, const attend_args *a) {
         }
 }
 
+/* One query of one head into its row of the map. */
+static void map_query(const attend_map_args *m, const query *q, float *bins) {
+    const attend_args *a = &m->fwd;
+    double largest = -INFINITY, sum = 0;
+    for (int64_t j = q->begin; j < q->end; j++)
+        if (sees(a, q, j)) largest = fmax(largest, (double)score(a, q, j));
+    for (int64_t j = q->begin; j < q->end; j++)
+        if (sees(a, q, j)) sum += exp((double)score(a, q, j) - largest);
+    for (int64_t j = q->begin; j < q->end; j++)
+        if (sees(a, q, j))
+            bins[j * m->map.cols / m->span] +=
+                (float)(exp((double)score(a, q, j) - largest) / sum / (double)a->heads);
+}
+
+static void attend_map(void *context, const attend_map_args *m) {
+    (void)context;
+    for (int64_t r = 0; r < m->map.rows; r++) {
+        float *bins = (float *)m->map.data + r * m->map.stride;
+        memset(bins, 0, (size_t)m->map.cols * sizeof *bins);
+        for (int64_t h = 0; h < m->fwd.heads; h++) {
+            query q = query_at(&m->fwd, m->first + r * m->every, h);
+            map_query(m, &q, bins);
+        }
+    }
+}
+
 static void attend_query_bwd(const attend_bwd_args *b, const query *q) {
     const attend_args *a = &b->fwd;
     const real *grad_o = head_of(b->grad_o, q->row, q);

@@ -26,12 +26,19 @@ typedef struct sequence {
 
 typedef struct model_cache model_cache;
 
+/* Asks a pass over one row what the first cross-attention looked at. */
+typedef struct attention_map {
+    map_spec spec; /* queries are latents, keys inputs */
+    float *values; /* [spec.rows, spec.bins] */
+} attention_map;
+
 typedef struct model_input {
     int64_t batch;
     const sequence *rows; /* [batch] */
     int64_t latents;      /* N, a multiple of latents_per_position; rows may be shorter */
     uint32_t draw;        /* tells the batches of one step apart where they are random */
     model_cache *cache;   /* generation: one row, see below; else NULL */
+    attention_map *map;   /* or NULL */
     /* Masks as in the published code where it is wrong (for its fixtures alone): a latent without
      * input sees every key alike, one latent sees padding. valid[b] is then the true length of row b
      * within its padded `length`. */

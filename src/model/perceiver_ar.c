@@ -276,6 +276,9 @@ static tensor *cross_attend(tape *t, const void *context, tensor *const in[]) {
     attend_spec s = k->b->cross;
     s.heads = c->cross_heads;
     s.scale = score_scale(c, q->m.cols / s.heads);
+    attention_map *map = k->in->map;
+    if (map && weights == &w->cross[0])
+        tape_read(t, attend_map(t, q, kv[0], &s, &map->spec), map->values);
     tensor *a = linear_apply(t, attend(t, q, kv[0], kv[1], &s), &weights->output);
     if (c->query_residual) a = add(t, z, a, c->dropout);
     return mlp_apply(t, a, &weights->mlp, c->dropout);

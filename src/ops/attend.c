@@ -89,3 +89,15 @@ tensor *attend(tape *t, tensor *q, tensor *k, tensor *v, const attend_spec *s) {
     o->keep = n != NULL; /* delta reads it */
     return o;
 }
+
+tensor *attend_map(tape *t, tensor *q, tensor *k, const attend_spec *s, const map_spec *map) {
+    int64_t last = map->first + (map->rows - 1) * map->every;
+    CHECK(s->batch == 1 && map->first >= 0 && map->rows > 0 && last < q->m.rows && k->m.rows <= map->span,
+          "queries %lld to %lld of %lld, %lld keys of %lld", (long long)map->first, (long long)last,
+          (long long)q->m.rows, (long long)k->m.rows, (long long)map->span);
+    tensor *y = tape_tensor(t, map->rows, map->bins);
+    attend_map_args a = {.fwd = arguments(s, q, k, k), .map = y->m, .first = map->first, .every = map->every,
+                         .span = map->span};
+    if (!t->status) run_kernel_args(t->be, attend_map, &a);
+    return y;
+}

@@ -57,6 +57,12 @@ typedef struct attend_spec {
 } attend_spec;
 tensor *attend(tape *t, tensor *q, tensor *k, tensor *v, const attend_spec *spec);
 
+/* [rows, bins] what queries first, first + every, ... of one sequence look at (attend_map_args); not recorded. */
+typedef struct map_spec {
+    int64_t first, every, rows, bins, span;
+} map_spec;
+tensor *attend_map(tape *t, tensor *q, tensor *k, const attend_spec *s, const map_spec *map);
+
 /* y = f(x) (activation); the gated kinds halve the columns. */
 tensor *activate(tape *t, tensor *x, activation kind);
 

@@ -144,6 +144,15 @@ typedef struct attend_args {
     float scale;
 } attend_args;
 
+/* What attention looks at: map[r, b] = the mean over heads of the probability that query every r gives to the keys
+ * of bin b = key bins / span. map F32 [rows, bins]; the rest as in attend_args, for one sequence. */
+typedef struct attend_map_args {
+    attend_args fwd; /* o and lse are not read */
+    matrix map;
+    int64_t first, every; /* row r of the map shows query first + r every */
+    int64_t span;         /* keys of all bins together, at least M */
+} attend_map_args;
+
 /* dq, dk, dv are overwritten; they may be strided. */
 typedef struct attend_bwd_args {
     attend_args fwd;
@@ -204,6 +213,7 @@ typedef struct sum_squares_args {
     X(rotate, rotate_args)                                                                         \
     X(attend_fwd, attend_args)                                                                     \
     X(attend_bwd, attend_bwd_args)                                                                 \
+    X(attend_map, attend_map_args)                                                                 \
     X(cross_entropy_fwd, cross_entropy_args)                                                       \
     X(cross_entropy_bwd, cross_entropy_args)                                                       \
     X(adamw, adamw_args)                                                                           \

@@ -86,16 +86,56 @@ static void count_parts(const model *m, pcv_plan_report *r) {
     }
 }
 
-/* Seconds of one batch's forward and backward pass, the fastest within the time given. */
+/* Does the configuration fit with another context (kind 0) or batch (kind 1)? */
+static bool would_fit(const pcv_settings *settings, const model_config *config, const train_config *train, int kind,
+                      int64_t value, size_t have) {
+    pcv_error ignored;
+    model_config *c = NULL;
+    train_config t = *train;
+    memory_plan plan = {0};
+    bool fits = false;
+    if (mem_get(&c, sizeof *c, "a plan", &ignored)) return false;
+    if (!settings_model(settings, c, &ignored)) {
+        c->vocab_size = config->vocab_size;
+        if (kind == 0) {
+            c->context = value;
+            c->positions.axes.count = c->positions.axes.count > 1 ? c->positions.axes.count : 0;
+        } else {
+            t.batch = value;
+        }
+        fits = !model_config_check(c, &ignored) && !plan_memory(c, &t, &plan, &ignored) && plan.total <= have;
+    }
+    mem_free(c);
+    return fits;
+}
+
+/* The largest value that fits, between `least` and `most`: doubled until one does not, then four halvings. */
+static int64_t largest(const pcv_settings *settings, const model_config *config, const train_config *train, int kind,
+                       int64_t least, int64_t most) {
+    size_t have = memory_available();
+    int64_t good = least, step;
+    if (!would_fit(settings, config, train, kind, least, have)) return 0;
+    while (2 * good <= most && would_fit(settings, config, train, kind, 2 * good, have)) good *= 2;
+    step = good;
+    for (int i = 0; i < 4 && step > 1; i++) {
+        step /= 2;
+        if (good + step <= most && would_fit(settings, config, train, kind, good + step, have)) good += step;
+    }
+    return good;
+}
+
+/* Seconds of one update, the fastest within the time given. */
 static int probe(const model_config *config, const train_config *c, const memory_plan *plan,
                  double seconds, double *step, pcv_error *err) {
     backend *be = NULL;
     model *m = NULL;
+    optimizer o = {0};
     tape t = {0};
     int status = 0;
     TRY(step_backend(&be, c, err));
     TRY(model_open(&m, config, be, true, err));
     TRY(model_init(m, 1, err));
+    TRY(optimizer_open(&o, &m->params, c->ema > 0, err));
     m->recompute = c->recompute;
     TRY(tape_init(&t, be, plan->tensors, err));
     double end = clock_now() + seconds;
@@ -104,11 +144,14 @@ static int probe(const model_config *config, const train_config *c, const memory
         double start = clock_now();
         parameters_clear_grads(&m->params);
         TRY(run_step(&t, m, c, err));
+        optimizer_grad_norm(&o);
+        optimizer_step(&o, c, i, 0, 1);
         double took = clock_now() - start;
         if (i && (*step == 0 || took < *step)) *step = took; /* the first one warms up */
     }
 out:
     tape_free(&t);
+    optimizer_close(&o);
     model_close(m);
     if (be) be->close(be);
     return status;
@@ -160,6 +203,8 @@ int pcv_plan(const pcv_settings *settings, const char *dataset_name, double prob
     count_parts(m, r);
     fill_report(r, config, &c, &plan);
     r->bytes_recompute = (int64_t)least.total;
+    r->largest_context = largest(settings, config, &c, 0, config->latents, MOST_TOKENS / c.batch);
+    r->largest_batch = largest(settings, config, &c, 1, 1, MOST_TOKENS / config->context);
     if (probe_seconds > 0 && r->fits) {
         TRY(probe(config, &c, &plan, probe_seconds, &r->step_seconds, err));
         r->tokens_per_second = (double)r->targets_per_step / r->step_seconds;

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/safetensors.h"
 #include "config/settings.h"
+#include "train/score.h"
 #include "gen/engine.h"
 #include "train/evaluate.h"
 
@@ -107,21 +108,46 @@ static int parse_ids(const file_bytes *text, const char *path, int32_t *ids, siz
     }
 }
 
-int pcv_score_file(pcv_engine *e, const char *path, bool are_ids, bool logits,
-                   const pcv_settings *settings, pcv_scores *s, pcv_error *err) {
+static int read_ids(const pcv_engine *e, const char *path, bool are_ids, int32_t **ids, size_t *count,
+                    pcv_error *err) {
     file_bytes content = {0};
-    int32_t *ids = NULL;
-    size_t count = 0;
     int status = 0;
-    *s = (pcv_scores){0};
     TRY(file_read(path, LARGEST_FILE, &content, err));
-    TRY(mem_get(&ids, (content.size + 1) * sizeof *ids, "tokens", err));
-    if (are_ids) TRY(parse_ids(&content, path, ids, &count, err));
-    else count = e->tokens.type->encode(&e->tokens, content.data, content.size, ids);
-    status = pcv_score(e, ids, count, logits, settings, s, err);
-    if (status == PCV_DATA) fail_context(err, "%s", path);
+    TRY(mem_get(ids, (content.size + 1) * sizeof **ids, "tokens", err));
+    if (are_ids) TRY(parse_ids(&content, path, *ids, count, err));
+    else *count = e->tokens.type->encode(&e->tokens, content.data, content.size, *ids);
 out:
     file_bytes_free(&content);
+    return status;
+}
+
+int score_read_ids(const pcv_engine *e, const char *path, bool are_ids, int32_t **out, size_t *count,
+                   pcv_error *err) {
+    int32_t *ids = NULL;
+    int status = read_ids(e, path, are_ids, &ids, count, err);
+    size_t started = !status && *count && ids[0] == e->tokens.start, n = *count - started;
+    if (!status) status = mem_get(out, (n + 1) * sizeof *ids, "tokens", err);
+    if (!status) {
+        (*out)[0] = e->tokens.start;
+        if (n) memcpy(*out + 1, ids + started, n * sizeof *ids);
+        *count = n + 1;
+    }
+    for (size_t i = 0; !status && i < *count; i++)
+        if ((*out)[i] < 0 || (*out)[i] >= e->m->config.vocab_size)
+            status = fail(err, PCV_DATA, "%s: token %d is outside the vocabulary of %lld", path, (*out)[i],
+                          (long long)e->m->config.vocab_size);
+    mem_free(ids);
+    return status;
+}
+
+int pcv_score_file(pcv_engine *e, const char *path, bool are_ids, bool logits,
+                   const pcv_settings *settings, pcv_scores *s, pcv_error *err) {
+    int32_t *ids = NULL;
+    size_t count = 0;
+    *s = (pcv_scores){0};
+    int status = read_ids(e, path, are_ids, &ids, &count, err);
+    if (!status) status = pcv_score(e, ids, count, logits, settings, s, err);
+    if (status == PCV_DATA) fail_context(err, "%s", path);
     mem_free(ids);
     return status;
 }

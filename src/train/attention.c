@@ -1,0 +1,128 @@
+/* What a trained model's cross-attention looks at, as numbers and as a picture. */
+#include "base/clock.h"
+#include "base/file.h"
+#include "config/settings.h"
+#include "train/evaluate.h"
+#include "train/score.h"
+
+#include <math.h>
+#include <png.h>
+
+/* ------------------------------------------------------------------ the numbers */
+
+/* Picture rows [row, row + count) belong to queries that one pass has as latents. */
+static int map_window(pcv_engine *e, tape *t, const int32_t *ids, int64_t position, int64_t latents, pcv_attention *m,
+                      int64_t every, int64_t *row, pcv_error *err) {
+    int64_t first = m->first_query + *row * every, count = 1, left = m->rows - *row;
+    while (count < left && count * every < latents) count++;
+    int64_t length = first + (count - 1) * every + 1, N = length < latents ? length : latents;
+    tape_reset(t);
+    sequence s = {.ids = ids, .length = length, .before = position};
+    attention_map map = {{N - 1 - (count - 1) * every, every, count, m->bins, m->inputs}, m->value + *row * m->bins};
+    model_hidden(t, e->m, &(model_input){.batch = 1, .rows = &s, .latents = N, .map = &map});
+    *row += count;
+    return t->status ? fail(err, PCV_MEMORY, "not enough memory for the pass; lower --latents or --context") : 0;
+}
+
+static int read_generated(pcv_engine *e, const eval_config *c, int32_t **ids, size_t *count, int64_t *first,
+                          int64_t *position, pcv_error *err) {
+    dataset *d = NULL;
+    int status = dataset_open(&d, e->dataset, (uint64_t)c->seed, err);
+    if (status) return status;
+    if (!d->generated) {
+        status = fail(err, PCV_USAGE, "name a file to look at; only runs on generated data need none");
+        goto out;
+    }
+    window w = {.count = dataset_length(d, SPLIT_TEST, 0)};
+    TRY(mem_get(ids, (size_t)w.count * sizeof **ids, "tokens", err));
+    TRY(window_read(d, SPLIT_TEST, &w, *ids, err));
+    *count = (size_t)w.count - 1; /* the last one is no input */
+    *first = d->first_target - 1;
+    *position = window_position(d, SPLIT_TEST, &w, e->m->config.context);
+out:
+    dataset_close(d);
+    return status;
+}
+
+int pcv_attend(pcv_engine *e, const char *path, bool are_ids, int64_t size, const pcv_settings *settings,
+               const pcv_watch *watch, pcv_attention *m, pcv_error *err) {
+    eval_config c;
+    int32_t *ids = NULL;
+    size_t count = 0;
+    tape t = {0};
+    int64_t first = -1, position = 0, row = 0;
+    int status = 0;
+    *m = (pcv_attention){0};
+    TRY(settings_eval(settings, &c, err));
+    TRY(evaluate_defaults(&c, &e->m->config, err));
+    if (e->m->config.latents_per_position > 1 || !e->m->config.initial_cross) {
+        status = fail(err, PCV_CONFIG, "the map needs a model with a first cross-attention and one latent a position");
+        goto out;
+    }
+    if (path) TRY(score_read_ids(e, path, are_ids, &ids, &count, err));
+    else TRY(read_generated(e, &c, &ids, &count, &first, &position, err));
+    if ((int64_t)count > c.context) count = (size_t)c.context;
+    if (first < 0 || first >= (int64_t)count) first = (int64_t)count > c.latents ? (int64_t)count - c.latents : 0;
+    int64_t queries = (int64_t)count - first, every = (queries + size - 1) / size;
+    m->inputs = (int64_t)count;
+    m->first_query = first;
+    m->rows = (queries + every - 1) / every;
+    m->bins = (int64_t)count < size ? (int64_t)count : size;
+    TRY(mem_get(&m->value, (size_t)(m->rows * m->bins) * sizeof *m->value, "a map", err));
+    TRY(tape_init(&t, e->be, 0, err));
+    double start = clock_now();
+    while (row < m->rows) {
+        TRY(map_window(e, &t, ids, position, c.latents, m, every, &row, err));
+        pcv_progress p = {.stage = "looking", .done = (double)row, .total = (double)m->rows,
+                          .seconds = clock_now() - start, .rate = (double)row / (clock_now() - start), .unit = "queries"};
+        if (watch && watch->progress && watch->progress(watch->context, &p) == PCV_STOP) {
+            status = fail(err, PCV_INTERRUPTED, "interrupted");
+            goto out;
+        }
+    }
+out:
+    tape_free(&t);
+    mem_free(ids);
+    if (status) pcv_attention_free(m);
+    return status;
+}
+
+void pcv_attention_free(pcv_attention *m) {
+    mem_free(m->value);
+    *m = (pcv_attention){0};
+}
+
+/* ------------------------------------------------------------------ the picture */
+
+/* Black, violet, red, yellow, white for 0 to 1. */
+static void colour(double x, unsigned char rgb[3]) {
+    static const double stops[][3] = {{0, 0, 4}, {87, 16, 110}, {188, 55, 84}, {249, 142, 9}, {252, 255, 220}};
+    double at = (x < 0 ? 0 : x > 1 ? 1 : x) * 4;
+    int i = at >= 4 ? 3 : (int)at;
+    for (int k = 0; k < 3; k++)
+        rgb[k] = (unsigned char)(stops[i][k] + (at - i) * (stops[i + 1][k] - stops[i][k]) + 0.5);
+}
+
+int pcv_attention_draw(const char *path, const pcv_attention *m, pcv_error *err) {
+    const double decades = 6;
+    unsigned char *pixels = NULL, *file = NULL;
+    png_alloc_size_t bytes = 0;
+    png_image image = {.version = PNG_IMAGE_VERSION, .format = PNG_FORMAT_RGB, .width = (png_uint_32)m->bins,
+                       .height = (png_uint_32)m->rows};
+    int status = 0;
+    TRY(mem_get(&pixels, (size_t)(3 * m->rows * m->bins), "a picture", err));
+    for (int64_t i = 0; i < m->rows * m->bins; i++)
+        colour(1 + log10((double)m->value[i] + 1e-30) / decades, pixels + 3 * i);
+    if (png_image_write_to_memory(&image, NULL, &bytes, 0, pixels, 0, NULL)) {
+        TRY(mem_get(&file, bytes, "a picture", err));
+        if (png_image_write_to_memory(&image, file, &bytes, 0, pixels, 0, NULL)) {
+            TRY(file_write(path, file, bytes, err));
+            goto out;
+        }
+    }
+    status = fail(err, PCV_IO, "%s: cannot encode the picture: %s", path, image.message);
+out:
+    mem_free(file);
+    mem_free(pixels);
+    return status;
+}
