@@ -205,7 +205,7 @@ done
 has out 'it fits'
 works plan set --preset tiny --probe 0.05 --threads 1 --json
 json out
-for key in parameters flops_step total available step_seconds tokens_per_second; do
+for key in parameters flops_step total available largest_context largest_batch step_seconds tokens_per_second; do
     [ -n "$(number $key out)" ] || fail "no $key"
 done
 byte_parameters=$(number parameters out)
@@ -303,6 +303,15 @@ cmp -s first/model.safetensors second/model.safetensors || fail "a run's config.
 works train set -o third/ $small --steps 20 --seed 2
 ! cmp -s first/model.safetensors third/model.safetensors || fail "another seed trained the same weights"
 works train copy:64 -o copy $small --steps 20
+grow="--context 64 --latents 16 --channels 32 --heads 1 --layers 1 --positions sinusoidal --rotary 0 --threads 1"
+works train copy:64 -o grown $grow --start-length 8 --grow-accuracy 0 --steps 12 --total-batch 64 --eval-every 100
+has grown/metrics.jsonl '"length": 8,'
+has grown/metrics.jsonl '"length": 64'
+works train copy:64 -o half $grow --start-length 8 --grow-accuracy 0 --steps 12 --total-batch 64 --eval-every 100 --save-every 2
+cmp -s grown/model.safetensors half/model.safetensors || fail "saving changed a run whose pieces grow"
+rm -r half/checkpoints/step-00000012 half/model.safetensors
+works train --resume -o half
+cmp -s grown/model.safetensors half/model.safetensors || fail "a resumed run whose pieces grow is another"
 works train set262 -o run262 $small --steps 2
 
 # ---------------------------------------------------------------- eval
@@ -323,11 +332,32 @@ equal "targets of the test split" "$(number tokens out)" "$(targets set test)"
 close "bits per token" "$(number bits_per_token out)" "$(awk -v x="$(number loss out)" 'BEGIN { print x / log(2) }')" 1e-4
 close "perplexity" "$(number perplexity out)" "$(awk -v x="$(number loss out)" 'BEGIN { print exp(x) }')" 1e-3
 awk -v x="$(number bits_per_token out)" 'BEGIN { exit !(x > 0 && x < 1) }' || fail "300 updates did not learn the language"
+works eval run --sweep latents --values 4,16,64 -o sweep.svg --tokens 2000 --threads 1
+equal "lines of the sweep" "$(grep -c . out)" 4
+has sweep.svg '^</svg>'
+works eval run --sweep context --json --tokens 2000 --threads 1
+json out
+has out '"sweep": "context"'
+same=$(grep -o '"tokens": [0-9]*' out | sort -u | grep -c .)
+equal "numbers of targets in a sweep" "$same" 1
+works eval copy --sweep latents --values 2,8 --threads 1
+fails $usage 'latents.context' eval run --sweep depth
+fails $usage '4,x' eval run --sweep latents --values 4,x
+fails $usage 'at least 1' eval run --sweep latents --values 0
+fails $config 'value 100000' eval run --sweep latents --values 16,100000
+fails $config 'value 100000000' eval run --sweep context --values 100000000
+fails $usage 'belong to --sweep' eval run -o sweep.svg
+works eval run --json --threads 1
 sum=$(sed 's/.*"positions": \[//; s/\].*//' out | grep -o '"tokens": [0-9]*' | awk '{ n += $2 } END { print n }')
 equal "targets of all position buckets" "$sum" "$(targets set test)"
 loss=$(number loss out)
 works eval run --json --threads 1 --batch 4
 close "loss by batches of 4" "$(number loss out)" "$loss" 1e-5
+for weights in bf16 int8; do
+    works eval run --json --threads 1 --weights $weights
+    close "loss with $weights weights" "$(number loss out)" "$loss" 0.02
+done
+fails $usage 'int4' eval run --weights int4
 works eval run --json --threads 1 --latents 32 --context 128 --stride 7 --split validation
 equal "targets of the validation split" "$(number tokens out)" "$(targets set validation)"
 equal "latents" "$(number latents out)" 32
@@ -462,6 +492,11 @@ if command -v iconv >json.log; then
     check "no length ended within a character" [ $cut -gt 0 ]
 fi
 
+for kind in bf16 int8; do
+    works generate run --length 40 --temperature 0 --weights $kind --cache $kind --threads 1
+    [ "$(bytes out)" -gt 30 ] || fail "nothing generated with $kind"
+done
+
 begin "generate: what it refuses"
 fails $noinput 'nowhere: no such run' generate nowhere
 fails $noinput 'nowhere' generate run --prompt-file nowhere
@@ -509,6 +544,19 @@ damaged $data 'bites'
 no_leftovers
 
 # ---------------------------------------------------------------- info, bench
+
+begin "attend"
+png() { [ "$(head -c 4 "$1" | tail -c 3)" = PNG ] || fail "$1 is not a PNG file"; }
+works attend run text/1.txt -o map.png --size 40 --threads 1
+png map.png
+works attend copy -o copy.png --threads 1
+png copy.png
+has err 'queries 31 to 62'
+fails $usage '-o names' attend copy
+fails $usage 'size' attend copy -o copy.png --size 0
+fails $usage 'name a file' attend run -o none.png
+fails $noinput 'nothing.txt' attend run nothing.txt -o none.png
+no_leftovers
 
 begin "info"
 works info run

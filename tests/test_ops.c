@@ -221,6 +221,205 @@ static void bf16_products(void **state) {
     }
 }
 
+/* A matrix of case values on the device, of any type. */
+static matrix typed_matrix(backend *be, int64_t rows, int64_t cols, dtype type, int seed) {
+    matrix real = {.rows = rows, .cols = cols, .stride = cols, .type = F32}, m = real;
+    must(backend_alloc(be, &real.data, matrix_bytes(&real), "a test", &err));
+    for (int64_t k = 0; k < rows * cols; k++) ((float *)real.data)[k] = case_value(seed, (int)k);
+    if (type == F32) return real;
+    m.type = type;
+    m.stride = dtype_stride(type, cols);
+    must(backend_alloc(be, &m.data, matrix_bytes(&m), "a test", &err));
+    run_kernel(be, copy, .y = m, .x = real);
+    backend_free(be, real.data, matrix_bytes(&real));
+    return m;
+}
+
+static void drop(backend *be, matrix *m) { backend_free(be, m->data, matrix_bytes(m)); }
+
+/* The same values as floats; how far they are from the originals is checked by the way. */
+static matrix unpacked(backend *be, const matrix *m, int seed) {
+    matrix y = typed_matrix(be, m->rows, m->cols, F32, seed);
+    for (int64_t r = 0; r < m->rows; r++) {
+        float *row = (float *)y.data + r * y.stride, was[256], largest = 0;
+        memcpy(was, row, (size_t)m->cols * sizeof *was);
+        matrix one = matrix_rows(*m, r, 1);
+        run_kernel(be, copy, .y = matrix_rows(y, r, 1), .x = one);
+        for (int64_t i = 0; i < m->cols; i++) largest = fmaxf(largest, fabsf(was[i]));
+        for (int64_t i = 0; i < m->cols; i++) {
+            double bound = m->type == BF16 ? 0.00391 * fabs((double)was[i]) : 0.50001 * (double)largest / 127;
+            if (fabs((double)row[i] - (double)was[i]) > bound + 1e-9)
+                test_failed("packed %g became %g\n", (double)was[i], (double)row[i]);
+        }
+    }
+    return y;
+}
+
+/* Products with packed weights, for few rows and for many, equal those with the same weights as floats. */
+static void packed_products(void **state) {
+    (void)state;
+    for (int level = 0; level < CPU_LEVELS; level++)
+        for (int k = 0; k < 12 && cpu_has_level((cpu_level)level); k++) {
+            static const int64_t rows[] = {1, 3, 20};
+            backend *be;
+            must(cpu_backend_open(&be, (cpu_level)level, 2, &err));
+            int64_t out = k / 6 ? 29 : 64, in = k / 6 ? 37 : 64;
+            matrix w = typed_matrix(be, out, in, k / 3 % 2 ? I8 : BF16, 1), wide = unpacked(be, &w, 1);
+            matrix x = typed_matrix(be, rows[k % 3], in, F32, 2), y[2];
+            for (int i = 0; i < 2; i++) {
+                y[i] = typed_matrix(be, x.rows, out, F32, 3);
+                run_kernel(be, gemm, .c = y[i], .a = x, .b = i ? wide : w, .transpose_b = true);
+            }
+            for (int64_t e = 0; e < x.rows * out; e++)
+                close_to((double)((float *)y[0].data)[e], (double)((float *)y[1].data)[e], 2e-5, "a packed product");
+            for (int i = 0; i < 2; i++) drop(be, &y[i]);
+            drop(be, &x);
+            drop(be, &w);
+            drop(be, &wide);
+            be->close(be);
+        }
+}
+
+/* Attention over packed keys and values, decoding (one query) and filling (forty). */
+static void packed_attention(void **state) {
+    (void)state;
+    enum { M = 150, C = 40 };
+    for (int level = 0; level < CPU_LEVELS; level++)
+        for (int k = 0; k < 4 && cpu_has_level((cpu_level)level); k++) {
+            backend *be;
+            int64_t N = k % 2 ? 40 : 1;
+            dtype type = k / 2 ? I8 : BF16;
+            must(cpu_backend_open(&be, (cpu_level)level, 2, &err));
+            matrix q = typed_matrix(be, N, C, F32, 4), lse = typed_matrix(be, N, 2, F32, 4), o[2];
+            matrix key[2] = {typed_matrix(be, M, C, type, 5)}, value[2] = {typed_matrix(be, M, C, type, 6)};
+            matrix begin = {.rows = N, .cols = 1, .stride = 1, .type = I32}, end = begin;
+            key[1] = unpacked(be, &key[0], 5);
+            value[1] = unpacked(be, &value[0], 6);
+            must(backend_alloc(be, &begin.data, matrix_bytes(&begin), "a test", &err));
+            must(backend_alloc(be, &end.data, matrix_bytes(&end), "a test", &err));
+            for (int n = 0; n < N; n++) {
+                ((int32_t *)begin.data)[n] = n % 3;
+                ((int32_t *)end.data)[n] = (int32_t)(M - N + n + 1);
+            }
+            for (int i = 0; i < 2; i++) {
+                o[i] = typed_matrix(be, N, C, F32, 7);
+                run_kernel(be, attend_fwd, .o = o[i], .lse = lse, .q = q, .k = key[i], .v = value[i], .begin = begin,
+                           .end = end, .batch = 1, .heads = 2, .scale = 0.7f);
+            }
+            for (int64_t e = 0; e < N * C; e++)
+                close_to((double)((float *)o[0].data)[e], (double)((float *)o[1].data)[e], 2e-5, "packed attention");
+            matrix *all[] = {&q, &lse, &o[0], &o[1], &key[0], &key[1], &value[0], &value[1], &begin, &end};
+            for (int i = 0; i < 10; i++) drop(be, all[i]);
+            be->close(be);
+        }
+}
+
+/* Attention of 40 queries to 300 keys, of which those of one stretch alone matter, both ways on one backend: o, dq,
+ * dk, dv behind one another. */
+enum { SHARP_N = 40, SHARP_M = 300, SHARP_C = 16, SHARP_OUT = (2 * SHARP_N + 2 * SHARP_M) * SHARP_C };
+static void attend_sharply(backend *be, float *out) {
+    parameters p = {.be = be};
+    tape t;
+    tensor *in[3];
+    static const int rows[] = {SHARP_N, SHARP_M, SHARP_M};
+    float values[SHARP_M * SHARP_C], seed[SHARP_N * SHARP_C];
+    int32_t begin[SHARP_N] = {0}, end[SHARP_N];
+    for (int i = 0; i < 3; i++) in[i] = parameters_add(&p, (const char *[]){"q", "k", "v"}[i], rows[i], SHARP_C, (param_init){0});
+    must(parameters_alloc(&p, be, true, &err));
+    must(tape_init(&t, be, 0, &err));
+    for (int i = 0; i < 3; i++) {
+        for (int r = 0; r < rows[i]; r++)
+            for (int c = 0; c < SHARP_C; c++) {
+                float x = case_value(20 + i, r * SHARP_C + c);
+                float base = i == 0 ? 3 : i == 1 && r >= 70 && r < 90 ? 3 : -3;
+                values[r * SHARP_C + c] = i == 2 ? x : base + 0.3f * x;
+            }
+        backend_write_floats(be, &in[i]->m, values);
+    }
+    for (int n = 0; n < SHARP_N; n++) end[n] = SHARP_M - SHARP_N + n + 1;
+    for (int i = 0; i < SHARP_N * SHARP_C; i++) seed[i] = case_value(30, i);
+    t.recording = true;
+    attend_spec s = {.batch = 1, .heads = 2, .scale = 0.4f, .begin = tape_ints(&t, begin, SHARP_N),
+                     .end = tape_ints(&t, end, SHARP_N)};
+    tensor *y = attend(&t, in[0], in[1], in[2], &s);
+    tape_read(&t, y, out);
+    tape_seed(&t, y, seed);
+    tape_backward(&t, y);
+    out += SHARP_N * SHARP_C;
+    for (int i = 0; i < 3; out += rows[i++] * SHARP_C) backend_read_floats(be, out, &in[i]->grad);
+    tape_free(&t);
+    parameters_free(&p);
+    be->close(be);
+}
+
+/* Tiles of keys that cannot matter are left out: what remains equals the double reference. */
+static void sharp_attention(void **state) {
+    (void)state;
+    static float expected[SHARP_OUT], found[SHARP_OUT];
+    backend *be;
+    must(cpu_double_backend_open(&be, &err));
+    attend_sharply(be, expected);
+    for (int level = 0; level < CPU_LEVELS; level++) {
+        if (!cpu_has_level((cpu_level)level)) continue;
+        must(cpu_backend_open(&be, (cpu_level)level, 2, &err));
+        attend_sharply(be, found);
+        for (int i = 0; i < SHARP_OUT; i++)
+            if (!(fabs((double)(found[i] - expected[i])) < 3e-5))
+                test_failed("level %s, value %d: found %g, expected %g\n", cpu_level_names[level], i, (double)found[i],
+                            (double)expected[i]);
+    }
+}
+
+/* The map of a pass: rows of probabilities, in bins that the whole span shares. */
+static void attention_maps(void **state) {
+    (void)state;
+    enum { N = 6, M = 40, C = 8, ROWS = 3, BINS = 10, SPAN = 80 };
+    backend *be;
+    tape t;
+    float values[ROWS * BINS], inputs[(N + M) * C];
+    int32_t begin[N] = {0}, end[N];
+    must(cpu_backend_open(&be, cpu_best_level(), 1, &err));
+    must(tape_init(&t, be, 0, &err));
+    for (int i = 0; i < (N + M) * C; i++) inputs[i] = case_value(8, i);
+    for (int n = 0; n < N; n++) end[n] = M - N + n + 1;
+    tensor *q = tape_floats(&t, inputs, N, C), *k = tape_floats(&t, inputs + N * C, M, C);
+    attend_spec s = {.batch = 1, .heads = 2, .scale = 1, .begin = tape_ints(&t, begin, N), .end = tape_ints(&t, end, N)};
+    tape_read(&t, attend_map(&t, q, k, &s, &(map_spec){1, 2, ROWS, BINS, SPAN}), values);
+    for (int r = 0; r < ROWS; r++) {
+        double expected[BINS] = {0};
+        for (int h = 0; h < 2; h++) {
+            double p[M], sum = 0;
+            for (int j = 0; j < end[1 + 2 * r]; j++) {
+                double dot = 0;
+                for (int d = 0; d < C / 2; d++)
+                    dot += (double)inputs[(1 + 2 * r) * C + h * C / 2 + d] * (double)inputs[(N + j) * C + h * C / 2 + d];
+                sum += p[j] = exp(dot);
+            }
+            for (int j = 0; j < end[1 + 2 * r]; j++) expected[j * BINS / SPAN] += p[j] / sum / 2;
+        }
+        for (int b = 0; b < BINS; b++) close_to((double)values[r * BINS + b], expected[b], 1e-5, "a bin of the map");
+    }
+    tape_free(&t);
+    be->close(be);
+}
+
+/* Passes that grow a little each time end up in one region, not in one for each. */
+static void growing_passes(void **state) {
+    (void)state;
+    backend *be;
+    tape t;
+    must(cpu_backend_open(&be, CPU_REFERENCE, 1, &err));
+    must(tape_init(&t, be, 0, &err));
+    for (int i = 0; i < 300; i++) {
+        tape_reset(&t);
+        assert_non_null(tape_tensor(&t, 5000 + 10 * i, 1024)->m.data);
+        assert_int_equal(t.status, 0);
+    }
+    assert_true(t.pool.regions <= 2 && be->bytes_now < (size_t)128 << 20);
+    tape_free(&t);
+    be->close(be);
+}
+
 /* A plan over the null backend gives the exact size of the pool that the real run needs. */
 static void planned_memory(void **state) {
     (void)state;
@@ -246,6 +445,8 @@ static void planned_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(levels), cmocka_unit_test(bf16_products),
+                                       cmocka_unit_test(packed_products), cmocka_unit_test(packed_attention),
+                                       cmocka_unit_test(attention_maps), cmocka_unit_test(sharp_attention), cmocka_unit_test(growing_passes),
                                        cmocka_unit_test(planned_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 #include "gen/timeline.h"
 
 static const char *const variants[] = {
-    "default:", "official:positions.kind=sinusoidal positions.rotary.fraction=0",
+    "default:", "default:qk_norm=true self_reach=3", "official:positions.kind=sinusoidal positions.rotary.fraction=0",
     "official:cross_after_layers=0 input_channels=16",
     "official:query=mlp positions.kind=learned positions.rotary.fraction=0", "krasserm:",
     "krasserm:positions.kind=none positions.rotary.layers=-1", "lucidrains:", "flaxformer:",

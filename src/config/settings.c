@@ -246,8 +246,10 @@ static int resolve(const pcv_settings *s, const field_table *table, const char *
                    pcv_error *err) {
     fields_default(table, object);
     for (int i = 0; i < COMBINATIONS; i++) {
-        const char *name = settings_get(s, combinations[i].name);
-        const preset *p = preset_find(combinations[i].list, name ? name : combinations[i].initial);
+        const char *name = settings_get(s, combinations[i].name), *chosen = settings_get(s, "preset");
+        const preset *p = i == 0 && !name && chosen ? preset_find(presets, chosen) : NULL;
+        if (p) name = p->dialect;
+        p = preset_find(combinations[i].list, name ? name : combinations[i].initial);
         int status = p ? settings_apply_list(p->values, table, prefix, object, err) : 0;
         if (status) return status;
     }

@@ -21,6 +21,7 @@ const char *settings_get(const pcv_settings *s, const char *name); packing setti
 /* Named combinations: "a=1 b=2" lists of keys of config.json ("training." in front of training's). */
 typedef struct preset {
     const char *name, *values, *help;
+    const char *dialect; /* that a preset stands on, unless another is asked for; NULL: the default */
 } preset;
 extern const preset dialects[], presets[]; /* end with a NULL name */
 
