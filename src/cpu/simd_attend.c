@@ -28,6 +28,7 @@ enum {
     BLOCK_PANELS = 4, /* panels that share a packed tile of keys in the forward pass */
     TILE = 64,        /* keys */
     FEW = 4,          /* so many queries a sequence, at most, take the decoding path */
+    FEW_KEYS = 256,   /* keys that one thread takes at a time there */
 };
 
 static const float NOTHING = -1e30f; /* the running maximum before any key was seen */
@@ -274,44 +275,57 @@ static void forward_block(cpu_context *context, const attend_args *a, const shap
 
 /* ------------------------------------------------------------------ forward, few queries */
 
-/* Keys [from, to) for one query: out [D + 2] = weighted sum of values, maximum, sum. */
+/* Keys [from, to) for one query and all heads, so that rows of keys and of values are read once and in order:
+ * out [H][apart] = weighted sum of values [D], maximum, sum. */
 static inline __attribute__((always_inline)) void
 few_keys_of(const dtype type, cpu_context *context, const attend_args *a, const shape *s, int64_t query,
-            int64_t head, int64_t from, int64_t to, float *out) {
-    int64_t b = query / s->N, self = query % s->N, D = s->D;
-    float *score = cpu_scratch(context, (size_t)(to - from + 1) * sizeof *score);
-    const float *q = head_row(a->q, query, head, D);
+            int64_t from, int64_t to, float *out, int64_t apart) {
+    int64_t b = query / s->N, self = query % s->N, D = s->D, count = to - from;
+    float *scores = cpu_scratch(context, (size_t)(s->H * (count + VW)) * sizeof *scores);
+    const float *q = head_row(a->q, query, 0, D);
     const int32_t *hidden = a->hidden.data ? (const int32_t *)a->hidden.data + b * s->M : NULL;
-    float top = NOTHING, sum = 0;
-    for (int64_t j = from; j < to; j++) {
-        const void *k = typed_row(&a->k, b * s->M + j, head, D);
-        vf dot = vf_set(0);
-        FOR_VECTORS(D) dot = vf_fma(LOAD(q), vf_load_type(type, k, i, lanes), dot);
-        bool unseen = hidden && hidden[j] && j != self;
-        score[j - from] = unseen ? -INFINITY : a->scale * row_factor(&a->k, b * s->M + j) * vf_sum(dot);
-        if (!(score[j - from] <= top)) top = score[j - from];
+    for (int64_t j = 0; j < count; j++) {
+        const char *k = typed_row(&a->k, b * s->M + from + j, 0, D);
+        float factor = a->scale * row_factor(&a->k, b * s->M + from + j);
+        bool unseen = hidden && hidden[from + j] && from + j != self;
+        for (int64_t h = 0; h < s->H; h++) {
+            const void *x = k + (size_t)(h * D) * dtype_bytes(type);
+            vf dot = vf_set(0);
+            FOR_VECTORS(D) dot = vf_fma(LOAD(q + h * D), vf_load_type(type, x, i, lanes), dot);
+            scores[h * count + j] = unseen ? -INFINITY : factor * vf_sum(dot);
+        }
     }
-    FOR_VECTORS(to - from) {
-        vf e = vf_exp(LOAD(score) - vf_set(top));
-        STORE(score, e);
+    for (int64_t h = 0; h < s->H; h++) {
+        float *score = scores + h * count, top = NOTHING, sum = 0;
+        for (int64_t j = 0; j < count; j++)
+            if (!(score[j] <= top)) top = score[j];
+        FOR_VECTORS(count) {
+            vf e = vf_exp(LOAD(score) - vf_set(top));
+            STORE(score, e);
+        }
+        for (int64_t j = 0; j < count; j++) sum += score[j];
+        for (int64_t d = 0; d < D; d++) out[h * apart + d] = 0;
+        out[h * apart + D] = top;
+        out[h * apart + D + 1] = sum;
     }
-    for (int64_t d = 0; d < D; d++) out[d] = 0;
-    for (int64_t j = from; j < to; j++) {
-        sum += score[j - from];
-        if (score[j - from] == 0) continue; /* values that a sharp attention does not read */
-        const void *v = typed_row(&a->v, b * s->M + j, head, D);
-        vf p = vf_set(score[j - from] * row_factor(&a->v, b * s->M + j));
-        FOR_VECTORS(D) STORE(out, vf_fma(p, vf_load_type(type, v, i, lanes), LOAD(out)));
+    for (int64_t j = 0; j < count; j++) {
+        const char *v = typed_row(&a->v, b * s->M + from + j, 0, D);
+        float factor = row_factor(&a->v, b * s->M + from + j);
+        for (int64_t h = 0; h < s->H; h++) {
+            float *to_ = out + h * apart, share = scores[h * count + j];
+            if (share == 0) continue; /* values that a sharp attention does not read */
+            const void *x = v + (size_t)(h * D) * dtype_bytes(type);
+            vf p = vf_set(share * factor);
+            FOR_VECTORS(D) STORE(to_, vf_fma(p, vf_load_type(type, x, i, lanes), LOAD(to_)));
+        }
     }
-    out[D] = top;
-    out[D + 1] = sum;
 }
 
-static void few_keys(cpu_context *context, const attend_args *a, const shape *s, int64_t query, int64_t head,
-                     int64_t from, int64_t to, float *out) {
-    if (a->k.type == BF16) few_keys_of(BF16, context, a, s, query, head, from, to, out);
-    else if (a->k.type == I8) few_keys_of(I8, context, a, s, query, head, from, to, out);
-    else few_keys_of(F32, context, a, s, query, head, from, to, out);
+static void few_keys(cpu_context *context, const attend_args *a, const shape *s, int64_t query, int64_t from,
+                     int64_t to, float *out, int64_t apart) {
+    if (a->k.type == BF16) few_keys_of(BF16, context, a, s, query, from, to, out, apart);
+    else if (a->k.type == I8) few_keys_of(I8, context, a, s, query, from, to, out, apart);
+    else few_keys_of(F32, context, a, s, query, from, to, out, apart);
 }
 
 /* Joins the chunks' results of one query and head. */
@@ -332,19 +346,19 @@ static void few_join(const attend_args *a, const shape *s, int64_t query, int64_
 }
 
 static void attend_few(cpu_context *context, const attend_args *a, const shape *s) {
-    int64_t rows = s->B * s->N, chunks = attend_chunks(rows, s->H, s->M), units = rows * s->H;
-    float *part = cpu_shared_scratch(context, 0, (size_t)(units * chunks * (s->D + 2)) * sizeof *part);
+    int64_t rows = s->B * s->N, chunks = s->M / FEW_KEYS + 1, part = s->D + 2;
+    float *parts = cpu_shared_scratch(context, 0, (size_t)(rows * s->H * chunks * part) * sizeof *parts);
 #pragma omp parallel for num_threads(context->threads)
-    for (int64_t u = 0; u < units * chunks; u++) {
-        int64_t query = u / chunks / s->H, head = u / chunks % s->H, c = u % chunks;
+    for (int64_t u = 0; u < rows * chunks; u++) {
+        int64_t query = u / chunks, c = u % chunks;
         int64_t begin = ((const int32_t *)a->begin.data)[query * a->begin.stride];
         int64_t end = ((const int32_t *)a->end.data)[query * a->end.stride];
         int64_t count = end > begin ? end - begin : 0;
-        few_keys(context, a, s, query, head, begin + count * c / chunks,
-                 begin + count * (c + 1) / chunks, part + u * (s->D + 2));
+        few_keys(context, a, s, query, begin + count * c / chunks, begin + count * (c + 1) / chunks,
+                 parts + (query * s->H * chunks + c) * part, chunks * part);
     }
-    for (int64_t u = 0; u < units; u++)
-        few_join(a, s, u / s->H, u % s->H, chunks, part + u * chunks * (s->D + 2));
+    for (int64_t u = 0; u < rows * s->H; u++)
+        few_join(a, s, u / s->H, u % s->H, chunks, parts + u * chunks * part);
 }
 
 static void attend_fwd(void *context, const attend_args *a) {
