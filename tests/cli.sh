@@ -549,7 +549,7 @@ begin "attend"
 png() { [ "$(head -c 4 "$1" | tail -c 3)" = PNG ] || fail "$1 is not a PNG file"; }
 works attend run text/1.txt -o map.png --size 40 --threads 1
 png map.png
-works attend copy -o copy.png --threads 1
+works attend grown -o copy.png --threads 1
 png copy.png
 has err 'queries 31 to 62'
 fails $usage '-o names' attend copy

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 int cmd_attend(arguments *a, pcv_error *err) {
-    const char *ids = arguments_value(a, "tokens"), *output = arguments_value(a, "o"), *text = arguments_value(a, "size");
+    const char *ids = arguments_value(a, "tokens"), *output = arguments_value(a, "o");
+    const char *text = arguments_value(a, "size");
     const char *path = ids ? ids : a->plain[1];
     pcv_engine *engine = NULL;
     pcv_attention map = {0};
@@ -23,7 +24,9 @@ int cmd_attend(arguments *a, pcv_error *err) {
     progress_end();
     if (!status) status = pcv_attention_draw(output, &map, err);
     if (!status)
-        fprintf(stderr, "%s: down: queries %" PRId64 " to %" PRId64 ", right: inputs 0 to %" PRId64 "; white: probability "
+        fprintf(stderr, "%s: down: queries %" PRId64 " to %" PRId64 ", right: inputs 0 to %" PRId64
+                "; white: probability 1, black: 10^-6 and less\n", output, map.first_query, map.inputs - 1,
+                map.inputs - 1); white: probability "
                 "1, black: 10^-6 and less\n", output, map.first_query, map.inputs - 1, map.inputs - 1);
     pcv_attention_free(&map);
     pcv_engine_close(engine);

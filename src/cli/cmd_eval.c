@@ -67,7 +67,8 @@ static void print_sweep(const char *kind, const pcv_sweep_point *point, int poin
     for (int i = 0; i < points; i++) {
         const pcv_sweep_point *p = &point[i];
         if (json)
-            printf("%s{\"latents\": %" PRId64 ", \"context\": %" PRId64 ", \"stride\": %" PRId64 ", \"tokens\": %" PRId64
+            printf("%s{\"latents\": %" PRId64 ", \"context\": %" PRId64 ", \"stride\": %" PRId64
+                   ", \"tokens\": %" PRId64
                    ", \"loss\": %.9g, \"standard_error\": %.4g, \"bits_per_token\": %.9g, \"bits_per_byte\": %.9g"
                    ", \"accuracy\": %.9g, \"seconds_per_token\": %.4g}", i ? ", " : "", p->latents, p->context,
                    p->stride, p->tokens, p->loss, p->standard_error, p->bits_per_token, p->bits_per_byte,

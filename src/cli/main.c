@@ -30,7 +30,7 @@ const command commands[] = {
      {PCV_MODEL, PCV_TRAINING}, 2, "perceiver train data/books -o runs/books --preset books"},
     {"eval", "RUN [evaluation options]", "Evaluate a run on text that it has not seen", 1, 1, cmd_eval,
      {{"data", OPTION_VALUE, "DATASET", "evaluate on another data set than the run's"},
-      {"sweep", OPTION_VALUE, "latents|context", "score the same targets with several numbers of latents or context lengths"},
+      {"sweep", OPTION_VALUE, "latents|context", "score the same targets in several ways"},
       {"values", OPTION_VALUE, "N,N...", "what to try in the sweep (a list that suits the model)"},
       {"o", OPTION_VALUE, "FILE.svg", "draw the sweep"},
       JSON_OPTION},

@@ -15,8 +15,8 @@ int settings_eval(const pcv_settings *s, eval_config *out, pcv_error *err);
 
 /* Single settings given by name on top of *out, whatever the rest: what a resumed run may change. */
 int settings_override_train(const pcv_settings *s, train_config *out, pcv_error *err);
-const char *settings_get(const pcv_settings *s, const char *name); packing settings_packing(const pcv_settings *s, const char *name); /* of --weights and --cache, checked before */
-/* as given, or NULL */
+const char *settings_get(const pcv_settings *s, const char *name); /* as given, or NULL */
+packing settings_packing(const pcv_settings *s, const char *name); /* of --weights and --cache */
 
 /* Named combinations: "a=1 b=2" lists of keys of config.json ("training." in front of training's). */
 typedef struct preset {

@@ -15,9 +15,10 @@
  * Every product is one micro-kernel: C [rows, lanes] += A B, with A's elements broadcast. Tiles fit the
  * second-level cache. A tile whose probabilities are all below 2^-40 of the largest is left out behind its
  * scores: all such tiles together change a sum by less than float32 can show (M 2^-40 is 1e-7 for a hundred
- * thousand keys), and attention that has learned to look at few keys costs little more than its scores. Units of work are fixed by shape, so results do not depend on the number of
- * threads; the chunks' shares of dQ are added up in order at the end. A handful of queries (decoding)
- * takes another path, below, that reads keys and values once at memory speed. */
+ * thousand keys), and attention that has learned to look at few keys costs little more than its scores.
+ * Units of work are fixed by shape, so results do not depend on the number of threads; the chunks' shares
+ * of dQ are added up in order at the end. A handful of queries (decoding) takes another path, below, that
+ * reads keys and values once at memory speed. */
 #include "cpu/kernels_cpu.h"
 #include "cpu/simd.h"
 

@@ -74,7 +74,8 @@ int pcv_attend(pcv_engine *e, const char *path, bool are_ids, int64_t size, cons
     while (row < m->rows) {
         TRY(map_window(e, &t, ids, position, c.latents, m, every, &row, err));
         pcv_progress p = {.stage = "looking", .done = (double)row, .total = (double)m->rows,
-                          .seconds = clock_now() - start, .rate = (double)row / (clock_now() - start), .unit = "queries"};
+                          .seconds = clock_now() - start, .unit = "queries"};
+        p.rate = (double)row / p.seconds;
         if (watch && watch->progress && watch->progress(watch->context, &p) == PCV_STOP) {
             status = fail(err, PCV_INTERRUPTED, "interrupted");
             goto out;

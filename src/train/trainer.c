@@ -411,7 +411,8 @@ static void record(trainer *w, double lr, double norm) {
     w->loss = w->window_loss / (double)(w->window_targets ? w->window_targets : 1);
     if (w->state.step % w->c.log_every && w->state.step != 1) return;
     metric list[] = {{"loss", w->loss}, {"bits_per_token", w->loss / 0.69314718055994531},
-                     {"accuracy", w->state.accuracy}, {"length", (double)w->state.length}, {"lr", lr}, {"grad_norm", norm}, {"tokens_per_second", w->rate},
+                     {"accuracy", w->state.accuracy}, {"length", (double)w->state.length}, {"lr", lr},
+                     {"grad_norm", norm}, {"tokens_per_second", w->rate},
                      {"tokens", (double)w->state.tokens}, {"seconds", w->state.seconds}};
     metrics_write(&w->log, "train", w->state.step, list, sizeof list / sizeof *list);
     w->window_start = now;
