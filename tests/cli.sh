@@ -24,7 +24,7 @@ fails() {
     shift 2
     run "$perceiver" "$@"
     [[ $status =~ ^($expected)$ ]] || fail "expected exit status $expected"
-    case ${1:-} in prepare | plan | train | eval | generate | score | info | bench) name="perceiver $1" ;; esac
+    case ${1:-} in prepare | plan | train | eval | generate | score | attend | info | bench) name="perceiver $1" ;; esac
     tail -n 1 err | grep -q "^$name: " || fail "expected an error line that begins with '$name: '"
     tail -n 1 err | grep -Eq -- "$pattern" || fail "expected an error line that has '$pattern'"
 }

@@ -26,8 +26,7 @@ int cmd_attend(arguments *a, pcv_error *err) {
     if (!status)
         fprintf(stderr, "%s: down: queries %" PRId64 " to %" PRId64 ", right: inputs 0 to %" PRId64
                 "; white: probability 1, black: 10^-6 and less\n", output, map.first_query, map.inputs - 1,
-                map.inputs - 1); white: probability "
-                "1, black: 10^-6 and less\n", output, map.first_query, map.inputs - 1, map.inputs - 1);
+                map.inputs - 1);
     pcv_attention_free(&map);
     pcv_engine_close(engine);
     return status;

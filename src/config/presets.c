@@ -8,28 +8,28 @@ const preset dialects[] = {
      "positions.kind=none positions.rotary.fraction=1 positions.rotary.base=10000 "
      "tied_embeddings=false output_norm=true output_bias=false init=fan_in init_scale=1 "
      "embedding_scale=1 zero_head=true self_reach=-1",
-     "what we measured to learn fastest"},
+     "what we measured to learn fastest", NULL},
     {"official",
      "activation=squared_relu query=linear latent_kv_norm=input bias=all positions.kind=none "
      "positions.origin=one positions.rotary.fraction=0.5 positions.rotary.endpoint=true "
      "tied_embeddings=false output_norm=true output_bias=true zero_head=true dropout=0.1",
-     "google-research/perceiver-ar (Hawthorne et al. 2022)"},
+     "google-research/perceiver-ar (Hawthorne et al. 2022)", NULL},
     {"krasserm",
      "activation=gelu query=identity latent_kv_norm=query bias=cross_output positions.kind=learned "
      "positions.rotary.fraction=0.5 positions.rotary.base=10000 positions.rotary.layers=1 "
      "tied_embeddings=true output_norm=false output_bias=true init=normal init_scale=0.02 "
      "embedding_scale=0.02",
-     "krasserm/perceiver-io"},
+     "krasserm/perceiver-io", NULL},
     {"lucidrains",
      "activation=gelu query=identity latent_kv_norm=query bias=cross_output positions.kind=learned "
      "positions.rotary.fraction=0.5 positions.rotary.base=10000 positions.rotary.layout=halves "
      "tied_embeddings=false output_norm=false output_bias=false embedding_scale=1",
-     "lucidrains/perceiver-ar-pytorch"},
+     "lucidrains/perceiver-ar-pytorch", NULL},
     {"flaxformer",
      "activation=geglu query=identity latent_kv_norm=shared bias=none norm=rms norm_epsilon=1e-6 "
      "positions.rotary.fraction=1 positions.rotary.base=10000 positions.rotary.layout=halves "
      "scale_scores=false tied_embeddings=false output_norm=true output_bias=false",
-     "google/flaxformer (T5X)"},
+     "google/flaxformer (T5X)", NULL},
     {0},
 };
 
@@ -37,21 +37,21 @@ const preset presets[] = {
     {"tiny",
      "context=256 latents=64 channels=64 heads=2 layers=2 training.lr=0.003 training.batch=4 "
      "training.warmup=20",
-     "a model for trying things out: a few seconds"},
+     "a model for trying things out: a few seconds", NULL},
     {"demo",
      "context=2048 latents=256 channels=128 heads=4 layers=4 prefix_dropout=0.5 "
      "training.lr=0.002 training.beta2=0.95 training.warmup=100 training.minutes=3",
-     "text in three minutes on two cores"},
+     "text in three minutes on two cores", NULL},
     {"books",
      "context=4096 latents=512 channels=192 heads=6 layers=5 prefix_dropout=0.5 "
      "training.lr=0.0015 training.beta2=0.95 training.warmup=200 training.minutes=30",
-     "books, byte by byte, in half an hour on two cores"},
+     "books, byte by byte, in half an hour on two cores", NULL},
     {"copy-131072",
      "context=131072 latents=512 channels=128 heads=1 layers=1 qk_norm=true positions.kind=sinusoidal "
      "positions.rotary.fraction=0 embedding_scale=0.5 training.start_length=64 training.grow_accuracy=0.98 "
      "training.total_batch=512 training.lr=0.002 training.beta2=0.95 training.warmup=100 "
      "training.schedule=wsd training.minutes=20",
-     "the mirrored copy task: 131,072 tokens recalled perfectly after 20 minutes on two cores"},
+     "the mirrored copy task: 131,072 tokens recalled perfectly after 20 minutes on two cores", NULL},
     {"copy-131072-paper",
      "context=131072 latents=1024 channels=1024 heads=16 layers=6 "
      "positions.kind=sinusoidal positions.rotary.fraction=0 training.recompute=cross training.start_length=64 "
@@ -59,6 +59,6 @@ const preset presets[] = {
      "the published model of the copy task (89.8 million parameters)", "official"},
     {"million",
      "context=1048576 latents=512 channels=256 heads=4 layers=4 training.recompute=cross training.steps=1000",
-     "a context of 1,048,576 tokens in less than 12 GiB"},
+     "a context of 1,048,576 tokens in less than 12 GiB", NULL},
     {0},
 };

@@ -40,7 +40,7 @@ static int make_point(pcv_sweep_point *p, const char *kind, int64_t value, const
     return 0;
 }
 
-int pcv_sweep(pcv_engine *engine, const char *dataset, const char *kind, const int64_t *values, int count,
+int pcv_sweep(pcv_engine *engine, const char *name, const char *kind, const int64_t *values, int count,
               const pcv_settings *settings, const pcv_watch *watch, pcv_sweep_point *point, int *points,
               pcv_error *err) {
     const model_config *m = &engine->m->config;
@@ -55,7 +55,7 @@ int pcv_sweep(pcv_engine *engine, const char *dataset, const char *kind, const i
     if (count > PCV_BUCKETS)
         return fail(err, PCV_USAGE, "--values: %d of them, at most %d", count, PCV_BUCKETS);
     TRY(settings_eval(settings, &c, err));
-    TRY(evaluation_open(&job, &c, &t, engine, dataset, watch, err));
+    TRY(evaluation_open(&job, &c, &t, engine, name, watch, err));
     if (!count) {
         count = usual_values(latents, &c, usual);
         values = usual;
