@@ -17,7 +17,7 @@ ctest --test-dir build/release --output-on-failure -j1
 
 step "clang, warnings as errors"
 cmake --preset clang -DPERCEIVER_WERROR=ON >/dev/null
-cmake --build --preset clang 2>&1 | tail -n 20
+cmake --build --preset clang --parallel
 
 step "address and undefined-behaviour sanitizers"
 scripts/build.sh sanitize
