@@ -205,15 +205,19 @@ static inline vf vf_from_i8(const int8_t *p) {
 }
 #endif
 
-/* `lanes` elements from index i of a row that begins at p. */
-static inline vf vf_load_type(dtype type, const void *p, int64_t i, int64_t lanes) {
-    char part[4 * VW] = {0};
-    size_t size = dtype_bytes(type);
-    const char *at = (const char *)p + (size_t)i * size;
-    if (lanes < VW) at = memcpy(part, at, (size_t)lanes * size);
+static inline vf vf_from_type(dtype type, const char *at) {
     if (type == BF16) return vf_from_bf16((const uint16_t *)(const void *)at);
     if (type == I8) return vf_from_i8((const int8_t *)(const void *)at);
     return vf_load((const float *)(const void *)at);
+}
+
+/* `lanes` elements from index i of a row that begins at p. */
+static inline vf vf_load_type(dtype type, const void *p, int64_t i, int64_t lanes) {
+    size_t size = dtype_bytes(type);
+    const char *at = (const char *)p + (size_t)i * size;
+    if (lanes == VW) return vf_from_type(type, at);
+    char part[4 * VW] = {0};
+    return vf_from_type(type, memcpy(part, at, (size_t)lanes * size));
 }
 
 /* What the elements of row r are multiplied by. */

@@ -16,11 +16,22 @@ dots_of(const dtype type, const gemm_args *a, const int rows, const int outputs,
     const float *x = a->a.data;
     for (int o = 0; o < outputs; o++)
         for (int r = 0; r < rows; r++) sum[o][r] = vf_set(0);
-    FOR_VECTORS(a->a.cols) {
+    const int64_t size = (int64_t)dtype_bytes(type), line = 64 / size, whole = a->a.cols / line * line;
+    for (int64_t at = 0; at < whole; at += line) { /* a cache line of each row */
+        for (int o = 0; o < outputs; o++) /* fetch the rows that come next: short rows end every stream */
+            __builtin_prefetch(w + (o + outputs) * apart + at * size, 0, 2);
+        for (int64_t i = at; i < at + line; i += VW)
+            for (int o = 0; o < outputs; o++) {
+                vf weights = vf_from_type(type, w + o * apart + i * size);
+                for (int r = 0; r < rows; r++)
+                    sum[o][r] = vf_fma(weights, vf_load(x + r * a->a.stride + i), sum[o][r]);
+            }
+    }
+    FOR_VECTORS(a->a.cols - whole) {
         for (int o = 0; o < outputs; o++) {
-            vf weights = vf_load_type(type, w + o * apart, i, lanes);
+            vf weights = vf_load_type(type, w + o * apart, whole + i, lanes);
             for (int r = 0; r < rows; r++)
-                sum[o][r] = vf_fma(weights, LOAD(x + r * a->a.stride), sum[o][r]);
+                sum[o][r] = vf_fma(weights, LOAD(x + r * a->a.stride + whole), sum[o][r]);
         }
     }
     for (int o = 0; o < outputs; o++) {
