@@ -26,7 +26,7 @@
 
 enum {
     PANEL = 2 * VW,   /* queries side by side */
-    BLOCK_PANELS = 4, /* panels that share a packed tile of keys in the forward pass */
+    BLOCK_PANELS = 16, /* panels that share a packed tile of keys in the forward pass */
     TILE = 64,        /* keys */
     FEW = 4,          /* so many queries a sequence, at most, take the decoding path */
     FEW_KEYS = 256,   /* keys that one thread takes at a time there */
