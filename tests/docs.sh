@@ -29,7 +29,11 @@ perceiver() {
         *) "$program" "$@" $small ;;
         esac ;;
     plan | bench) "$program" "$@" --context 96 --latents 32 --channels 16 --heads 2 --cross-heads 2 --layers 1 ;;
-    eval) "$program" "$@" --context 64 --latents 16 --tokens 500 --stride 0 ;;
+    eval)
+        case " $* " in
+        *" --sweep "*) "$program" "$@" --values 4,16 --tokens 200 ;;
+        *) "$program" "$@" --context 64 --latents 16 --tokens 500 --stride 0 ;;
+        esac ;;
     generate) "$program" "$@" --length 20 ;;
     *) "$program" "$@" ;;
     esac
