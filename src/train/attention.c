@@ -95,10 +95,12 @@ void pcv_attention_free(pcv_attention *m) {
 
 /* ------------------------------------------------------------------ the picture */
 
+enum { COLOURS = 64 };
+
 /* Black, violet, red, yellow, white for 0 to 1. */
 static void colour(double x, unsigned char rgb[3]) {
     static const double stops[][3] = {{0, 0, 4}, {87, 16, 110}, {188, 55, 84}, {249, 142, 9}, {252, 255, 220}};
-    double at = (x < 0 ? 0 : x > 1 ? 1 : x) * 4;
+    double at = 4 * x;
     int i = at >= 4 ? 3 : (int)at;
     for (int k = 0; k < 3; k++)
         rgb[k] = (unsigned char)(stops[i][k] + (at - i) * (stops[i + 1][k] - stops[i][k]) + 0.5);
@@ -106,17 +108,20 @@ static void colour(double x, unsigned char rgb[3]) {
 
 int pcv_attention_draw(const char *path, const pcv_attention *m, pcv_error *err) {
     const double decades = 6;
-    unsigned char *pixels = NULL, *file = NULL;
+    unsigned char *pixels = NULL, *file = NULL, map[COLOURS][3];
     png_alloc_size_t bytes = 0;
-    png_image image = {.version = PNG_IMAGE_VERSION, .format = PNG_FORMAT_RGB, .width = (png_uint_32)m->bins,
-                       .height = (png_uint_32)m->rows};
+    png_image image = {.version = PNG_IMAGE_VERSION, .format = PNG_FORMAT_RGB_COLORMAP, .colormap_entries = COLOURS,
+                       .width = (png_uint_32)m->bins, .height = (png_uint_32)m->rows};
     int status = 0;
-    TRY(mem_get(&pixels, (size_t)(3 * m->rows * m->bins), "a picture", err));
-    for (int64_t i = 0; i < m->rows * m->bins; i++)
-        colour(1 + log10((double)m->value[i] + 1e-30) / decades, pixels + 3 * i);
-    if (png_image_write_to_memory(&image, NULL, &bytes, 0, pixels, 0, NULL)) {
+    for (int i = 0; i < COLOURS; i++) colour((double)i / (COLOURS - 1), map[i]);
+    TRY(mem_get(&pixels, (size_t)(m->rows * m->bins), "a picture", err));
+    for (int64_t i = 0; i < m->rows * m->bins; i++) {
+        double shade = 1 + log10((double)m->value[i] + 1e-30) / decades;
+        pixels[i] = (unsigned char)((shade < 0 ? 0 : shade > 1 ? 1 : shade) * (COLOURS - 1) + 0.5);
+    }
+    if (png_image_write_to_memory(&image, NULL, &bytes, 0, pixels, 0, map)) {
         TRY(mem_get(&file, bytes, "a picture", err));
-        if (png_image_write_to_memory(&image, file, &bytes, 0, pixels, 0, NULL)) {
+        if (png_image_write_to_memory(&image, file, &bytes, 0, pixels, 0, map)) {
             TRY(file_write(path, file, bytes, err));
             goto out;
         }
