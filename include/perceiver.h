@@ -210,6 +210,7 @@ typedef struct pcv_plan_report {
     double flops_cross, flops_self, flops_head; /* of one forward pass of one sequence */
     double flops_step;                          /* of a training step: forward, backward */
     int64_t bytes_parameters, bytes_gradients, bytes_optimizer, bytes_activations, bytes_total;
+    int64_t bytes_program;   /* beside the total: the program and its kernels' buffers, measured by the probe */
     int64_t bytes_recompute; /* total with everything recomputed */
     int64_t bytes_available; /* what this machine has free */
     double step_seconds;     /* from a short probe; 0 when none was made */

@@ -10,7 +10,7 @@ static float in[COUNT], out[COUNT];
 
 static void libm(void *unused) {
     (void)unused;
-    for (int r = 0; r < ROUNDS; r++)
+    for (int r = 0; r < ROUNDS; r++, lab_used())
         for (int i = 0; i < COUNT; i++) out[i] = expf(in[i]);
 }
 
@@ -29,13 +29,13 @@ static float series(float x) {
 
 static void scalar(void *unused) {
     (void)unused;
-    for (int r = 0; r < ROUNDS; r++)
+    for (int r = 0; r < ROUNDS; r++, lab_used())
         for (int i = 0; i < COUNT; i++) out[i] = series(in[i]);
 }
 
 static void vectors(void *unused) {
     (void)unused;
-    for (int r = 0; r < ROUNDS; r++)
+    for (int r = 0; r < ROUNDS; r++, lab_used())
         for (int i = 0; i < COUNT; i += VW) vf_store(out + i, vf_exp(vf_load(in + i)));
 }
 

@@ -118,7 +118,7 @@ int main(void) {
                  {"a register tile of 6 x 2 vectors, packed: attend_fwd", in_use}};
     backend *be;
     if (cpu_backend_open(&be, cpu_best_level(), 1, NULL)) return 1;
-    for (int i = 0; i < M * D; i++) {
+    for (int64_t i = 0; i < M * D; i++) {
         (&k[0][0])[i] = (float)((i * 7919 + 17) % 1009) / 504.5f - 1;
         (&v[0][0])[i] = (float)((i * 104729 + 5) % 1013) / 506.5f - 1;
         if (i < N * D) (&q[0][0])[i] = (float)((i * 611953 + 3) % 1019) / 2038.0f - 0.25f;

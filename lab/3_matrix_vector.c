@@ -62,7 +62,7 @@ int main(void) {
     }
     weights = r[0].w.data;
     for (size_t i = 0; i < (size_t)OUT * IN; i++) weights[i] = (float)((i * 7919 + 17) % 1009) / 504.5f - 1;
-    for (int i = 0; i < IN; i++) x[i] = (float)((i * 611953 + 3) % 1019) / 509.5f - 1;
+    for (int64_t i = 0; i < IN; i++) x[i] = (float)((i * 611953 + 3) % 1019) / 509.5f - 1;
     for (int t = 1; t < 3; t++) run_kernel(be, copy, .y = r[t].w, .x = r[0].w);
     in_use(&r[0]);
     memcpy(expected, y, sizeof y);

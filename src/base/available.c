@@ -41,6 +41,11 @@ static size_t addresses_available(void) {
     return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
 }
 
+size_t memory_peak(void) {
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : (size_t)usage.ru_maxrss << 10;
+}
+
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 size_t memory_available(void) {

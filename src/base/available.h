@@ -12,4 +12,7 @@ enum { HOST_ARENA_BYTES = 1 << 30, THREADS_BYTES = 1 << 28 };
 
 size_t memory_available(void);
 
+/* The most that this process has held so far (resident set size), in bytes. */
+size_t memory_peak(void);
+
 #endif

@@ -13,9 +13,10 @@ static void print_json(const pcv_plan_report *r) {
     printf("}, \"flops_forward\": {\"cross\": %.6g, \"self\": %.6g, \"head\": %.6g}, \"flops_step\": %.6g",
            r->flops_cross, r->flops_self, r->flops_head, r->flops_step);
     printf(", \"bytes\": {\"weights\": %" PRId64 ", \"gradients\": %" PRId64 ", \"optimizer\": %" PRId64
-           ", \"activations\": %" PRId64 ", \"total\": %" PRId64 ", \"total_recompute_all\": %" PRId64
+           ", \"activations\": %" PRId64 ", \"total\": %" PRId64 ", \"program\": %" PRId64
+           ", \"total_recompute_all\": %" PRId64
            ", \"available\": %" PRId64 "}", r->bytes_parameters, r->bytes_gradients, r->bytes_optimizer,
-           r->bytes_activations, r->bytes_total, r->bytes_recompute, r->bytes_available);
+           r->bytes_activations, r->bytes_total, r->bytes_program, r->bytes_recompute, r->bytes_available);
     printf(", \"largest_context\": %" PRId64 ", \"largest_batch\": %" PRId64, r->largest_context, r->largest_batch);
     printf(", \"targets_per_step\": %" PRId64 ", \"step_seconds\": %.6g, \"tokens_per_second\": %.6g, \"fits\": %s}\n",
            r->targets_per_step, r->step_seconds, r->tokens_per_second, r->fits ? "true" : "false");
@@ -35,6 +36,7 @@ static void print_text(const pcv_plan_report *r) {
     printf("  weights            %8.3f\n  gradients          %8.3f\n  optimizer          %8.3f\n"
            "  activations        %8.3f\n", gib(r->bytes_parameters), gib(r->bytes_gradients),
            gib(r->bytes_optimizer), gib(r->bytes_activations));
+    printf("  the program itself %8.3f beside that\n", gib(r->bytes_program));
     printf("  with --recompute all %6.3f in all\n", gib(r->bytes_recompute));
     printf("available        %12.3f GiB: %s\n", gib(r->bytes_available), r->fits ? "it fits" : "it does not fit");
     printf("largest that fits %11" PRId64 " tokens of context, or a batch of %" PRId64 "\n", r->largest_context,

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { PROGRAM = 20 << 20 }; /* bytes of the program and its kernels' buffers, where no probe measures them */
+
 /* The trainer's batch at its largest: full rows of token 0. */
 static int run_step(tape *t, model *m, const train_config *c, pcv_error *err) {
     step_buffer b;
@@ -172,6 +174,7 @@ static void fill_report(pcv_plan_report *r, const model_config *m, const train_c
     r->bytes_total = (int64_t)plan->total;
     r->bytes_available = (int64_t)memory_available();
     r->targets_per_step = c->batch * m->latents / m->latents_per_position;
+    r->bytes_program = PROGRAM;
     r->fits = r->bytes_total <= r->bytes_available;
 }
 
@@ -203,12 +206,13 @@ int pcv_plan(const pcv_settings *settings, const char *dataset_name, double prob
     count_parts(m, r);
     fill_report(r, config, &c, &plan);
     r->bytes_recompute = (int64_t)least.total;
-    r->largest_context = largest(settings, config, &c, 0, config->latents, MOST_TOKENS / c.batch);
-    r->largest_batch = largest(settings, config, &c, 1, 1, MOST_TOKENS / config->context);
-    if (probe_seconds > 0 && r->fits) {
+    if (probe_seconds > 0 && r->fits) { /* first, while nothing else has raised the peak */
         TRY(probe(config, &c, &plan, probe_seconds, &r->step_seconds, err));
         r->tokens_per_second = (double)r->targets_per_step / r->step_seconds;
+        r->bytes_program = memory_peak() > plan.total ? (int64_t)(memory_peak() - plan.total) : 0;
     }
+    r->largest_context = largest(settings, config, &c, 0, config->latents, MOST_TOKENS / c.batch);
+    r->largest_batch = largest(settings, config, &c, 1, 1, MOST_TOKENS / config->context);
 out:
     model_close(m);
     if (be) be->close(be);
