@@ -319,6 +319,27 @@ PCV_API int pcv_attend(pcv_engine *engine, const char *path, bool are_ids, int64
 PCV_API int pcv_attention_draw(const char *path, const pcv_attention *map, pcv_error *err);
 PCV_API void pcv_attention_free(pcv_attention *map);
 
+/* ---- comparing architectures */
+
+typedef struct pcv_compare_options {
+    const char *dataset, *output;
+    const char *archs; /* "perceiver-ar,transformer@1024": names, with contexts for the trainings; NULL: all */
+    const char *depths, *contexts; /* of the measured steps: "1,6,12,36"; NULL: a usual list */
+    const char *rates;            /* learning rates to choose from by short trainings; NULL: the settings' own */
+    bool cost_only, quality_only;
+    bool equal_step;      /* contexts of the trainings: those at which a step takes as long as the first one's */
+    bool resume, dry_run;
+    double memory_limit;  /* GiB of a step; 0: what is available */
+    double time_limit;    /* seconds: longer steps end a row */
+    double minutes;       /* of each training; 0: the settings', or 30 */
+} pcv_compare_options;
+
+/* Measures training steps of several architectures, trains each for the same time with as many parameters, scores
+ * the same targets, and writes cost.csv, quality.csv, charts and index.html into the output folder. Settings are
+ * changed. */
+PCV_API int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, const pcv_watch *watch,
+                        pcv_error *err);
+
 /* ---- information and timing */
 
 /* A description of a run, a data set or a safetensors file, as text for people or as JSON; the

@@ -24,7 +24,7 @@ fails() {
     shift 2
     run "$perceiver" "$@"
     [[ $status =~ ^($expected)$ ]] || fail "expected exit status $expected"
-    case ${1:-} in prepare | plan | train | eval | generate | score | attend | info | bench) name="perceiver $1" ;; esac
+    case ${1:-} in prepare | plan | train | eval | generate | score | attend | compare | info | bench) name="perceiver $1" ;; esac
     tail -n 1 err | grep -q "^$name: " || fail "expected an error line that begins with '$name: '"
     tail -n 1 err | grep -Eq -- "$pattern" || fail "expected an error line that has '$pattern'"
 }
@@ -62,7 +62,7 @@ small="--context 32 --latents 8 --channels 16 --heads 2 --layers 1 --batch 2 --t
 
 begin "help, version, manual"
 works --help
-for command in prepare plan train eval generate score info bench; do has out "^  $command "; done
+for command in prepare plan train eval generate score attend compare info bench; do has out "^  $command "; done
 commands=$(awk '/^Commands/ { on = 1; next } /^$/ { on = 0 } on { print $1 }' out)
 for command in $commands; do
     works "$command" --help
@@ -542,6 +542,77 @@ fresh
 echo '{"kind": "bites"}' >x/tokenizer.json
 damaged $data 'bites'
 no_leftovers
+
+# ---------------------------------------------------------------- architectures, compare
+
+begin "architectures"
+for arch in transformer "sparse-transformer --sparse-stride 8" "transformer-xl --memory 24"; do
+    name=${arch%% *}
+    # shellcheck disable=SC2086 # several options
+    works train set -o "arch-$name" $small --arch $arch --steps 12 --eval-every 100
+    works eval "arch-$name" --tokens 500 --json
+    cp out "$name.json"
+    json "$name.json"
+    works generate "arch-$name" --length 100 --prompt "It was" --ignore-end
+    works generate "arch-$name" --length 100 --prompt "It was" --ignore-end --window exact
+    works score "arch-$name" text/1.txt
+    works info "arch-$name"
+    has out "$name"
+    # shellcheck disable=SC2086
+    works plan $small --arch $arch --probe 0
+    # shellcheck disable=SC2086
+    works train set -o "half-$name" $small --arch $arch --steps 12 --eval-every 100 --save-every 5
+    rm -r "half-$name/checkpoints/step-00000012" "half-$name/model.safetensors"
+    works train -o "half-$name" --resume
+    cmp -s "arch-$name/model.safetensors" "half-$name/model.safetensors" ||
+        fail "a resumed $name is another than one without interruption"
+    fails $config 'needs a model with a first cross-attention' attend "arch-$name" text/1.txt -o map.png
+done
+works eval arch-transformer-xl --tokens 500 --memory 48 --json
+json out
+fails $config 'sparse.stride is 64, which is more than the context of 32' train set -o refused $small --arch sparse-transformer \
+    --sparse-stride 64 --steps 1
+fails $config 'sparse.summary is 9' train set -o refused $small --arch sparse-transformer --sparse fixed --sparse-stride 8 \
+    --sparse-summary 9 --steps 1
+fails $config 'start-length' train set -o refused $small --arch transformer-xl --start-length 8 --steps 1
+fails $config 'gathers its keys' generate arch-sparse-transformer --cache bf16 --length 1
+
+begin "compare"
+compare="$small --archs perceiver-ar,transformer@16,transformer-xl --depths 1,2 --contexts 16,32,64"
+# shellcheck disable=SC2086
+works compare set $compare --dry-run
+has err 'cost: 18 training steps'
+# shellcheck disable=SC2086
+works compare set -o compared $compare --minutes 0.06 --rates 0.001,0.003 --eval-every 1000
+for file in cost.csv cost_time.svg cost_memory.svg cost_depth.svg quality.csv quality.svg index.html cells.jsonl; do
+    [ -s "compared/$file" ] || fail "compared/$file is missing"
+done
+[ "$(grep -c ',measured,' compared/cost.csv)" = 18 ] || fail "compared/cost.csv: not 18 measured steps"
+[ "$(grep -c ',test,' compared/quality.csv)" = 3 ] || fail "compared/quality.csv: not three architectures"
+has compared/index.html 'the longest context is transformer'
+has compared/index.html 'has the fewest bits per token'
+# an interrupted one goes on: what is in the record is not measured again
+cp compared/cells.jsonl before.jsonl
+head -n 10 before.jsonl >compared/cells.jsonl
+# shellcheck disable=SC2086
+works compare set -o compared $compare --minutes 0.06 --rates 0.001,0.003 --cost-only --resume
+[ "$(wc -l <compared/cells.jsonl)" = 18 ] || fail "resuming measured cells again, or left some out"
+head -n 10 compared/cells.jsonl | cmp -s - <(head -n 10 before.jsonl) || fail "resuming changed the record"
+# shellcheck disable=SC2086
+fails $cantcreate 'compared: exists' compare set -o compared $compare --cost-only
+# shellcheck disable=SC2086
+works compare set -o limited $compare --memory-limit 0.0001 --cost-only
+has limited/cost.csv ',memory,'
+has limited/index.html 'stops in front of 16 tokens: memory'
+fails $usage 'an empty list' compare set -o refused --depths ''
+fails $usage "'x' is not a number" compare set -o refused --depths x
+fails $usage 'does not grow' compare set -o refused --contexts 64,32
+fails "$usage|$config" "transformre" compare set -o refused --archs transformre
+fails $usage 'is there twice' compare set -o refused --archs transformer,transformer
+fails $usage 'nothing to compare' compare set -o refused --cost-only --quality-only
+fails $usage "'time' is not one of parameters" compare set -o refused --equal time
+fails $usage 'memory-limit' compare set -o refused --memory-limit -1
+lacks refused
 
 # ---------------------------------------------------------------- info, bench
 

@@ -103,8 +103,8 @@ static tensor *run_rotate(tape *t, tensor *const in[], const op_case *c) {
 /* p: batch, heads, mask kind, hidden keys */
 enum { MASK_NONE, MASK_CAUSAL, MASK_RAGGED, MASK_BLIND };
 
-static tensor *run_attend(tape *t, tensor *const in[], const op_case *c) {
-    int B = c->p[0], N = c->in[0].rows / B, M = c->in[1].rows / B;
+static attend_spec case_spec(tape *t, const op_case *c, int keys) {
+    int B = c->p[0], N = c->in[0].rows / B, M = keys / B;
     int32_t begin[4096], end[4096], hidden[4096];
     for (int i = 0; i < B * N; i++) {
         int n = i % N, b = i / N;
@@ -121,7 +121,25 @@ static tensor *run_attend(tape *t, tensor *const in[], const op_case *c) {
     s.begin = tape_ints(t, begin, B * N);
     s.end = tape_ints(t, end, B * N);
     if (c->p[3]) s.hidden = tape_ints(t, hidden, B * M);
+    return s;
+}
+
+static tensor *run_attend(tape *t, tensor *const in[], const op_case *c) {
+    attend_spec s = case_spec(t, c, c->in[1].rows);
     return attend(t, in[0], in[1], in[2], &s);
+}
+
+static tensor *run_relative(tape *t, tensor *const in[], const op_case *c) {
+    attend_spec s = case_spec(t, c, c->in[2].rows);
+    return attend_relative(t, in[0], in[1], in[2], in[3], in[4], &s);
+}
+
+/* p: sequences. The constant part varies in front of the input. */
+static tensor *run_stack(tape *t, tensor *const in[], const op_case *c) {
+    float above[4096];
+    int rows = 2 * c->p[0], cols = c->in[0].cols;
+    for (int i = 0; i < rows * cols; i++) above[i] = case_value(99, i);
+    return linear(t, stack_rows(t, tape_floats(t, above, rows, cols), in[0], c->p[0]), in[1], NULL);
 }
 
 /* Self-attention through one fused projection: strided views, one input for q, k and v. */
@@ -200,6 +218,14 @@ const op_case op_cases[] = {
     {"attend, one query", run_attend, 3, {{1, 36}, {50, 36}, {50, 36}}, {1, 2, MASK_CAUSAL, 0}, 0},
     {"attend, few queries", run_attend, 3, {{6, 7}, {700, 7}, {700, 7}}, {2, 1, MASK_BLIND, 0}, 0},
     {"attend, wide head", run_attend, 3, {{37, 80}, {65, 80}, {65, 80}}, {1, 1, MASK_CAUSAL, 0}, 0},
+    {"attend relative", run_relative, 5, {{40, 24}, {40, 24}, {70, 24}, {70, 24}, {70, 24}}, {1, 2, MASK_CAUSAL, 0}, 0},
+    {"attend relative, batch", run_relative, 5, {{30, 10}, {30, 10}, {210, 10}, {210, 10}, {75, 10}},
+     {3, 2, MASK_RAGGED, 0}, 0},
+    {"attend relative, many keys", run_relative, 5, {{6, 6}, {6, 6}, {1100, 6}, {1100, 6}, {1100, 6}},
+     {1, 1, MASK_BLIND, 0}, 0},
+    {"attend relative, few queries", run_relative, 5, {{4, 12}, {4, 12}, {600, 12}, {600, 12}, {300, 12}},
+     {2, 3, MASK_CAUSAL, 0}, 0},
+    {"stack", run_stack, 2, {{9, 7}, {5, 7}}, {3}, 0},
     {"self-attention", run_self_attend, 2, {{35, 18}, {54, 18}}, {0, 3}, 0},
     {"cross-entropy", run_cross_entropy, 3, {{11, 9}, {23, 9}, {1, 23}}, {0, 0}, 1},
     {"cross-entropy, smooth", run_cross_entropy, 2, {{11, 9}, {37, 9}}, {100, 5}, 1},

@@ -107,7 +107,7 @@ static void train_once(backend *be, model *m, tape *t, double *loss) {
                    {.count = 20, .scored = 10}};
     (void)be;
     must(settings_train(NULL, &c, &err));
-    must(step_open(&b, &m->config, 2, &err));
+    must(step_open(&b, m, 2, &err));
     for (int64_t i = 0; i < 2 * (m->config.context + 1); i++) b.ids[i] = (int32_t)(i * 7 % m->config.vocab_size);
     must(step_run(&b, t, m, &c, w, 2, 0, 0.01, &sum, &err));
     *loss = sum.loss;

@@ -42,7 +42,7 @@ static void one_batch_is_learned_by_heart(void **state) {
     model *m = build(be, "", 48);
     must(optimizer_open(&o, &m->params, false, &err));
     must(tape_init(&t, be, 0, &err));
-    must(step_open(&b, &m->config, 1, &err));
+    must(step_open(&b, m, 1, &err));
     fill_tokens(&b, 1);
     for (int i = 0; i < 120; i++) {
         step_result *r = i ? &last : &first;
@@ -78,7 +78,7 @@ static void accumulation_equals_a_large_batch(void **state) {
         must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
         model *m = build(be, "", 48);
         must(tape_init(&t, be, 0, &err));
-        must(step_open(&b, &m->config, 2, &err));
+        must(step_open(&b, m, 2, &err));
         fill_tokens(&b, 2);
         parameters_clear_grads(&m->params);
         if (!apart) must(step_run(&b, &t, m, &c, w, 2, 0, 0.125, &sum, &err));

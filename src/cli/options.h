@@ -15,7 +15,7 @@ typedef struct cli_option {
     const char *argument, *help;
 } cli_option;
 
-enum { MOST_OPTIONS = 12, MOST_GROUPS = 2, MOST_ARGUMENTS = 65536 };
+enum { MOST_OPTIONS = 16, MOST_GROUPS = 2, MOST_ARGUMENTS = 65536 };
 
 typedef struct command {
     const char *name, *usage, *summary;

@@ -2,10 +2,12 @@
 
 #include <stdio.h>
 
-static const char *const architectures[] = {"perceiver-ar", NULL};
+static const char *const architectures[] = {"perceiver-ar", "transformer", "sparse-transformer", "transformer-xl",
+                                            NULL};
+static const char *const sparse_kinds[] = {"strided", "fixed", NULL};
 static const char *const activations[] = {"squared_relu", "gelu", "gelu_tanh", "relu", "swiglu", "geglu", NULL};
 static const char *const norms[] = {"layer", "rms", NULL};
-static const char *const biases[] = {"all", "cross_output", "none", NULL};
+static const char *const biases[] = {"all", "cross_output", "none", "mlp", NULL};
 static const char *const queries[] = {"linear", "identity", "mlp", "learned", "learned_shared", NULL};
 static const char *const kv_norms[] = {"input", "query", "shared", NULL};
 static const char *const widths[] = {"input", "latent", NULL};
@@ -102,6 +104,14 @@ static const field rows[] = {
      "latents that a latent sees in a layer at most; 0: all before it, -1: as many as --latents"},
     {"cross_after_layers", "cross-after-layers", FIELD_INTS, AT(cross_after_layers), 0, MOST_LAYERS,
      NULL, "", "layers (from 0) that another cross-attention follows"},
+    {"sparse.kind", "sparse", FIELD_CHOICE, AT(sparse.kind), 0, 0, sparse_kinds, "strided",
+     "what the odd layers of a sparse-transformer see: every stride-th token, or each block's last ones"},
+    {"sparse.stride", "sparse-stride", FIELD_INT, AT(sparse.stride), 1, MOST_TOKENS, NULL, "128",
+     "tokens that its even layers see: the last so many (strided), or those of the block (fixed)"},
+    {"sparse.summary", "sparse-summary", FIELD_INT, AT(sparse.summary), 1, MOST_TOKENS, NULL, "8",
+     "last tokens of a block that the odd layers see (fixed)"},
+    {"memory", "memory", FIELD_INT, AT(memory), -1, MOST_TOKENS, NULL, "-1",
+     "tokens in front of a segment that a transformer-xl remembers; -1: as many as --context"},
     {"dropout", "dropout", FIELD_REAL, AT(dropout), 0, 0.95, NULL, "0",
      "dropout on the output of attention and MLPs"},
     {"prefix_dropout", "prefix-dropout", FIELD_REAL, AT(prefix_dropout), 0, 0.999, NULL, "0",
@@ -119,6 +129,11 @@ static const field rows[] = {
 };
 const field_table model_fields = {rows, sizeof rows / sizeof *rows};
 
+bool model_has_latents(const model_config *c) { return c->architecture == ARCH_PERCEIVER_AR; }
+
+/* Positions that all run through the layers are described by four times as many numbers. */
+int64_t model_most_tokens(const model_config *c) { return model_has_latents(c) ? MOST_TOKENS : MOST_TOKENS / 4; }
+
 bool model_has_rotary(const model_config *c) { return c->positions.rotary.fraction > 0; }
 
 bool model_is_gated(const model_config *c) { return c->activation >= 4; }
@@ -135,7 +150,30 @@ int64_t model_rotary_bands(const model_config *c, int64_t width) {
     return (int64_t)((double)width * c->positions.rotary.fraction / 2 + 1e-9);
 }
 
+/* A decoder whose positions all run through all layers: what distinguishes latents has one value left. */
+static void without_latents(model_config *c) {
+    c->latents = c->context;
+    c->latents_per_position = 1;
+    c->initial_cross = false;
+    c->cross_after_layers.count = 0;
+    c->query = QUERY_IDENTITY;
+    c->query_residual = true;
+    c->latent_kv_norm = KV_NORM_INPUT;
+    c->input_channels = c->channels;
+    c->self_reach = 0;
+    c->prefix_dropout = c->latent_dropout = 0;
+    c->positions.rotary.query_offset = 0;
+}
+
 static void fill_in(model_config *c) {
+    if (!model_has_latents(c)) without_latents(c);
+    if (c->architecture == ARCH_XL) { /* it has relative positions of its own */
+        c->positions.kind = POSITION_NONE;
+        c->positions.axes.count = 0;
+        c->positions.origin = ORIGIN_ZERO;
+        c->positions.rotary.fraction = 0;
+    }
+    if (c->memory < 0 || c->architecture != ARCH_XL) c->memory = c->architecture == ARCH_XL ? c->context : 0;
     if (!c->input_channels) c->input_channels = c->channels;
     if (!c->cross_heads) c->cross_heads = c->heads;
     if (c->cross_mlp_ratio == 0) c->cross_mlp_ratio = c->mlp_ratio;
@@ -204,6 +242,23 @@ static int check_latents(const model_config *c, pcv_error *err) {
     return 0;
 }
 
+static int check_context(const model_config *c, pcv_error *err) {
+    if (c->context + c->memory <= model_most_tokens(c)) return 0;
+    return fail(err, PCV_CONFIG, "context is %lld, with a memory of %lld; an architecture without latents takes "
+                "at most %lld tokens", (long long)c->context, (long long)c->memory, (long long)model_most_tokens(c));
+}
+
+static int check_sparse(const model_config *c, pcv_error *err) {
+    if (c->architecture != ARCH_SPARSE) return 0;
+    if (c->sparse.stride > c->context)
+        return fail(err, PCV_CONFIG, "sparse.stride is %lld, which is more than the context of %lld",
+                    (long long)c->sparse.stride, (long long)c->context);
+    if (c->sparse.kind == SPARSE_FIXED && c->sparse.summary > c->sparse.stride)
+        return fail(err, PCV_CONFIG, "sparse.summary is %lld, which is more than the blocks of sparse.stride (%lld)",
+                    (long long)c->sparse.summary, (long long)c->sparse.stride);
+    return 0;
+}
+
 /* Weights of more than 2^40 values cannot be meant. */
 static int check_size(const model_config *c, pcv_error *err) {
     double z = (double)c->channels, e = (double)c->input_channels;
@@ -221,18 +276,34 @@ int model_config_check(model_config *c, pcv_error *err) {
     if (!status) status = check_widths(c, err);
     if (!status) status = check_positions(c, err);
     if (!status) status = check_latents(c, err);
+    if (!status) status = check_context(c, err);
+    if (!status) status = check_sparse(c, err);
     if (!status) status = check_size(c, err);
     return status;
 }
 
+/* Keys that a query meets in the layers, on average over even and odd ones, of N that stand there. */
+static double keys_met(const model_config *c, double N) {
+    double stride = (double)c->sparse.stride, part = c->sparse.kind == SPARSE_FIXED ? (double)c->sparse.summary : 1;
+    if (c->architecture == ARCH_XL) return N + (double)c->memory;
+    if (c->architecture != ARCH_SPARSE || stride >= N) return N;
+    return (stride + N * part / stride) / 2;
+}
+
 model_flops model_count_flops(const model_config *c, int64_t inputs, int64_t latents) {
+    if (!model_has_latents(c)) latents = inputs;
     double M = (double)inputs, N = (double)latents, U = N / (double)c->latents_per_position;
     double Z = (double)c->channels, E = (double)c->input_channels, C = (double)model_attention_width(c);
     double gate = model_is_gated(c) ? 1.5 : 1;
     double crosses = (double)c->initial_cross + (double)c->cross_after_layers.count;
     double cross = 2 * N * Z * C + 4 * M * E * C + 4 * N * M * C + 2 * N * C * Z +
                    4 * gate * c->cross_mlp_ratio * N * Z * Z;
-    double self = 8 * N * Z * Z + 4 * N * N * Z + 4 * gate * c->mlp_ratio * N * Z * Z;
+    if (c->architecture == ARCH_XL) { /* a second query, keys and values of the memory, keys and scores of distances */
+        double K = N + (double)c->memory;
+        double self = 6 * N * Z * Z + 6 * K * Z * Z + 6 * N * K * Z + 4 * gate * c->mlp_ratio * N * Z * Z;
+        return (model_flops){0, (double)c->layers * self, 2 * U * Z * (double)c->vocab_size};
+    }
+    double self = 8 * N * Z * Z + 4 * N * keys_met(c, N) * Z + 4 * gate * c->mlp_ratio * N * Z * Z;
     double query = c->query == QUERY_LINEAR || c->query == QUERY_MLP ? 2 * U * E * Z : 0;
     return (model_flops){crosses * cross + query, (double)c->layers * self,
                          2 * U * Z * (double)c->vocab_size};

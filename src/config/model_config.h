@@ -7,9 +7,10 @@
 
 enum { MOST_TOKENS = 1 << 24 }; /* in a context, and in all rows of a batch */
 
-typedef enum architecture { ARCH_PERCEIVER_AR } architecture;
+typedef enum architecture { ARCH_PERCEIVER_AR, ARCH_TRANSFORMER, ARCH_SPARSE, ARCH_XL } architecture;
+typedef enum sparse_kind { SPARSE_STRIDED, SPARSE_FIXED } sparse_kind;
 typedef enum norm_choice { NORM_LAYER, NORM_RMS } norm_choice;
-typedef enum bias_choice { BIAS_ALL, BIAS_CROSS_OUTPUT, BIAS_NONE } bias_choice;
+typedef enum bias_choice { BIAS_ALL, BIAS_CROSS_OUTPUT, BIAS_NONE, BIAS_MLP } bias_choice;
 typedef enum query_choice { QUERY_LINEAR, QUERY_IDENTITY, QUERY_MLP, QUERY_LEARNED, QUERY_SHARED } query_choice;
 typedef enum kv_norm_choice { KV_NORM_INPUT, KV_NORM_QUERY, KV_NORM_SHARED } kv_norm_choice;
 typedef enum width_choice { WIDTH_INPUT, WIDTH_LATENT } width_choice;
@@ -53,6 +54,11 @@ typedef struct model_config {
     int64_t latents_per_position;
     int64_t self_reach; /* latents that a latent sees in a layer at most, itself included; 0: all */
     field_ints cross_after_layers;
+    struct {
+        int kind; /* sparse_kind */
+        int64_t stride, summary;
+    } sparse;
+    int64_t memory; /* of a transformer-xl: tokens in front of a segment of `context` that its layers see */
     double dropout, prefix_dropout, latent_dropout;
     int init;
     double init_scale, branch_scale, embedding_scale;
@@ -65,9 +71,11 @@ extern const field_table model_fields;
 int model_config_check(model_config *c, pcv_error *err);
 
 /* Widths and counts that several places need. */
+int64_t model_most_tokens(const model_config *c); /* that the host describes at once, in all rows of a batch */
 int64_t model_attention_width(const model_config *c);             /* C of the cross-attention */
 int64_t model_mlp_width(const model_config *c, double ratio);     /* hidden units */
 int64_t model_rotary_bands(const model_config *c, int64_t width); /* pairs turned in a head */
+bool model_has_latents(const model_config *c); /* perceiver-ar; in the others every input is a position that predicts */
 bool model_has_rotary(const model_config *c);
 bool model_is_gated(const model_config *c);
 

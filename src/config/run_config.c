@@ -118,6 +118,8 @@ static const field eval_rows[] = {
     {"seed", "seed", FIELD_INT, AT(seed), 0, MANY, NULL, "1000003", "of generated documents"},
     {"weights", "weights", FIELD_CHOICE, AT(weights), 0, 0, packings, "f32",
      "how the weights of linear maps are held, as in generate"},
+    {"memory", "memory", FIELD_INT, AT(memory), -1, MANY, NULL, "-1",
+     "tokens that a transformer-xl remembers; -1: as trained"},
 };
 const field_table train_fields = {train_rows, sizeof train_rows / sizeof *train_rows};
 const field_table sample_fields = {sample_rows, sizeof sample_rows / sizeof *sample_rows};

@@ -64,6 +64,7 @@ typedef struct eval_config {
     int64_t examples; /* of generated data sets */
     int64_t seed;
     int weights; /* packing */
+    int64_t memory; /* of a transformer-xl, -1: as trained */
 } eval_config;
 
 extern const field_table train_fields, sample_fields, eval_fields;

@@ -179,6 +179,38 @@ static void mask_scores(const attend_args *a, const shape *s, const visible *v, 
     }
 }
 
+/* Where scores st [count, PANEL] of keys from `at` on lie in a matrix like a->relative: element (j, lane i) at
+ * place[i] + j stride, for the keys [from[i], to[i]) of the tile that the lane sees. */
+typedef struct relative_tile {
+    ptrdiff_t place[PANEL];
+    int64_t from[PANEL], to[PANEL];
+} relative_tile;
+
+static relative_tile find_relative(const attend_args *a, const shape *s, const visible *v, int64_t b, int64_t panel,
+                                   int64_t at, int64_t count) {
+    relative_tile r = {0};
+    for (int64_t i = 0; i < PANEL; i++) {
+        r.from[i] = v->begin[i] > at ? v->begin[i] - at : 0;
+        r.to[i] = smaller(v->end[i] - at, count);
+        r.place[i] = (a->relative.rows - v->end[i] + at) * a->relative.stride + b * s->N + panel * PANEL + i;
+    }
+    return r;
+}
+
+static void add_relative(const attend_args *a, const relative_tile *r, float *st) {
+    const float *x = a->relative.data;
+    for (int64_t i = 0; i < PANEL; i++)
+        for (int64_t j = r->from[i]; j < r->to[i]; j++)
+            st[j * PANEL + i] += a->scale * x[r->place[i] + j * a->relative.stride];
+}
+
+static void store_relative(const attend_bwd_args *a, const relative_tile *r, const float *ds) {
+    float *x = a->grad_relative.data;
+    for (int64_t i = 0; i < PANEL; i++)
+        for (int64_t j = r->from[i]; j < r->to[i]; j++)
+            x[r->place[i] + j * a->grad_relative.stride] = a->fwd.scale * ds[j * PANEL + i];
+}
+
 /* ------------------------------------------------------------------ forward */
 
 /* State of a panel between tiles. */
@@ -234,11 +266,15 @@ static void store_panel(const attend_args *a, const shape *s, int64_t b, int64_t
     }
 }
 
-static void forward_tile(const attend_args *a, const shape *s, int64_t b, int64_t at, int64_t count,
+static void forward_tile(const attend_args *a, const shape *s, int64_t b, int64_t panel, int64_t at, int64_t count,
                          panel_state *p, const float *k, const float *v, const float *q_t,
                          float *o_t, float *st) {
     if (at >= p->seen.last || at + count <= p->seen.first) return;
     product(count, PANEL, s->D, (operand){k, s->padded, 1}, q_t, PANEL, st, PANEL, false);
+    if (a->relative.data) {
+        relative_tile r = find_relative(a, s, &p->seen, b, panel, at, count);
+        add_relative(a, &r, st);
+    }
     mask_scores(a, s, &p->seen, b, at, count, st);
     if (negligible(count, st, p->largest)) return;
     softmax_tile(p, count, st, o_t, s->D);
@@ -268,13 +304,18 @@ static void forward_block(cpu_context *context, const attend_args *a, const shap
         pack_rows(a->k, s, b * s->M + at, count, head, 1, k);
         pack_rows(a->v, s, b * s->M + at, count, head, 1, v);
         for (int64_t p = 0; p < panels; p++)
-            forward_tile(a, s, b, at, count, &state[p], k, v, q_t + p * size, o_t + p * size, st);
+            forward_tile(a, s, b, first_panel + p, at, count, &state[p], k, v, q_t + p * size, o_t + p * size, st);
     }
     for (int64_t p = 0; p < panels; p++)
         store_panel(a, s, b, head, first_panel + p, &state[p], o_t + p * size);
 }
 
 /* ------------------------------------------------------------------ forward, few queries */
+
+static float few_relative(const attend_args *a, int64_t query, int64_t key) {
+    int64_t end = ((const int32_t *)a->end.data)[query * a->end.stride];
+    return ((const float *)a->relative.data)[(a->relative.rows - end + key) * a->relative.stride + query];
+}
 
 /* Keys [from, to) for one query and all heads, so that rows of keys and of values are read once and in order:
  * out [H][apart] = weighted sum of values [D], maximum, sum. */
@@ -294,6 +335,7 @@ few_keys_of(const dtype type, cpu_context *context, const attend_args *a, const 
             vf dot = vf_set(0);
             FOR_VECTORS(D) dot = vf_fma(LOAD(q + h * D), vf_load_type(type, x, i, lanes), dot);
             scores[h * count + j] = unseen ? -INFINITY : factor * vf_sum(dot);
+            if (a->relative.data) scores[h * count + j] += a->scale * few_relative(a, query, from + j);
         }
     }
     for (int64_t h = 0; h < s->H; h++) {
@@ -441,11 +483,17 @@ static void backward_tile(const attend_bwd_args *a, const shape *s, const head_q
     int64_t columns = panel * PANEL * s->D, rows = panel * PANEL * s->padded, P = s->padded;
     if (at >= seen->last || at + count <= seen->first) return;
     product(count, PANEL, s->D, (operand){w->k, P, 1}, w->q_t + columns, PANEL, w->p, PANEL, false);
+    relative_tile r = {0};
+    if (a->fwd.relative.data) {
+        r = find_relative(&a->fwd, s, seen, b, panel, at, count);
+        add_relative(&a->fwd, &r, w->p);
+    }
     mask_scores(&a->fwd, s, seen, b, at, count, w->p);
-    if (negligible(count, w->p, w->lse + panel * PANEL)) return;
+    if (negligible(count, w->p, w->lse + panel * PANEL)) return; /* grad_relative is zero there already */
     product(count, PANEL, s->D, (operand){w->v, P, 1}, w->do_t + columns, PANEL, w->ds, PANEL,
             false);
     backward_tile_lanes(count, w->lse + panel * PANEL, w->delta + panel * PANEL, w->p, w->ds);
+    if (a->fwd.relative.data) store_relative(a, &r, w->ds);
     product(count, P, PANEL, (operand){w->p, PANEL, 1}, w->grad_o + rows, P, w->dv, P, true);
     product(count, P, PANEL, (operand){w->ds, PANEL, 1}, w->q + rows, P, w->dk, P, true);
     product(s->D, PANEL, count, (operand){w->k, 1, P}, w->ds, PANEL, w->dq_t + columns, PANEL, true);
@@ -518,6 +566,9 @@ static void attend_bwd(void *context, const attend_bwd_args *a) {
     shape s = shape_of(&a->fwd);
     int64_t chunks = attend_chunks(s.B, s.H, s.M);
     find_delta(context, a, &s);
+    for (int64_t r = 0; r < a->grad_relative.rows && a->grad_relative.data; r++)
+        memset((float *)a->grad_relative.data + r * a->grad_relative.stride, 0,
+               (size_t)a->grad_relative.cols * sizeof(float));
 #pragma omp parallel for num_threads(((cpu_context *)context)->threads) schedule(dynamic)
     for (int64_t u = 0; u < s.B * s.H * chunks; u++)
         backward_chunk(context, a, &s, u / chunks / s.H, u / chunks % s.H, u % chunks, chunks);

@@ -94,6 +94,53 @@ bool block_next(block_plan *p, window *w) {
     return true;
 }
 
+/* ------------------------------------------------------------------ streams */
+
+static int64_t segments_of(const stream_plan *p, int64_t document) {
+    int64_t inputs = dataset_length(p->d, p->split, document) - 1;
+    return inputs > 0 ? (inputs + p->segment - 1) / p->segment : 0;
+}
+
+int stream_open(stream_plan *p, const dataset *d, split_name split, int64_t segment, pcv_error *err) {
+    *p = (stream_plan){.d = d, .split = split, .segment = segment, .documents = dataset_documents(d, split)};
+    if (d->generated) {
+        p->count = p->documents * segments_of(p, 0);
+        return 0;
+    }
+    int status = mem_get(&p->before, (size_t)(p->documents + 1) * sizeof *p->before, "the list of documents", err);
+    if (status) return status;
+    for (int64_t i = 0; i < p->documents; i++) p->before[i + 1] = p->before[i] + segments_of(p, i);
+    p->count = p->before[p->documents];
+    if (p->count > 0) return 0;
+    stream_close(p);
+    return fail(err, PCV_DATA, "%s: the %s split has no text", d->name, split_names[split]);
+}
+
+void stream_close(stream_plan *p) {
+    mem_free(p->before);
+    p->before = NULL;
+}
+
+window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t pass) {
+    int64_t number = (p->count / rows * row + pass) % p->count, low = 0, high = p->documents;
+    if (!p->before) {
+        low = number / segments_of(p, 0);
+        number %= segments_of(p, 0);
+    } else {
+        while (high - low > 1) {
+            int64_t middle = (low + high) / 2;
+            if (p->before[middle] <= number) low = middle;
+            else high = middle;
+        }
+        number -= p->before[low];
+    }
+    int64_t from = number * p->segment, inputs = dataset_length(p->d, p->split, low) - 1 - from;
+    if (inputs > p->segment) inputs = p->segment;
+    int64_t unscored = p->d->first_target - 1 - from; /* inputs in front of the first target that counts */
+    if (unscored < 0) unscored = 0;
+    return (window){low, from, inputs + 1, unscored < inputs ? inputs - unscored : 0};
+}
+
 int64_t window_position(const dataset *d, split_name split, const window *w, int64_t context) {
     int64_t room = context + 1 - dataset_length(d, split, w->document); /* the last token is no input */
     return d->generated && room >= 0 ? w->from + room / 2 : 0;

@@ -47,6 +47,20 @@ void block_open(block_plan *p, const dataset *d, split_name split, int64_t conte
                 int64_t documents);
 bool block_next(block_plan *p, window *w);
 
+/* Documents cut into segments of `segment` inputs that follow each other, the last of a document being what is left:
+ * for models that remember. Row r of R reads segments number r count / R + 0, 1, 2, ..., round and round. */
+typedef struct stream_plan {
+    const dataset *d;
+    split_name split;
+    int64_t segment, documents;
+    int64_t *before; /* [documents + 1] segments before a document; NULL: all documents are alike (generated) */
+    int64_t count;
+} stream_plan;
+
+int stream_open(stream_plan *p, const dataset *d, split_name split, int64_t segment, pcv_error *err);
+void stream_close(stream_plan *p);
+window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t pass);
+
 /* The position of a window's first token in a model of `context` positions. Windows of files count from
  * 0. A generated document that the context holds keeps its own numbers and stands in the middle, so that
  * the mirror points of copies of all lengths share one position. */

@@ -28,6 +28,15 @@ static int64_t threads_of(const pcv_settings *settings) {
     return given ? atoll(given) : 0;
 }
 
+/* A transformer-xl may remember more, or less, than in training. */
+static int choose_memory(model_config *c, const pcv_settings *settings, pcv_error *err) {
+    const char *given = settings_get(settings, "memory");
+    int64_t memory = given ? atoll(given) : -1;
+    if (memory < 0 || c->architecture != ARCH_XL) return 0;
+    c->memory = memory;
+    return model_config_check(c, err);
+}
+
 /* The weights are given once more for caches and activations, which depend on what is asked for. */
 static int check_memory(const char *run, pcv_error *err) {
     char path[PATH_SIZE];
@@ -64,6 +73,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     }
     TRY(cpu_backend_open(&e->be, cpu_best_level(), (int)threads_of(settings), err));
     TRY(check_memory(run, err));
+    TRY(choose_memory(c, settings, err));
     TRY(model_open(&e->m, c, e->be, false, err));
     TRY(path_join(path, run, RUN_WEIGHTS, err));
     TRY(weights_load(&e->m->params, &(weight_block){"", e->m->params.values}, 1, path, err));

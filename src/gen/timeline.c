@@ -10,6 +10,9 @@ int timeline_open(timeline *w, model *m, int window, int64_t latents, int64_t fi
     int64_t group = c->latents_per_position;
     w->latents = (latents ? latents : c->latents) / group;
     w->first = first ? first / group : w->latents / 2;
+    w->remembers = c->architecture == ARCH_XL;
+    if (w->remembers) w->context = c->memory + 2 * c->context; /* a segment leaves when two are behind the memory */
+    if (!model_has_latents(c)) w->first = w->latents = w->context; /* all that is read runs through the layers */
     if (w->first < 1) w->first = 1;
     int status = 0;
     if (w->latents < 1 || w->latents > w->context)
@@ -22,7 +25,8 @@ int timeline_open(timeline *w, model *m, int window, int64_t latents, int64_t fi
     TRY(mem_get(&w->logits, (size_t)c->vocab_size * sizeof *w->logits, "logits", err));
     TRY(tape_init(&w->t, m->be, 0, err));
     /* slide drops from the front: room for another N before the rest is moved */
-    TRY(model_cache_open(&w->cache, m, w->context, 2 * w->latents * group, err));
+    int64_t room = w->latents < w->context ? 2 * w->latents : w->context;
+    TRY(model_cache_open(&w->cache, m, w->context, room * group, err));
 out:
     if (status) timeline_close(w);
     return status;
@@ -67,6 +71,27 @@ static int run(timeline *w, int64_t from, int64_t to, int64_t latents, pcv_error
     int64_t valid = as_prefix ? to : to - latents;
     if (w->cache->first + valid > w->cache->final) w->cache->final = w->cache->first + valid;
     if (w->t.status) return fail(err, PCV_MEMORY, "not enough memory to generate; lower --latents");
+    return 0;
+}
+
+/* A model that remembers runs every token once, in order: those that its caches lack. */
+static int advance(timeline *w, pcv_error *err) {
+    const model_cache *c = w->cache;
+    int64_t held = c->layers ? c->layer[0].count : w->seen;
+    return held < w->count ? run(w, held, w->count, w->count - held, err) : 0;
+}
+
+/* Its oldest segment leaves, and later tokens keep what they learned from it. */
+static int forget_segment(timeline *w, pcv_error *err) {
+    int64_t gone = w->m->config.context;
+    int status = advance(w, err);
+    if (status) return status;
+    for (int64_t l = 0; l < w->cache->layers; l++) kv_cache_shift(&w->cache->layer[l], w->m->be, gone);
+    memmove(w->ids, w->ids + gone, (size_t)(w->count - gone) * sizeof *w->ids);
+    w->cache->first += gone;
+    w->count -= gone;
+    w->dropped += gone;
+    w->seen = w->count;
     return 0;
 }
 
@@ -131,7 +156,7 @@ int timeline_append(timeline *w, const int32_t *ids, size_t count, pcv_error *er
             return fail(err, PCV_DATA, "token %d is outside the vocabulary of %lld", ids[i],
                         (long long)w->m->config.vocab_size);
     w->ready = w->ready && count == 0;
-    if (count > (size_t)w->context) { /* only the end of a long prompt can matter */
+    if (count > (size_t)w->context && !w->remembers) { /* only the end of a long prompt can matter */
         size_t skip = count - (size_t)w->context;
         timeline_reset(w);
         w->dropped += (int64_t)skip;
@@ -141,7 +166,10 @@ int timeline_append(timeline *w, const int32_t *ids, size_t count, pcv_error *er
     for (size_t i = 0; i < count; i++) {
         int64_t half = w->window == PCV_EXACT || w->latents < 4 ? 1 : w->latents / 2;
         int64_t left = (int64_t)(count - i) > half ? (int64_t)(count - i) : half;
-        if (w->count == w->context) leave(w, left < w->count ? left : w->count);
+        int status = 0;
+        if (w->count == w->context && w->remembers) status = forget_segment(w, err);
+        else if (w->count == w->context) leave(w, left < w->count ? left : w->count);
+        if (status) return status;
         w->ids[w->count++] = ids[i];
     }
     return 0;
@@ -156,7 +184,8 @@ int timeline_logits(timeline *w, const float **logits, pcv_error *err) {
         bool from_end = w->m->config.positions.origin >= ORIGIN_END;
         bool by_place = w->m->config.query == QUERY_LEARNED;
         if (from_end) model_cache_reset(w->cache);
-        if (w->window == PCV_EXACT || from_end || by_place) status = restart(w, w->latents, err);
+        if (w->remembers) status = advance(w, err);
+        else if (w->window == PCV_EXACT || from_end || by_place) status = restart(w, w->latents, err);
         else if (w->seen > 0 && w->count == w->seen + 1) status = step(w, err);
         else status = restart(w, w->first, err);
     }

@@ -28,6 +28,7 @@ typedef struct timeline {
     int32_t *ids;    /* [context + 1] tokens of the window */
     int64_t count;   /* of them */
     int64_t dropped; /* tokens that left the window */
+    bool remembers;  /* segment recurrence: no token is ever run again, and the window policies are one */
     int64_t seen;    /* window tokens that the current logits take into account */
     float *logits;   /* [V] of the next token */
     bool ready;      /* logits are those of `count` tokens */

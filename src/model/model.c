@@ -1,9 +1,11 @@
 #include "model/model.h"
 #include "model/perceiver_ar.h"
+#include "model/transformer.h"
+#include "model/transformer_xl.h"
 
 #include <string.h>
 
-const model_type *const model_types[] = {&perceiver_ar};
+const model_type *const model_types[] = {&perceiver_ar, &transformer, &sparse_transformer, &transformer_xl};
 
 int model_open(model **out, const model_config *config, backend *be, bool grads, pcv_error *err) {
     model *m = NULL;
@@ -37,6 +39,8 @@ int model_init(model *m, uint64_t seed, pcv_error *err) {
 
 int model_pack(model *m, packing weights, packing cache, pcv_error *err) {
     static const dtype types[] = {[PACK_F32] = F32, [PACK_BF16] = BF16, [PACK_INT8] = I8};
+    if (m->config.architecture == ARCH_SPARSE && cache != PACK_F32)
+        return fail(err, PCV_CONFIG, "--cache: a sparse-transformer gathers its keys from caches of f32");
     m->cache_type = types[cache];
     return weights == PACK_F32 ? 0 : parameters_pack(&m->params, types[weights], err);
 }

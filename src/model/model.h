@@ -10,6 +10,7 @@
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 
+#include "base/file.h"
 #include "config/model_config.h"
 #include "config/run_config.h"
 #include "nn/block.h"
@@ -25,6 +26,7 @@ typedef struct sequence {
 } sequence;
 
 typedef struct model_cache model_cache;
+typedef struct model_memory model_memory;
 
 /* Asks a pass over one row what the first cross-attention looked at. */
 typedef struct attention_map {
@@ -38,6 +40,7 @@ typedef struct model_input {
     int64_t latents;      /* N, a multiple of latents_per_position; rows may be shorter */
     uint32_t draw;        /* tells the batches of one step apart where they are random */
     model_cache *cache;   /* generation: one row, see below; else NULL */
+    model_memory *memory; /* a transformer-xl's, of the rows' earlier segments; or NULL */
     attention_map *map;   /* or NULL */
     /* Masks as in the published code where it is wrong (for its fixtures alone): a latent without
      * input sees every key alike, one latent sees padding. valid[b] is then the true length of row b
@@ -108,5 +111,25 @@ int model_cache_open(model_cache **c, const model *m, int64_t context, int64_t l
 void model_cache_close(model_cache *c, const model *m);
 void model_cache_reset_latents(model_cache *c);
 void model_cache_reset(model_cache *c);
+
+/* ---- segment recurrence
+ * The inputs of every layer at the last tokens of each row's earlier segments (Dai et al. 2019, section 3.2). A pass
+ * reads one state and writes the other, which counts from the next pass on: until then the walk back may read the
+ * first one again. */
+struct model_memory {
+    int64_t batch, rows, layers;
+    int64_t *count[2]; /* [batch] last rows of a state that hold something */
+    matrix *state[2];  /* [layers] of [batch rows, Z] */
+    int current;
+    bool pending; /* the other state is newer */
+};
+
+/* NULL in *memory where the architecture has none. */
+int model_memory_open(model_memory **memory, const model *m, int64_t batch, pcv_error *err);
+void model_memory_close(model_memory *memory, const model *m);
+void model_memory_forget(model_memory *memory, int64_t row); /* before the next pass */
+int model_memory_save(const model_memory *memory, const model *m, const char *path, char hash[HASH_TEXT],
+                      uint64_t *size, pcv_error *err);
+int model_memory_load(model_memory *memory, const model *m, const char *path, pcv_error *err);
 
 #endif

@@ -10,12 +10,10 @@
  * Only the cross-attention sees M; depth costs N. The dialects differ in where norms and biases stand,
  * what a query starts from and how positions enter; each difference is one switch of model_config. */
 #include "model/perceiver_ar.h"
-#include "model/batch.h"
+#include "model/parts.h"
 #include "nn/positions.h"
 
-#include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 typedef struct cross_block {
     norm_weights query_norm, input_norm;
@@ -24,33 +22,19 @@ typedef struct cross_block {
     mlp_weights mlp;
 } cross_block;
 
-typedef struct self_block {
-    norm_weights norm, met[2];
-    linear_weights qkv, output;
-    mlp_weights mlp;
-} self_block;
-
 typedef struct body {
-    tensor *token_embedding;                  /* [V, E] */
-    tensor *position_embedding[POSITION_AXES]; /* learned: [rows, E] */
-    tensor *latent_slot;                      /* [latents per position, Z] */
-    tensor *learned_query;                    /* [N or 1, Z] */
-    linear_weights *query;                    /* [query layers] */
+    embedding inputs;
+    tensor *latent_slot;     /* [latents per position, Z] */
+    tensor *learned_query;   /* [N or 1, Z] */
+    linear_weights *query;   /* [query layers] */
     int64_t query_layers;
-    cross_block *cross; /* initial one first, then those after layers */
-    self_block *layer;  /* [layers] */
-    norm_weights output_norm;
-    linear_weights head;
-    tensor low, high;                        /* fixed position code */
+    cross_block *cross;      /* initial one first, then those after layers */
+    layer_weights *layer;    /* [layers] */
+    head_weights head;
     tensor cross_frequency, self_frequency; /* rotary */
 } body;
 
 /* ------------------------------------------------------------------ parameters */
-
-static param_init table_init(const model_config *c) {
-    init_kind kind = c->init == WEIGHTS_FAN_IN ? INIT_TRUNCATED : INIT_NORMAL;
-    return (param_init){.kind = kind, .scale = c->embedding_scale};
-}
 
 static void declare_query(model *m, body *w) {
     const model_config *c = &m->config;
@@ -72,17 +56,6 @@ static void declare_query(model *m, body *w) {
         w->latent_slot = parameters_add(&m->params, "latent_slot.weight", c->latents_per_position, Z, init);
 }
 
-/* Gains of normalized queries and keys of `channels`. */
-static void declare_met(model *m, norm_weights met[2], const char *prefix, int64_t channels) {
-    static const char *const parts[] = {"query", "key"};
-    for (int i = 0; i < 2 && m->config.qk_norm; i++) {
-        char name[128];
-        snprintf(name, sizeof name, "%s.attention.%s_norm.weight", prefix, parts[i]);
-        met[i] = (norm_weights){.rms = true, .epsilon = (float)m->config.norm_epsilon};
-        met[i].w = parameters_add(&m->params, name, 1, channels, (param_init){.kind = INIT_ONE, .vector = true});
-    }
-}
-
 static cross_block declare_cross(model *m, const char *prefix) {
     const model_config *c = &m->config;
     parameters *p = &m->params;
@@ -95,53 +68,16 @@ static cross_block declare_cross(model *m, const char *prefix) {
     x.input_norm = norm_declare(p, c, NAMED("input_norm"), E);
     x.query = linear_declare(p, c, NAMED("attention.query"), C, Z, bias);
     x.key_value = linear_declare(p, c, NAMED("attention.{key,value}"), 2 * C, E, bias);
-    declare_met(m, x.met, prefix, C);
+    qk_norm_declare(m, x.met, prefix, C);
     x.output = branch_declare(p, c, NAMED("attention.output"), Z, C, c->bias != BIAS_NONE);
     x.mlp = mlp_declare(p, c, prefix, c->cross_mlp_ratio);
-    return x;
-}
-
-static self_block declare_layer(model *m, int64_t l) {
-    const model_config *c = &m->config;
-    parameters *p = &m->params;
-    int64_t Z = c->channels;
-    bool bias = c->bias == BIAS_ALL;
-    char prefix[64], name[128];
-    snprintf(prefix, sizeof prefix, "layers.%lld", (long long)l);
-    self_block x = {.norm = norm_declare(p, c, NAMED("norm"), Z)};
-    x.qkv = linear_declare(p, c, NAMED("attention.{query,key,value}"), 3 * Z, Z, bias);
-    declare_met(m, x.met, prefix, Z);
-    x.output = branch_declare(p, c, NAMED("attention.output"), Z, Z, bias);
-    x.mlp = mlp_declare(p, c, prefix, c->mlp_ratio);
-    return x;
 #undef NAMED
-}
-
-static void declare_head(model *m, body *w) {
-    const model_config *c = &m->config;
-    if (c->output_norm) w->output_norm = norm_declare(&m->params, c, "output_norm", c->channels);
-    param_init init = {.kind = c->init == WEIGHTS_FAN_IN ? INIT_FAN_IN : INIT_NORMAL,
-                       .scale = c->init_scale, .decay = true};
-    if (c->zero_head) init.kind = INIT_ZERO;
-    w->head.w = c->tied_embeddings
-                    ? w->token_embedding
-                    : parameters_add(&m->params, "output.weight", c->vocab_size, c->channels, init);
-    if (c->output_bias)
-        w->head.b = parameters_add(&m->params, "output.bias", 1, c->vocab_size,
-                                   (param_init){.kind = INIT_ZERO, .vector = true});
+    return x;
 }
 
 static void declare_all(model *m, body *w) {
     const model_config *c = &m->config;
-    int64_t E = c->input_channels;
-    w->token_embedding =
-        parameters_add(&m->params, "token_embedding.weight", c->vocab_size, E, table_init(c));
-    for (int a = 0; c->positions.kind == POSITION_LEARNED && a < c->positions.axes.count; a++) {
-        char name[64];
-        snprintf(name, sizeof name, "position_embedding.%d.weight", a);
-        w->position_embedding[a] =
-            parameters_add(&m->params, name, c->positions.axes.v[a], E, table_init(c));
-    }
+    embedding_declare(&w->inputs, m);
     declare_query(m, w);
     int64_t crosses = 0;
     if (c->initial_cross) w->cross[crosses++] = declare_cross(m, "cross");
@@ -150,8 +86,8 @@ static void declare_all(model *m, body *w) {
         snprintf(name, sizeof name, "cross_after.%lld", (long long)c->cross_after_layers.v[i]);
         w->cross[crosses++] = declare_cross(m, name);
     }
-    for (int64_t l = 0; l < c->layers; l++) w->layer[l] = declare_layer(m, l);
-    declare_head(m, w);
+    for (int64_t l = 0; l < c->layers; l++) w->layer[l] = layer_declare(m, l);
+    w->head = head_declare(m, w->inputs.token);
 }
 
 static int perceiver_open(model *m, pcv_error *err) {
@@ -171,10 +107,8 @@ out:
 static int perceiver_constants(model *m, pcv_error *err) {
     const model_config *c = &m->config;
     body *w = m->body;
-    int status = 0, kind = c->positions.kind;
-    if (kind == POSITION_SINUSOIDAL || kind == POSITION_FOURIER)
-        TRY(harmonic_factors(&w->low, &w->high, m->be, (position_kind)kind, c->positions.scale,
-                             c->positions.axes.v[0], c->input_channels, err));
+    int status = 0;
+    TRY(embedding_constants(&w->inputs, m, err));
     if (!model_has_rotary(c)) goto out;
     TRY(rotary_frequencies(&w->cross_frequency, m->be, c, model_attention_width(c) / c->cross_heads, err));
     TRY(rotary_frequencies(&w->self_frequency, m->be, c, c->channels / c->heads, err));
@@ -185,8 +119,7 @@ out:
 static void perceiver_close(model *m) {
     body *w = m->body;
     if (!w) return;
-    constant_free(&w->low, m->be);
-    constant_free(&w->high, m->be);
+    embedding_close(&w->inputs, m->be);
     constant_free(&w->cross_frequency, m->be);
     constant_free(&w->self_frequency, m->be);
     mem_free(w->query);
@@ -194,37 +127,21 @@ static void perceiver_close(model *m) {
     mem_free(w->layer);
 }
 
-static linear_weights perceiver_head(const model *m) { return ((const body *)m->body)->head; }
+static linear_weights perceiver_head(const model *m) { return ((const body *)m->body)->head.map; }
 
 /* ------------------------------------------------------------------ attention */
 
-/* What a block needs beside its tensors; lives in the tape's arena for the step. */
-typedef struct block_context {
+/* What the block needs beside its tensors. */
+typedef struct cross_context {
     const model *m;
     const batch *b;
-    const void *weights;
+    const cross_block *weights;
     kv_cache *cache;
-    int64_t index; /* of a self-attention layer */
     const model_input *in;
-} block_context;
-
-static float score_scale(const model_config *c, int64_t width) {
-    return c->scale_scores ? 1 / sqrtf((float)width) : 1;
-}
-
-/* Rotary positions on x [rows, heads D]; group as in rotary_config.head_group. */
-static void turn(tape *t, const model_config *c, tensor *x, tensor *positions,
-                 const tensor *frequency, int64_t heads, int64_t group) {
-    if (!model_has_rotary(c) || frequency->m.cols == 0) return;
-    rotate_spec s = {.positions = positions, .heads = heads, .group = group ? group : heads};
-    s.frequency = tape_wrap(t, frequency->m);
-    s.chosen = (int64_t)(c->positions.rotary.heads * (double)s.group + 1e-9);
-    s.interleaved = c->positions.rotary.layout == ROTARY_INTERLEAVED;
-    rotate(t, x, &s);
-}
+} cross_context;
 
 /* norm(X) for the keys and values: the inputs' norm, or for latents the queries' (krasserm). */
-static tensor *norm_inputs(tape *t, const block_context *k, tensor *x, tensor *is_latent) {
+static tensor *norm_inputs(tape *t, const cross_context *k, tensor *x, tensor *is_latent) {
     const cross_block *w = k->weights;
     if (!is_latent) return norm_apply(t, x, &w->input_norm);
     return norm(t, x, &(norm_spec){.w = {w->input_norm.w, w->query_norm.w},
@@ -235,7 +152,7 @@ static tensor *norm_inputs(tape *t, const block_context *k, tensor *x, tensor *i
 }
 
 /* Keys and values of the inputs x, from row `from` on; with a cache, all that it then holds. */
-static void keys_values(tape *t, const block_context *k, tensor *x, tensor *kv[2]) {
+static void keys_values(tape *t, const cross_context *k, tensor *x, tensor *kv[2]) {
     const body *w = k->m->body;
     const model_config *c = &k->m->config;
     const cross_block *weights = k->weights;
@@ -260,7 +177,7 @@ static void keys_values(tape *t, const block_context *k, tensor *x, tensor *kv[2
 
 /* in: latents z [B N, Z], inputs x [B M, E] */
 static tensor *cross_attend(tape *t, const void *context, tensor *const in[]) {
-    const block_context *k = context;
+    const cross_context *k = context;
     const model_config *c = &k->m->config;
     const body *w = k->m->body;
     const cross_block *weights = k->weights;
@@ -284,54 +201,7 @@ static tensor *cross_attend(tape *t, const void *context, tensor *const in[]) {
     return mlp_apply(t, a, &weights->mlp, c->dropout);
 }
 
-/* in: latents z [B N, Z] */
-static tensor *self_attend(tape *t, const void *context, tensor *const in[]) {
-    const block_context *k = context;
-    const model_config *c = &k->m->config;
-    const body *w = k->m->body;
-    const self_block *weights = k->weights;
-    tensor *z = in[0];
-    int64_t Z = c->channels, rotary = c->positions.rotary.layers;
-    tensor *qkv = linear_apply(t, norm_apply(t, z, &weights->norm), &weights->qkv);
-    tensor *q = tape_columns(t, qkv, 0, Z), *key = tape_columns(t, qkv, Z, Z);
-    tensor *value = tape_columns(t, qkv, 2 * Z, Z);
-    if (c->qk_norm) {
-        q = norm_apply(t, q, &weights->met[0]);
-        key = norm_apply(t, key, &weights->met[1]);
-    }
-    if (rotary < 0 || k->index < rotary) {
-        turn(t, c, q, k->b->latent_rope, &w->self_frequency, c->heads, 0);
-        turn(t, c, key, k->b->latent_rope, &w->self_frequency, c->heads, 0);
-    }
-    if (k->cache) {
-        kv_cache_put(t, k->cache, k->cache->count, key, value);
-        key = tape_wrap(t, matrix_rows(k->cache->k.m, 0, k->cache->count));
-        value = tape_wrap(t, matrix_rows(k->cache->v.m, 0, k->cache->count));
-    }
-    attend_spec s = k->b->self;
-    s.heads = c->heads;
-    s.scale = score_scale(c, Z / c->heads);
-    tensor *a = linear_apply(t, attend(t, q, key, value, &s), &weights->output);
-    return mlp_apply(t, add(t, z, a, c->dropout), &weights->mlp, c->dropout);
-}
-
 /* ------------------------------------------------------------------ the whole */
-
-static tensor *embed_inputs(tape *t, const model *m, const batch *b) {
-    const body *w = m->body;
-    const model_config *c = &m->config;
-    embed_spec s = {.tables = 1, .table = {w->token_embedding}, .ids = {b->ids}};
-    for (int a = 0; c->positions.kind == POSITION_LEARNED && a < c->positions.axes.count; a++) {
-        s.table[s.tables] = w->position_embedding[a];
-        s.ids[s.tables++] = b->axis[a];
-    }
-    if (w->low.m.data) {
-        s.positions = b->axis[0];
-        s.low = tape_wrap(t, w->low.m);
-        s.high = tape_wrap(t, w->high.m);
-    }
-    return embed(t, &s);
-}
 
 /* What the latents start from, [B N, Z]. */
 static tensor *start_latents(tape *t, const model *m, const batch *b, tensor *x) {
@@ -355,51 +225,38 @@ static tensor *start_latents(tape *t, const model *m, const batch *b, tensor *x)
     return z;
 }
 
-/* Runs one block, recomputed in the backward pass where the model says so. */
-static tensor *run_block(tape *t, block_fn *fn, block_context k, tensor *z, tensor *x) {
-    block_context *context = arena_get(&t->host, sizeof *context);
-    *context = k;
-    bool recompute = k.m->recompute >= (x ? 1 : 2);
-    tensor *out = tape_block(t, fn, context, (tensor *[]){z, x}, x ? 2 : 1, recompute);
-    if (out != z) tape_forget(t, z);
-    return out;
+static tensor *cross_run(tape *t, const cross_context *k, tensor *z, tensor *x) {
+    return block_run(t, cross_attend, k, sizeof *k, (tensor *[]){z, x}, 2, k->m->recompute >= 1);
 }
 
 static tensor *perceiver_hidden(tape *t, model *m, const model_input *in) {
     const body *w = m->body;
     const model_config *c = &m->config;
     batch *b = arena_get(&t->host, sizeof *b);
-    model_input *input = arena_get(&t->host, sizeof *input);
-    sequence *rows = arena_get(&t->host, (size_t)in->batch * sizeof *rows);
-    memcpy(rows, in->rows, (size_t)in->batch * sizeof *rows); /* recomputation reads them later */
-    *input = *in;
-    input->rows = rows;
-    batch_make(b, t, c, input);
-    block_context k = {.m = m, .b = b, .in = input};
-    kv_cache *cross_cache = in->cache ? in->cache->cross : NULL;
+    in = input_keep(t, in);
+    batch_make(b, t, c, in);
+    cross_context cross = {.m = m, .b = b, .in = in, .weights = w->cross, .cache = in->cache ? in->cache->cross : NULL};
+    layer_context layer = layer_context_make(m, b);
+    layer.frequency = &w->self_frequency;
 
-    tensor *x = embed_inputs(t, m, b);
+    tensor *x = embedding_apply(t, &w->inputs, c, b);
     tensor *z = start_latents(t, m, b, x);
-    int64_t crosses = 0;
-    if (c->initial_cross) {
-        k.weights = &w->cross[crosses++];
-        k.cache = cross_cache;
-        z = run_block(t, cross_attend, k, z, x);
-    }
+    if (c->initial_cross) z = cross_run(t, &cross, z, x);
+    cross.weights += c->initial_cross;
+    if (cross.cache) cross.cache += c->initial_cross;
     for (int64_t l = 0; l < c->layers; l++) {
-        k.weights = &w->layer[l];
-        k.index = l;
-        k.cache = in->cache ? &in->cache->layer[l] : NULL;
-        if (b->N) z = run_block(t, self_attend, k, z, NULL);
+        layer.weights = &w->layer[l];
+        layer.index = l;
+        layer.cache = in->cache ? &in->cache->layer[l] : NULL;
+        if (b->N) z = layer_run(t, &layer, z);
         for (int64_t i = 0; i < c->cross_after_layers.count; i++) {
             if (c->cross_after_layers.v[i] != l) continue;
-            k.weights = &w->cross[crosses];
-            k.cache = cross_cache ? cross_cache + crosses : NULL;
-            z = run_block(t, cross_attend, k, z, x);
-            crosses++;
+            z = cross_run(t, &cross, z, x);
+            cross.weights++;
+            if (cross.cache) cross.cache++;
         }
     }
-    if (c->output_norm) z = norm_apply(t, z, &w->output_norm);
+    if (c->output_norm) z = norm_apply(t, z, &w->head.norm);
     return c->latents_per_position > 1 ? pool_rows(t, z, c->latents_per_position) : z;
 }
 

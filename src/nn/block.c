@@ -44,7 +44,7 @@ linear_weights branch_declare(parameters *p, const model_config *c, const char *
 mlp_weights mlp_declare(parameters *p, const model_config *c, const char *prefix, double ratio) {
     char name[256];
     int64_t hidden = model_mlp_width(c, ratio), Z = c->channels;
-    bool bias = c->bias == BIAS_ALL;
+    bool bias = c->bias == BIAS_ALL || c->bias == BIAS_MLP;
     mlp_weights m = {.kind = (activation)c->activation};
     snprintf(name, sizeof name, "%s.mlp_norm", prefix);
     m.norm = norm_declare(p, c, name, Z);

@@ -5,7 +5,7 @@
  * N latents (queries), C channels, H heads, D head width, V vocabulary. Weight matrices are
  * [out, in]. Where a struct is passed, its tensors may be NULL when "or NULL" is said.
  *
- * There are nine, and twenty are the cap: an op that can be written with these is not added. */
+ * There are twelve, and twenty are the cap: an op that can be written with these is not added. */
 #ifndef OPS_OPS_H
 #define OPS_OPS_H
 
@@ -56,6 +56,15 @@ typedef struct attend_spec {
     float scale;
 } attend_spec;
 tensor *attend(tape *t, tensor *q, tensor *k, tensor *v, const attend_spec *spec);
+
+/* The same with relative positions (Dai et al. 2019, arXiv 1901.02860, section 3.3): query i scores key j with
+ *     scale (q_i . k_j + p_i . r_d),  d = end_i - 1 - j, the distance of the query's own key.
+ * q, p [B N, C]: the query with each of the two biases; r [distances, C], the last row for distance 0. Of the scores
+ * of distances, those of one sequence's and head's queries exist at a time. -> [B N, C] */
+tensor *attend_relative(tape *t, tensor *q, tensor *p, tensor *k, tensor *v, tensor *r, const attend_spec *spec);
+
+/* For each of `batch` sequences the rows of a, then those of b. No gradient flows to a. -> [rows of both, C] */
+tensor *stack_rows(tape *t, tensor *a, tensor *b, int64_t batch);
 
 /* [rows, bins] what queries first, first + every, ... of one sequence look at (attend_map_args); not recorded. */
 typedef struct map_spec {

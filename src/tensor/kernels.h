@@ -137,9 +137,12 @@ typedef struct rotate_args {
  * hidden[s M + j] is not 0 is seen by query i = j alone. No visible key: o_i = 0. q, o
  * [batch N, H D]; k, v [batch M, H D]; lse [batch N, H] keeps the logarithm of the sum of
  * exponentials, +infinity where no key is visible. Neither direction stores an N x M matrix. Forward, k and v
- * may be BF16 or I8. */
+ * may be BF16 or I8.
+ * With one head, relative [distances, batch N] adds to the scores what depends on the distance of query and key
+ * (Dai et al. 2019): the score becomes scale (q_i . k_j + relative[distances - end_i + j, i]), so that the last
+ * row belongs to a query's last visible key, its own, at distance 0. */
 typedef struct attend_args {
-    matrix o, lse, q, k, v, begin, end, hidden;
+    matrix o, lse, q, k, v, begin, end, hidden, relative;
     int64_t batch, heads;
     float scale;
 } attend_args;
@@ -157,6 +160,7 @@ typedef struct attend_map_args {
 typedef struct attend_bwd_args {
     attend_args fwd;
     matrix grad_o, dq, dk, dv; /* grad_o: dL/do */
+    matrix grad_relative;      /* of fwd.relative, overwritten where a key is seen, zero elsewhere */
     matrix delta;              /* scratch [batch N, H]: rows of o . do */
     matrix partial;            /* scratch [chunks batch N, H D] for dq, chunks = attend_chunks() */
 } attend_bwd_args;

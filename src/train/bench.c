@@ -236,7 +236,7 @@ static int bench_train(const model_config *config, const train_config *c, report
     m->recompute = c->recompute;
     TRY(optimizer_open(&o, &m->params, c->ema > 0, err));
     TRY(tape_init(&t, be, plan.tensors, err));
-    TRY(step_open(&b, config, c->batch, err));
+    TRY(step_open(&b, m, c->batch, err));
     TRY(mem_get(&w, (size_t)c->batch * sizeof *w, "a batch", err));
     rng random = rng_make((uint64_t)c->seed, RNG_TEST, 0);
     for (int64_t i = 0; i < c->batch * (config->context + 1); i++)

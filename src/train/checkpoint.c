@@ -11,8 +11,11 @@
 
 static const char FORMAT[] = "perceiver.c checkpoint";
 static const char FOLDER[] = "checkpoints", MANIFEST[] = "manifest.json", OWN_HASH[] = "manifest_xxh3_128";
-static const char *const files[2] = {"model.safetensors", "optimizer.safetensors"};
-enum { MANIFEST_LIMIT = 1 << 20 };
+enum { MANIFEST_LIMIT = 1 << 20, FILES = 3 };
+static const char *const files[FILES] = {"model.safetensors", "optimizer.safetensors", "memory.safetensors"};
+
+static int file_count(const checkpoint_owner *owner) { return owner->memory ? 3 : 2; }
+
 
 static const field state_rows[] = {
 #define INT(name)  {#name, NULL, FIELD_INT, offsetof(run_state, name), 0, 1e15, NULL, "0", ""}
@@ -73,7 +76,7 @@ static int check_folder(const checkpoint_owner *owner, const char *folder, json_
     else if (strcmp(run, owner->run_id))
         status = fail(err, PCV_DATA, "%s: belongs to another run", path);
     else if (strcmp(hash, expected)) status = fail(err, PCV_DATA, "%s: it has been changed", path);
-    for (int i = 0; i < 2 && !status; i++)
+    for (int i = 0; i < file_count(owner) && !status; i++)
         status = check_file(json_object_get(*manifest, "files"), folder, i, err);
 out:
     return status;
@@ -90,12 +93,12 @@ static int check_space(const char *folder, const optimizer *o, pcv_error *err) {
     return status;
 }
 
-static int write_manifest(const checkpoint_owner *owner, const run_state *state, char hash[2][HASH_TEXT],
-                          const uint64_t size[2], const char *path, pcv_error *err) {
+static int write_manifest(const checkpoint_owner *owner, const run_state *state, char hash[FILES][HASH_TEXT],
+                          const uint64_t size[FILES], const char *path, pcv_error *err) {
     json_t *list = json_object(), *about = json_object(), *out = NULL;
     char own[HASH_TEXT];
     int status = 0, failed = 0;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < file_count(owner); i++)
         failed |= json_object_set_new(list, files[i], json_pack("{s:I, s:s}", "bytes", (json_int_t)size[i],
                                                                 "xxh3_128", hash[i]));
     TRY(fields_write(&state_fields, state, about, err));
@@ -121,8 +124,8 @@ out:
 
 static int fill_folder(const checkpoint_owner *owner, const optimizer *o, const run_state *state,
                        const char *folder, pcv_error *err) {
-    char path[PATH_SIZE], hash[2][HASH_TEXT];
-    uint64_t size[2];
+    char path[PATH_SIZE], hash[FILES][HASH_TEXT];
+    uint64_t size[FILES];
     int status = 0;
     weight_block weights = {"", o->p->values};
     weight_block moments[] = {{"m.", o->m}, {"v.", o->v}, {"average.", o->average}};
@@ -130,6 +133,10 @@ static int fill_folder(const checkpoint_owner *owner, const optimizer *o, const 
     TRY(weights_save(o->p, &weights, 1, NULL, path, hash[0], &size[0], err));
     TRY(path_join(path, folder, files[1], err));
     TRY(weights_save(o->p, moments, o->average.data ? 3 : 2, NULL, path, hash[1], &size[1], err));
+    if (owner->memory) {
+        TRY(path_join(path, folder, files[2], err));
+        TRY(model_memory_save(owner->memory, owner->m, path, hash[2], &size[2], err));
+    }
     TRY(path_join(path, folder, MANIFEST, err));
     TRY(write_manifest(owner, state, hash, size, path, err));
     TRY(folder_sync(folder, err));
@@ -211,6 +218,10 @@ static int load_folder(const checkpoint_owner *owner, const char *folder, optimi
     TRY(weights_load(o->p, &weights, 1, path, err));
     TRY(path_join(path, folder, files[1], err));
     TRY(weights_load(o->p, moments, o->average.data ? 3 : 2, path, err));
+    if (owner->memory) {
+        TRY(path_join(path, folder, files[2], err));
+        TRY(model_memory_load(owner->memory, owner->m, path, err));
+    }
     if (strcmp(level, owner->kernels) && watch && watch->message) {
         char line[256];
         snprintf(line, sizeof line, "resumed with %s kernels, but trained with %s: results will differ in "

@@ -8,6 +8,7 @@
 #define TRAIN_CHECKPOINT_H
 
 #include "base/file.h"
+#include "model/model.h"
 #include "train/optimizer.h"
 
 /* Where a run stands. All randomness is keyed by seed and step, so this is the whole state beside the
@@ -30,6 +31,8 @@ typedef struct checkpoint_owner {
     const char *kernels; /* level that computed it */
     uint64_t seed;
     int64_t keep;
+    const model *m;
+    model_memory *memory; /* saved and loaded too, in memory.safetensors; or NULL */
 } checkpoint_owner;
 
 /* Saves weights, moments and state; removes the oldest beyond owner->keep, never the best. */

@@ -29,7 +29,7 @@ typedef struct batch_buffer {
 
 int evaluate_defaults(eval_config *c, const model_config *m, pcv_error *err) {
     int64_t group = m->latents_per_position;
-    if (!c->context) c->context = m->context;
+    if (!c->context) c->context = m->context + m->memory;
     if (!c->latents) c->latents = m->latents < c->context ? m->latents : c->context;
     c->latents = c->latents / group * group;
     bool table = m->positions.kind != POSITION_NONE;
@@ -42,9 +42,9 @@ int evaluate_defaults(eval_config *c, const model_config *m, pcv_error *err) {
     if (m->query == QUERY_LEARNED && c->latents > m->latents)
         return fail(err, PCV_CONFIG, "--latents: %lld, but this model learned a query for each of %lld",
                     (long long)c->latents, (long long)m->latents);
-    if (c->context > MOST_TOKENS / c->batch)
+    if (c->context > model_most_tokens(m) / c->batch)
         return fail(err, PCV_CONFIG, "--batch times --context: %lld times %lld is more than %d tokens at once",
-                    (long long)c->batch, (long long)c->context, MOST_TOKENS);
+                    (long long)c->batch, (long long)c->context, (int)model_most_tokens(m));
     int64_t positions = c->latents / group;
     if (!c->stride) c->stride = positions / 2 ? positions / 2 : 1;
     if (c->stride > positions)
@@ -266,7 +266,8 @@ static int64_t count_spans(const evaluation_job *job, int64_t span, int64_t need
     return count;
 }
 
-int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count, int64_t span, pcv_error *err) {
+int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count, int64_t span, int64_t need,
+                    pcv_error *err) {
     const eval_config *c = job->config;
     int64_t context = 0, latents = 0, i = 0;
     for (int k = 0; k < count; k++) {
@@ -274,7 +275,8 @@ int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count
         if (point[k].latents > latents) latents = point[k].latents;
         point[k].tokens = 0;
     }
-    int64_t need = context, eligible = count_spans(job, span, need);
+    if (need < context) need = context;
+    int64_t eligible = count_spans(job, span, need);
     if (!eligible) eligible = count_spans(job, span, need = latents); /* no document is that long */
     int64_t most = c->tokens ? (c->tokens + span - 1) / span : SPANS, wanted = eligible < most ? eligible : most;
     batch_buffer b = {0};
@@ -315,7 +317,7 @@ static int score_contexts(const evaluation_job *job, pcv_evaluation *e, pcv_erro
                                            .stride = c->stride};
         if (n >= c->context) break;
     }
-    int status = evaluate_points(&part, point, count, c->stride, err);
+    int status = evaluate_points(&part, point, count, c->stride, 0, err);
     for (int k = 0; k < count && point[k].tokens; k++)
         e->context_length[e->contexts++] = (pcv_bucket){point[k].context, point[k].context, point[k].tokens,
                                                         point[k].loss, point[k].standard_error};

@@ -21,9 +21,10 @@ int evaluate_defaults(eval_config *c, const model_config *m, pcv_error *err);
 int evaluate(const evaluation_job *job, pcv_evaluation *result, pcv_error *err);
 
 /* The same targets with the latents, context and stride of each point, whose results are filled in:
- * config->tokens of them (0: a default), in pieces of `span` targets spread evenly over the split. tokens 0:
- * no document is long enough. */
-int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count, int64_t span, pcv_error *err);
+ * config->tokens of them (0: a default), in pieces of `span` targets spread evenly over the split, behind `need`
+ * tokens or more where documents are that long. tokens 0: no document is long enough. */
+int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count, int64_t span, int64_t need,
+                    pcv_error *err);
 
 /* Resolves c, opens the data set (name NULL: the run's own) and the tape. */
 int evaluation_open(evaluation_job *job, eval_config *c, tape *t, pcv_engine *engine, const char *name,

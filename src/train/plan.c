@@ -12,19 +12,16 @@
 enum { PROGRAM = 20 << 20 }; /* bytes of the program and its kernels' buffers, where no probe measures them */
 
 /* The trainer's batch at its largest: full rows of token 0. */
-static int run_step(tape *t, model *m, const train_config *c, pcv_error *err) {
-    step_buffer b;
+static int run_step(step_buffer *b, tape *t, model *m, const train_config *c, pcv_error *err) {
     window *w = NULL;
     step_result result = {0};
-    int status = step_open(&b, &m->config, c->batch, err);
-    if (status) return status;
+    int status = 0;
     TRY(mem_get(&w, (size_t)c->batch * sizeof *w, "a batch", err));
     for (int64_t r = 0; r < c->batch; r++)
         w[r] = (window){.count = m->config.context + 1, .scored = m->config.context};
-    TRY(step_run(&b, t, m, c, w, c->batch, 0, 1, &result, err));
+    TRY(step_run(b, t, m, c, w, c->batch, 0, 1, &result, err));
 out:
     mem_free(w);
-    step_close(&b);
     return status;
 }
 
@@ -32,22 +29,25 @@ int plan_memory(const model_config *config, const train_config *c, memory_plan *
     backend *be = NULL;
     model *m = NULL;
     tape t = {0};
+    step_buffer b = {0};
     int status = 0;
-    if (c->batch > MOST_TOKENS / config->context) /* the arrays of the host have room for so many */
+    if (c->batch > model_most_tokens(config) / config->context) /* the arrays of the host have room for so many */
         return fail(err, PCV_MEMORY, "--batch (%lld) times --context (%lld): more than %d tokens at once; lower "
                     "--batch, and raise --total-batch for as many in an update", (long long)c->batch,
-                    (long long)config->context, MOST_TOKENS);
+                    (long long)config->context, (int)model_most_tokens(config));
     TRY(null_backend_open(&be, err));
     TRY(model_open(&m, config, be, true, err));
     m->recompute = c->recompute;
+    TRY(step_open(&b, m, c->batch, err));
     *plan = (memory_plan){.parameters = m->params.total, .weights = matrix_bytes(&m->params.values)};
     plan->optimizer = optimizer_bytes(&m->params, c->ema > 0);
     plan->constants = be->bytes_now - 2 * plan->weights;
     TRY(tape_init_plan(&t, be, err));
-    TRY(run_step(&t, m, c, err));
+    TRY(run_step(&b, &t, m, c, err));
     plan->tensors = t.pool.high;
     plan->total = 2 * plan->weights + plan->optimizer + plan->constants + plan->tensors;
 out:
+    step_close(&b);
     tape_free(&t);
     model_close(m);
     if (be) be->close(be);
@@ -133,6 +133,7 @@ static int probe(const model_config *config, const train_config *c, const memory
     model *m = NULL;
     optimizer o = {0};
     tape t = {0};
+    step_buffer b = {0};
     int status = 0;
     TRY(step_backend(&be, c, err));
     TRY(model_open(&m, config, be, true, err));
@@ -140,18 +141,20 @@ static int probe(const model_config *config, const train_config *c, const memory
     TRY(optimizer_open(&o, &m->params, c->ema > 0, err));
     m->recompute = c->recompute;
     TRY(tape_init(&t, be, plan->tensors, err));
+    TRY(step_open(&b, m, c->batch, err));
     double end = clock_now() + seconds;
     *step = 0;
     for (int i = 0; i < 2 || clock_now() < end; i++) {
         double start = clock_now();
         parameters_clear_grads(&m->params);
-        TRY(run_step(&t, m, c, err));
+        TRY(run_step(&b, &t, m, c, err));
         optimizer_grad_norm(&o);
         optimizer_step(&o, c, i, 0, 1);
         double took = clock_now() - start;
         if (i && (*step == 0 || took < *step)) *step = took; /* the first one warms up */
     }
 out:
+    step_close(&b);
     tape_free(&t);
     optimizer_close(&o);
     model_close(m);
@@ -211,8 +214,9 @@ int pcv_plan(const pcv_settings *settings, const char *dataset_name, double prob
         r->tokens_per_second = (double)r->targets_per_step / r->step_seconds;
         r->bytes_program = memory_peak() > plan.total ? (int64_t)(memory_peak() - plan.total) : 0;
     }
-    r->largest_context = largest(settings, config, &c, 0, config->latents, MOST_TOKENS / c.batch);
-    r->largest_batch = largest(settings, config, &c, 1, 1, MOST_TOKENS / config->context);
+    r->largest_context = largest(settings, config, &c, 0, model_has_latents(config) ? config->latents : 1,
+                                 model_most_tokens(config) / c.batch);
+    r->largest_batch = largest(settings, config, &c, 1, 1, model_most_tokens(config) / config->context);
 out:
     model_close(m);
     if (be) be->close(be);

@@ -9,7 +9,7 @@ typedef struct memory_plan {
     int64_t parameters;  /* count */
     size_t weights;      /* bytes; gradients take as many */
     size_t optimizer;    /* moments, averages */
-    size_t constants;    /* position tables */
+    size_t constants;    /* position tables, memories */
     size_t tensors;      /* the tape's pool, exactly */
     size_t total;
 } memory_plan;

@@ -9,9 +9,10 @@ int step_backend(backend **be, const train_config *c, pcv_error *err) {
     return status;
 }
 
-int step_open(step_buffer *b, const model_config *m, int64_t rows, pcv_error *err) {
-    *b = (step_buffer){.context = m->context, .stride = m->context + 1};
-    b->positions = m->latents / m->latents_per_position;
+int step_open(step_buffer *b, const model *m, int64_t rows, pcv_error *err) {
+    const model_config *c = &m->config;
+    *b = (step_buffer){.m = m, .context = c->context, .stride = c->context + 1};
+    b->positions = c->latents / c->latents_per_position;
     size_t targets = (size_t)(rows * b->positions);
     int status = 0;
     TRY(mem_get(&b->ids, (size_t)(rows * b->stride) * sizeof *b->ids, "a batch", err));
@@ -19,6 +20,7 @@ int step_open(step_buffer *b, const model_config *m, int64_t rows, pcv_error *er
     TRY(mem_get(&b->targets, targets * sizeof *b->targets, "a batch", err));
     TRY(mem_get(&b->weight, targets * sizeof *b->weight, "a batch", err));
     TRY(mem_get(&b->loss, LOSS_COLUMNS * targets * sizeof *b->loss, "a batch", err));
+    TRY(model_memory_open(&b->memory, m, rows, err));
 out:
     if (status) step_close(b);
     return status;
@@ -30,6 +32,7 @@ void step_close(step_buffer *b) {
     mem_free(b->targets);
     mem_free(b->weight);
     mem_free(b->loss);
+    model_memory_close(b->memory, b->m);
     *b = (step_buffer){0};
 }
 
@@ -43,6 +46,7 @@ int step_read(step_buffer *b, const dataset *d, split_name split, const window *
         int status = window_read(d, split, &w[r], ids, err);
         if (status) return status;
         b->row[r].before = window_position(d, split, &w[r], b->context);
+        if (b->memory && w[r].from == 0) model_memory_forget(b->memory, r);
     }
     return 0;
 }
@@ -78,7 +82,8 @@ int step_run(step_buffer *b, tape *t, model *m, const train_config *c, const win
     tape_reset(t);
     t->recording = t->training = true;
     t->draws = draw << 16; /* dropout of different batches draws from different streams */
-    model_input in = {.batch = rows, .rows = b->row, .latents = positions * group, .draw = draw};
+    model_input in = {.batch = rows, .rows = b->row, .latents = positions * group, .draw = draw,
+                      .memory = b->memory};
     tensor *hidden = model_hidden(t, m, &in);
     model_targets targets = {.ids = b->targets, .weight = b->weight};
     targets.smoothing = (float)c->label_smoothing;

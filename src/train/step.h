@@ -13,6 +13,8 @@ int step_backend(backend **be, const train_config *c, pcv_error *err);
 /* Host buffers of one batch, with room for `rows` rows of the largest shape, or for more and shorter ones
  * that have as many tokens and targets in all. */
 typedef struct step_buffer {
+    const model *m;
+    model_memory *memory; /* of the rows' earlier segments, or NULL */
     int64_t context, positions; /* largest; positions: latents / latents_per_position */
     int64_t stride;             /* tokens between rows of ids, context + 1 until step_read sets it */
     int32_t *ids;               /* [rows, stride] */
@@ -21,10 +23,10 @@ typedef struct step_buffer {
     float *weight, *loss;             /* [rows positions], [rows positions, LOSS_COLUMNS] */
 } step_buffer;
 
-int step_open(step_buffer *b, const model_config *m, int64_t rows, pcv_error *err);
+int step_open(step_buffer *b, const model *m, int64_t rows, pcv_error *err);
 void step_close(step_buffer *b);
 
-/* Reads the windows' tokens and where they stand. */
+/* Reads the windows' tokens and where they stand; a memory is empty where a document begins. */
 int step_read(step_buffer *b, const dataset *d, split_name split, const window *w, int64_t rows,
               pcv_error *err);
 

@@ -64,7 +64,7 @@ int pcv_sweep(pcv_engine *engine, const char *name, const char *kind, const int6
         TRY(make_point(&point[i], kind, values[i], &c, m, err));
         if (point[i].stride > span) span = point[i].stride;
     }
-    TRY(evaluate_points(&job, point, count, span, err));
+    TRY(evaluate_points(&job, point, count, span, 0, err));
     if (!point[0].tokens)
         status = fail(err, PCV_DATA, "%s: no document of the %s split has %lld targets in a row behind enough text",
                       job.d->name, split_names[c.split], (long long)span);

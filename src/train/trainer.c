@@ -41,6 +41,7 @@ typedef struct trainer {
     optimizer o;
     tape t;
     crop_plan crops;
+    stream_plan streams; /* in place of crops where the model remembers */
     step_buffer buffer;
     window *windows; /* of one update */
     int64_t rows, batches; /* windows of a batch, batches of an update */
@@ -141,6 +142,8 @@ out:
 static int check_limits(const trainer *w, pcv_error *err) {
     if (w->c.steps == 0 && w->c.minutes == 0)
         return fail(err, PCV_USAGE, "no end in sight: give --steps or --minutes");
+    if (w->c.start_length && w->mc.memory)
+        return fail(err, PCV_CONFIG, "--start-length: segments that follow each other have one length");
     return 0;
 }
 
@@ -156,7 +159,8 @@ static int open_model(trainer *w, pcv_error *err) {
     TRY(optimizer_open(&w->o, &w->m->params, w->c.ema > 0, err));
     TRY(tape_init(&w->t, w->be, plan.tensors, err));
     w->t.seed = (uint64_t)w->c.seed;
-    TRY(step_open(&w->buffer, &w->mc, w->c.batch, err));
+    TRY(step_open(&w->buffer, w->m, w->c.batch, err));
+    if (w->buffer.memory) TRY(stream_open(&w->streams, w->d, SPLIT_TRAIN, w->mc.context, err));
 out:
     return status;
 }
@@ -175,6 +179,7 @@ static int set_length(trainer *w, int64_t length, pcv_error *err) {
     int status = mem_resize(&w->windows, (size_t)(w->batches * w->rows) * sizeof *w->windows, "a batch", err);
     if (status) return status;
     crop_close(&w->crops);
+    if (w->buffer.memory) return 0;
     return crop_open(&w->crops, w->d, SPLIT_TRAIN, w->state.length,
                      w->c.min_crop ? w->c.min_crop + 1 : positions + 1, err);
 }
@@ -224,7 +229,7 @@ out:
 static int restore(trainer *w, pcv_error *err) {
     const cpu_level level = cpu_best_level();
     w->owner = (checkpoint_owner){w->options->run, w->run_id, cpu_level_names[level],
-                                  (uint64_t)w->c.seed, w->c.keep};
+                                  (uint64_t)w->c.seed, w->c.keep, w->m, w->buffer.memory};
     int status = 0;
     if (w->options->resume) {
         status = checkpoint_load(&w->owner, &w->o, &w->state, w->watch, err);
@@ -374,7 +379,9 @@ static int64_t draw_windows(trainer *w) {
     rng r = rng_make((uint64_t)w->c.seed, RNG_CROP, (uint32_t)w->state.step);
     int64_t targets = 0;
     for (int64_t i = 0; i < w->batches * w->rows; i++) {
-        w->windows[i] = crop_draw(&w->crops, &r);
+        int64_t pass = w->state.step * w->batches + i / w->rows;
+        if (w->buffer.memory) w->windows[i] = stream_at(&w->streams, i % w->rows, w->rows, pass);
+        else w->windows[i] = crop_draw(&w->crops, &r);
         targets += step_targets(&w->mc, &w->windows[i]);
     }
     return targets;
@@ -519,6 +526,7 @@ out:
 static void close_all(trainer *w, int status) {
     metrics_close(&w->log);
     crop_close(&w->crops);
+    stream_close(&w->streams);
     step_close(&w->buffer);
     tape_free(&w->t);
     optimizer_close(&w->o);

@@ -1,0 +1,39 @@
+#include "cli/commands.h"
+#include "cli/progress.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int positive(const arguments *a, const char *name, double initial, double *value, pcv_error *err) {
+    const char *given = arguments_value(a, name);
+    char *end = NULL;
+    *value = given ? strtod(given, &end) : initial;
+    if (!given || (end != given && !*end && *value > 0 && *value < 1e9)) return 0;
+    return cli_fail(err, PCV_USAGE, "--%s: '%s' is not a positive number", name, given);
+}
+
+int cmd_compare(arguments *a, pcv_error *err) {
+    pcv_compare_options o = {.dataset = a->plain[0], .output = arguments_value(a, "o"),
+                             .archs = arguments_value(a, "archs"), .depths = arguments_value(a, "depths"),
+                             .contexts = arguments_value(a, "contexts"), .rates = arguments_value(a, "rates"),
+                             .cost_only = arguments_value(a, "cost-only") != NULL,
+                             .quality_only = arguments_value(a, "quality-only") != NULL,
+                             .resume = arguments_value(a, "resume") != NULL,
+                             .dry_run = arguments_value(a, "dry-run") != NULL};
+    pcv_watch watch = progress_watch();
+    const char *equal = arguments_value(a, "equal");
+    o.equal_step = equal && !strcmp(equal, "step-time");
+    if (equal && !o.equal_step && strcmp(equal, "parameters"))
+        return cli_fail(err, PCV_USAGE, "--equal: '%s' is not one of parameters|step-time", equal);
+    if (!o.output && !o.dry_run) return cli_fail(err, PCV_USAGE, "-o names the folder of the comparison");
+    if (o.cost_only && o.quality_only)
+        return cli_fail(err, PCV_USAGE, "--cost-only and --quality-only leave nothing to compare");
+    int status = positive(a, "memory-limit", 0, &o.memory_limit, err);
+    if (!status) status = positive(a, "time-limit", 60, &o.time_limit, err);
+    signals_install();
+    if (!status) status = pcv_compare(&o, a->settings, &watch, err);
+    progress_end();
+    if (!status && !o.dry_run) fprintf(stderr, "comparison %s, page %s/index.html\n", o.output, o.output);
+    return status;
+}

@@ -1,0 +1,349 @@
+#include "compare/compare.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/available.h"
+#include "data/dataset.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RECORD "cells.jsonl"
+enum { RECORD_LIMIT = 16 << 20 };
+
+/* ------------------------------------------------------------------ what is compared */
+
+/* Calls take() for every part of "a,b,c". */
+static int each_part(const char *list, const char *flag, int most, int (*take)(comparison *, const char *, pcv_error *),
+                     comparison *c, pcv_error *err) {
+    int count = 0;
+    for (const char *at = list; *at; count++) {
+        size_t length = strcspn(at, ",");
+        char part[128];
+        if (length == 0 || length >= sizeof part || count == most)
+            return fail(err, PCV_USAGE, "--%s: '%s' is not a list of 1 to %d values like %s", flag, list, most,
+                        !strcmp(flag, "archs") ? "perceiver-ar,transformer@1024" : "1,6,12");
+        memcpy(part, at, length);
+        part[length] = 0;
+        int status = take(c, part, err);
+        if (status) return status;
+        at += length + (at[length] == ',');
+    }
+    return count ? 0 : fail(err, PCV_USAGE, "--%s: an empty list", flag);
+}
+
+static int parse_count(const char *part, const char *flag, int64_t most, int64_t *value, pcv_error *err) {
+    char *end;
+    long long v = strtoll(part, &end, 10);
+    if (end == part || *end || v < 1 || v > most)
+        return fail(err, PCV_USAGE, "--%s: '%s' is not a number from 1 to %lld", flag, part, (long long)most);
+    *value = v;
+    return 0;
+}
+
+static int take_arch(comparison *c, const char *part, pcv_error *err) {
+    entry *e = &c->entry[c->entries];
+    char name[128];
+    const char *at = strchr(part, '@');
+    int status = 0;
+    model_config *m = NULL;
+    snprintf(name, sizeof name, "%.*s", (int)(at ? (size_t)(at - part) : strlen(part)), part);
+    TRY(mem_get(&m, sizeof *m, "a comparison", err));
+    const field *f = fields_by_flag(&model_fields, "arch");
+    TRY(field_parse(f, m, name, "--archs", err));
+    *e = (entry){.architecture = m->architecture};
+    snprintf(e->name, sizeof e->name, "%s", f->names[e->architecture]);
+    if (at) TRY(parse_count(at + 1, "archs", MOST_TOKENS, &e->context, err));
+    for (int i = 0; i < c->entries; i++)
+        if (!strcmp(c->entry[i].name, e->name))
+            status = fail(err, PCV_USAGE, "--archs: '%s' is there twice", e->name);
+    c->entries++;
+out:
+    mem_free(m);
+    return status;
+}
+
+static int take_depth(comparison *c, const char *part, pcv_error *err) {
+    return parse_count(part, "depths", 4096, &c->depth[c->depths++], err);
+}
+
+static int take_context(comparison *c, const char *part, pcv_error *err) {
+    int status = parse_count(part, "contexts", MOST_TOKENS, &c->context[c->contexts++], err);
+    if (!status && c->contexts > 1 && c->context[c->contexts - 1] <= c->context[c->contexts - 2])
+        status = fail(err, PCV_USAGE, "--contexts: %s does not grow; name them from short to long", part);
+    return status;
+}
+
+static int take_rate(comparison *c, const char *part, pcv_error *err) {
+    char *end;
+    double v = strtod(part, &end);
+    if (end == part || *end || !(v > 0 && v < 10))
+        return fail(err, PCV_USAGE, "--rates: '%s' is not a learning rate", part);
+    c->rate[c->rates++] = v;
+    return 0;
+}
+
+static int parse_lists(comparison *c, const train_config *t, pcv_error *err) {
+    const pcv_compare_options *o = c->options;
+    int status = 0;
+    const char *all = "perceiver-ar,transformer,sparse-transformer,transformer-xl";
+    TRY(each_part(o->archs ? o->archs : all, "archs", MOST_ARCHS, take_arch, c, err));
+    TRY(each_part(o->depths ? o->depths : "1,6,12,36", "depths", MOST_VALUES, take_depth, c, err));
+    TRY(each_part(o->contexts ? o->contexts : "512,1024,2048,4096,8192,16384,32768,65536,131072", "contexts",
+                  MOST_VALUES, take_context, c, err));
+    if (o->rates) TRY(each_part(o->rates, "rates", MOST_VALUES, take_rate, c, err));
+    if (!c->rates) c->rate[c->rates++] = t->lr;
+out:
+    return status;
+}
+
+int comparison_model(const comparison *c, int arch, int64_t layers, int64_t context, model_config *m, pcv_error *err) {
+    int status = settings_model(c->settings, m, err);
+    if (status) return status;
+    m->architecture = c->entry[arch].architecture;
+    m->vocab_size = c->vocabulary;
+    m->layers = layers;
+    m->context = context;
+    if (m->latents > context) m->latents = context;
+    if (m->sparse.stride > context) m->sparse.stride = context;
+    if (m->positions.axes.count == 1) m->positions.axes.count = 0;
+    status = model_config_check(m, err);
+    return status ? fail_context(err, "%s", c->entry[arch].name) : 0;
+}
+
+/* ------------------------------------------------------------------ the record */
+
+int record_add(const comparison *c, json_t *line, pcv_error *err) {
+    char path[PATH_SIZE];
+    char *data = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(line);
+    if (!data) return fail(err, PCV_MEMORY, "not enough memory for a record");
+    int status = path_join(path, c->options->output, RECORD, err);
+    FILE *f = status ? NULL : fopen(path, "a");
+    if (!status && (!f || fprintf(f, "%s\n", data) < 0 || fflush(f) || fsync(fileno(f))))
+        status = fail_errno(err, PCV_IO, "%s", path);
+    if (f && fclose(f) && !status) status = fail_errno(err, PCV_IO, "%s", path);
+    free(data);
+    return status;
+}
+
+static int entry_named(const comparison *c, const char *name) {
+    for (int i = 0; i < c->entries; i++)
+        if (name && !strcmp(c->entry[i].name, name)) return i;
+    return -1;
+}
+
+static double real_of(const json_t *line, const char *key) { return json_number_value(json_object_get(line, key)); }
+
+static int64_t count_of(const json_t *line, const char *key) { return json_integer_value(json_object_get(line, key)); }
+
+static void read_cost(comparison *c, int arch, const json_t *line) {
+    const char *end = json_string_value(json_object_get(line, "end"));
+    for (int i = 0; i < c->cells; i++) {
+        cost_cell *cell = &c->cell[i];
+        bool same = cell->arch == arch && cell->layers == count_of(line, "layers");
+        if (!same || cell->context != count_of(line, "context")) continue;
+        cell->seconds = real_of(line, "seconds");
+        cell->peak = count_of(line, "peak_bytes");
+        cell->end = end && !strcmp(end, cost_ends[COST_MEASURED]) ? COST_MEASURED : COST_TIME;
+        if (cell->end != COST_MEASURED) continue;
+        c->flops += cell->flops;
+        c->seconds += cell->seconds;
+    }
+}
+
+static void read_quality(comparison *c, int arch, const char *kind, const json_t *line) {
+    quality_run *q = &c->quality[arch];
+    double bits = real_of(line, "bits");
+    if (!strcmp(kind, "rate")) {
+        for (int r = 0; r < c->rates; r++)
+            if (c->rate[r] == real_of(line, "rate")) q->rate_bits[r] = bits;
+    } else if (!strcmp(kind, "point") && q->points < MOST_POINTS) {
+        q->point[q->points++] = (quality_point){real_of(line, "minutes"), bits, real_of(line, "error")};
+        q->steps = count_of(line, "steps");
+        q->tokens = count_of(line, "tokens");
+    } else if (!strcmp(kind, "test")) {
+        q->test_bits = bits;
+        q->test_error = real_of(line, "error");
+        q->test_tokens = count_of(line, "tokens");
+    } else if (!strcmp(kind, "model")) {
+        q->layers = count_of(line, "layers");
+        q->context = count_of(line, "context");
+        q->parameters = count_of(line, "parameters");
+        q->recorded = true;
+    }
+}
+
+/* Takes what an interrupted comparison has finished; a last line that was cut off is left out. */
+static int read_record(comparison *c, pcv_error *err) {
+    char path[PATH_SIZE];
+    file_bytes bytes;
+    int status = path_join(path, c->options->output, RECORD, err);
+    if (status || !path_exists(path)) return status;
+    status = file_read(path, RECORD_LIMIT, &bytes, err);
+    if (status) return status;
+    const char *at = (const char *)bytes.data, *end = at + bytes.size;
+    for (const char *stop; at < end && (stop = memchr(at, '\n', (size_t)(end - at))); at = stop + 1) {
+        json_t *line = json_loadb(at, (size_t)(stop - at), 0, NULL);
+        const char *kind = json_string_value(json_object_get(line, "kind"));
+        int arch = entry_named(c, json_string_value(json_object_get(line, "arch")));
+        if (kind && arch >= 0 && !strcmp(kind, "cost")) read_cost(c, arch, line);
+        else if (kind && arch >= 0) read_quality(c, arch, kind, line);
+        json_decref(line);
+    }
+    file_bytes_free(&bytes);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ going through the cells */
+
+int comparison_report(const comparison *c, double done, const char *line, pcv_error *err) {
+    if (!c->watch || !c->watch->progress) return 0;
+    pcv_progress p = {.stage = "comparing", .done = done, .total = c->expected, .line = line,
+                      .seconds = clock_now() - c->started};
+    if (c->watch->progress(c->watch->context, &p) != PCV_STOP) return 0;
+    return fail(err, PCV_INTERRUPTED, "interrupted; go on with --resume");
+}
+
+static void say(const comparison *c, const char *line) {
+    if (c->watch && c->watch->message) c->watch->message(c->watch->context, line);
+}
+
+/* Seconds that the waiting cells are expected to take. */
+static double cost_expected(const comparison *c) {
+    double sum = 0;
+    for (int i = 0; i < c->cells; i++) {
+        const cost_cell *cell = &c->cell[i];
+        double step = cost_predict(c, cell);
+        if (cell->end != COST_WAITS || step > 2 * c->options->time_limit) continue;
+        sum += step > 5 ? step : 2 * step + 5;
+    }
+    return sum;
+}
+
+static int record_cost(const comparison *c, const cost_cell *cell, pcv_error *err) {
+    json_t *line = json_pack("{s:s, s:s, s:I, s:I, s:s, s:f, s:I, s:I, s:f, s:I}", "kind", "cost", "arch",
+                             c->entry[cell->arch].name, "layers", (json_int_t)cell->layers, "context",
+                             (json_int_t)cell->context, "end", cost_ends[cell->end], "seconds", cell->seconds,
+                             "planned_bytes", (json_int_t)cell->planned, "peak_bytes", (json_int_t)cell->peak, "flops",
+                             cell->flops, "targets", (json_int_t)cell->targets);
+    return record_add(c, line, err);
+}
+
+static int cost_all(comparison *c, pcv_error *err) {
+    double done = 0;
+    for (int i = 0; i < c->cells; i++) {
+        cost_cell *cell = &c->cell[i], *before = i % c->contexts ? cell - 1 : NULL;
+        char line[256];
+        int status = 0;
+        if (cell->end != COST_WAITS) continue;
+        bool slow = before && (before->end == COST_TIME ||
+                               (before->end == COST_MEASURED && before->seconds > c->options->time_limit));
+        if (slow) cell->end = COST_TIME;
+        c->expected = done + cost_expected(c);
+        snprintf(line, sizeof line, "%s, %lld layers, context %lld", c->entry[cell->arch].name, (long long)cell->layers,
+                 (long long)cell->context);
+        if (!slow) status = comparison_report(c, done, line, err);
+        double start = clock_now();
+        if (!status && !slow) status = cost_measure(c, cell, err);
+        done += clock_now() - start;
+        if (!status)
+            status = record_cost(c, cell, err);
+        if (status) return status;
+    }
+    return 0;
+}
+
+static int quality_all(comparison *c, pcv_error *err) {
+    int status = 0;
+    for (int i = 0; i < c->entries; i++) {
+        quality_run *q = &c->quality[i];
+        char line[256];
+        snprintf(line, sizeof line, "%s: %lld layers, context %lld, %lld parameters", c->entry[i].name,
+                 (long long)q->layers, (long long)q->context, (long long)q->parameters);
+        say(c, line);
+        if (q->recorded) continue;
+        TRY(record_add(c, json_pack("{s:s, s:s, s:I, s:I, s:I}", "kind", "model", "arch", c->entry[i].name, "layers",
+                                    (json_int_t)q->layers, "context", (json_int_t)q->context, "parameters",
+                                    (json_int_t)q->parameters), err));
+    }
+    c->expected = 60 * c->options->minutes * c->entries * (1 + (c->rates > 1 ? c->rates / 8.0 : 0));
+    c->started = clock_now();
+    TRY(quality_run_all(c, err));
+out:
+    return status;
+}
+
+static void say_plan(const comparison *c, bool cost, bool quality) {
+    char line[256];
+    int waiting = 0, memory = 0;
+    for (int i = 0; i < c->cells; i++) {
+        waiting += c->cell[i].end == COST_WAITS;
+        memory += c->cell[i].end == COST_MEMORY;
+    }
+    if (cost) {
+        snprintf(line, sizeof line, "cost: %d training steps to measure, %d beyond %.1f GiB; about %.0f minutes",
+                 waiting, memory, c->options->memory_limit, cost_expected(c) / 60);
+        say(c, line);
+    }
+    if (!quality) return;
+    double rates = c->rates > 1 ? c->rates * c->options->minutes / 8 : 0;
+    snprintf(line, sizeof line, "quality: %d trainings of %g minutes%s; about %.0f minutes", c->entries,
+             c->options->minutes, c->rates > 1 ? ", and a short one for each learning rate" : "",
+             c->entries * (c->options->minutes + rates));
+    say(c, line);
+}
+
+/* ------------------------------------------------------------------ the command */
+
+static int check_output(const pcv_compare_options *o, pcv_error *err) {
+    if (o->dry_run) return 0;
+    if (!o->resume && path_exists(o->output))
+        return fail(err, PCV_CANTCREATE, "%s: exists already; go on with --resume, or choose another name", o->output);
+    if (o->resume && !path_is_folder(o->output))
+        return fail(err, PCV_NOINPUT, "%s: no comparison to resume", o->output);
+    return 0;
+}
+
+static int open_cells(comparison *c, pcv_error *err) {
+    c->cells = c->entries * c->depths * c->contexts;
+    int status = mem_get(&c->cell, (size_t)c->cells * sizeof *c->cell, "a comparison", err);
+    for (int i = 0; i < c->cells && !status; i++)
+        c->cell[i] = (cost_cell){.arch = i / (c->depths * c->contexts), .layers = c->depth[i / c->contexts % c->depths],
+                                 .context = c->context[i % c->contexts]};
+    return status ? status : cost_plan(c, err);
+}
+
+int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, const pcv_watch *watch, pcv_error *err) {
+    pcv_compare_options o = *options;
+    comparison *c = NULL;
+    dataset *d = NULL;
+    train_config t;
+    int status = 0;
+    TRY(mem_get(&c, sizeof *c, "a comparison", err));
+    if (o.memory_limit == 0) o.memory_limit = (double)memory_available() / (1 << 30);
+    *c = (comparison){.options = &o, .settings = settings, .watch = watch, .started = clock_now()};
+    TRY(settings_train(settings, &t, err));
+    TRY(parse_lists(c, &t, err));
+    TRY(check_output(&o, err));
+    if (o.minutes == 0) o.minutes = t.minutes > 0 ? t.minutes : 30;
+    TRY(dataset_open(&d, o.dataset, 1, err));
+    TRY(dataset_vocabulary(d, &c->vocabulary, err));
+    if (!o.quality_only) TRY(open_cells(c, err));
+    if (!o.cost_only) TRY(quality_plan(c, err));
+    if (o.resume) TRY(read_record(c, err));
+    say_plan(c, !o.quality_only, !o.cost_only);
+    if (o.dry_run) goto out;
+    if (!o.resume) TRY(folder_make_new(o.output, err));
+    if (!o.quality_only) TRY(cost_all(c, err));
+    if (!o.quality_only) TRY(page_write(c, err));
+    if (!o.cost_only) TRY(quality_all(c, err));
+    TRY(page_write(c, err));
+out:
+    dataset_close(d);
+    if (c) mem_free(c->cell);
+    mem_free(c);
+    return status;
+}

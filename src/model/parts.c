@@ -1,0 +1,171 @@
+#include "model/parts.h"
+#include "nn/positions.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------ embedding */
+
+static param_init table_init(const model_config *c) {
+    init_kind kind = c->init == WEIGHTS_FAN_IN ? INIT_TRUNCATED : INIT_NORMAL;
+    return (param_init){.kind = kind, .scale = c->embedding_scale};
+}
+
+void embedding_declare(embedding *e, model *m) {
+    const model_config *c = &m->config;
+    int64_t E = c->input_channels;
+    e->token = parameters_add(&m->params, "token_embedding.weight", c->vocab_size, E, table_init(c));
+    for (int a = 0; c->positions.kind == POSITION_LEARNED && a < c->positions.axes.count; a++) {
+        char name[64];
+        snprintf(name, sizeof name, "position_embedding.%d.weight", a);
+        e->position[a] = parameters_add(&m->params, name, c->positions.axes.v[a], E, table_init(c));
+    }
+}
+
+int embedding_constants(embedding *e, const model *m, pcv_error *err) {
+    const model_config *c = &m->config;
+    int kind = c->positions.kind;
+    if (kind != POSITION_SINUSOIDAL && kind != POSITION_FOURIER) return 0;
+    return harmonic_factors(&e->low, &e->high, m->be, (position_kind)kind, c->positions.scale,
+                            c->positions.axes.v[0], c->input_channels, err);
+}
+
+void embedding_close(embedding *e, backend *be) {
+    constant_free(&e->low, be);
+    constant_free(&e->high, be);
+}
+
+tensor *embedding_apply(tape *t, const embedding *e, const model_config *c, const batch *b) {
+    embed_spec s = {.tables = 1, .table = {e->token}, .ids = {b->ids}};
+    for (int a = 0; c->positions.kind == POSITION_LEARNED && a < c->positions.axes.count; a++) {
+        s.table[s.tables] = e->position[a];
+        s.ids[s.tables++] = b->axis[a];
+    }
+    if (e->low.m.data) {
+        s.positions = b->axis[0];
+        s.low = tape_wrap(t, e->low.m);
+        s.high = tape_wrap(t, e->high.m);
+    }
+    return embed(t, &s);
+}
+
+/* ------------------------------------------------------------------ head */
+
+head_weights head_declare(model *m, tensor *token_embedding) {
+    const model_config *c = &m->config;
+    head_weights h = {0};
+    if (c->output_norm) h.norm = norm_declare(&m->params, c, "output_norm", c->channels);
+    param_init init = {.kind = c->init == WEIGHTS_FAN_IN ? INIT_FAN_IN : INIT_NORMAL,
+                       .scale = c->init_scale, .decay = true};
+    if (c->zero_head) init.kind = INIT_ZERO;
+    h.map.w = c->tied_embeddings
+                  ? token_embedding
+                  : parameters_add(&m->params, "output.weight", c->vocab_size, c->channels, init);
+    if (c->output_bias)
+        h.map.b = parameters_add(&m->params, "output.bias", 1, c->vocab_size,
+                                 (param_init){.kind = INIT_ZERO, .vector = true});
+    return h;
+}
+
+/* ------------------------------------------------------------------ pieces of attention */
+
+void qk_norm_declare(model *m, norm_weights met[2], const char *prefix, int64_t channels) {
+    static const char *const parts[] = {"query", "key"};
+    for (int i = 0; i < 2 && m->config.qk_norm; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "%s.attention.%s_norm.weight", prefix, parts[i]);
+        met[i] = (norm_weights){.rms = true, .epsilon = (float)m->config.norm_epsilon};
+        met[i].w = parameters_add(&m->params, name, 1, channels, (param_init){.kind = INIT_ONE, .vector = true});
+    }
+}
+
+float score_scale(const model_config *c, int64_t width) {
+    return c->scale_scores ? 1 / sqrtf((float)width) : 1;
+}
+
+void turn(tape *t, const model_config *c, tensor *x, tensor *positions, const tensor *frequency, int64_t heads,
+          int64_t group) {
+    if (!model_has_rotary(c) || frequency->m.cols == 0) return;
+    rotate_spec s = {.positions = positions, .heads = heads, .group = group ? group : heads};
+    s.frequency = tape_wrap(t, frequency->m);
+    s.chosen = (int64_t)(c->positions.rotary.heads * (double)s.group + 1e-9);
+    s.interleaved = c->positions.rotary.layout == ROTARY_INTERLEAVED;
+    rotate(t, x, &s);
+}
+
+tensor *block_run(tape *t, block_fn *fn, const void *context, size_t size, tensor *const in[], int count,
+                  bool recompute) {
+    void *kept = arena_get(&t->host, size);
+    memcpy(kept, context, size);
+    tensor *out = tape_block(t, fn, kept, in, count, recompute);
+    if (out != in[0]) tape_forget(t, in[0]);
+    return out;
+}
+
+const model_input *input_keep(tape *t, const model_input *in) {
+    model_input *copy = arena_get(&t->host, sizeof *copy);
+    sequence *rows = arena_get(&t->host, (size_t)in->batch * sizeof *rows);
+    memcpy(rows, in->rows, (size_t)in->batch * sizeof *rows);
+    *copy = *in;
+    copy->rows = rows;
+    return copy;
+}
+
+/* ------------------------------------------------------------------ the layer */
+
+layer_weights layer_declare(model *m, int64_t index) {
+    const model_config *c = &m->config;
+    parameters *p = &m->params;
+    int64_t Z = c->channels;
+    bool bias = c->bias == BIAS_ALL;
+    char prefix[64], name[128];
+    snprintf(prefix, sizeof prefix, "layers.%lld", (long long)index);
+#define NAMED(suffix) (snprintf(name, sizeof name, "%s." suffix, prefix), name)
+    layer_weights x = {.norm = norm_declare(p, c, NAMED("norm"), Z)};
+    x.qkv = linear_declare(p, c, NAMED("attention.{query,key,value}"), 3 * Z, Z, bias);
+    qk_norm_declare(m, x.met, prefix, Z);
+    x.output = branch_declare(p, c, NAMED("attention.output"), Z, Z, bias);
+    x.mlp = mlp_declare(p, c, prefix, c->mlp_ratio);
+#undef NAMED
+    return x;
+}
+
+layer_context layer_context_make(const model *m, const batch *b) {
+    const model_config *c = &m->config;
+    layer_context k = {.m = m, .rope = b->latent_rope, .seen = b->self};
+    k.seen.heads = c->heads;
+    k.seen.scale = score_scale(c, c->channels / c->heads);
+    return k;
+}
+
+static tensor *layer_apply(tape *t, const void *context, tensor *const in[]) {
+    const layer_context *k = context;
+    const model_config *c = &k->m->config;
+    const layer_weights *weights = k->weights;
+    tensor *x = in[0];
+    int64_t Z = c->channels, rotary = c->positions.rotary.layers;
+    tensor *qkv = linear_apply(t, norm_apply(t, x, &weights->norm), &weights->qkv);
+    tensor *q = tape_columns(t, qkv, 0, Z), *key = tape_columns(t, qkv, Z, Z);
+    tensor *value = tape_columns(t, qkv, 2 * Z, Z);
+    if (c->qk_norm) {
+        q = norm_apply(t, q, &weights->met[0]);
+        key = norm_apply(t, key, &weights->met[1]);
+    }
+    if (rotary < 0 || k->index < rotary) {
+        turn(t, c, q, k->rope, k->frequency, c->heads, 0);
+        turn(t, c, key, k->rope, k->frequency, c->heads, 0);
+    }
+    if (k->cache) {
+        kv_cache_put(t, k->cache, k->cache->count, key, value);
+        key = tape_wrap(t, matrix_rows(k->cache->k.m, 0, k->cache->count));
+        value = tape_wrap(t, matrix_rows(k->cache->v.m, 0, k->cache->count));
+    }
+    tensor *a = k->attend ? k->attend(t, k, q, key, value) : attend(t, q, key, value, &k->seen);
+    a = linear_apply(t, a, &weights->output);
+    return mlp_apply(t, add(t, x, a, c->dropout), &weights->mlp, c->dropout);
+}
+
+tensor *layer_run(tape *t, const layer_context *k, tensor *x) {
+    return block_run(t, layer_apply, k, sizeof *k, &x, 1, k->m->recompute >= 2);
+}

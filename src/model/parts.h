@@ -1,0 +1,75 @@
+/* What the architectures have in common: the embedding at one end, the head at the other, and the causal
+ * self-attention layer between them. */
+#ifndef MODEL_PARTS_H
+#define MODEL_PARTS_H
+
+#include "model/batch.h"
+
+/* ---- ids and positions to inputs, "token_embedding" and "position_embedding.{axis}" */
+typedef struct embedding {
+    tensor *token;                   /* [V, E] */
+    tensor *position[POSITION_AXES]; /* learned: [rows, E] */
+    tensor low, high;                /* fixed position code (embed_spec) */
+} embedding;
+
+void embedding_declare(embedding *e, model *m);
+int embedding_constants(embedding *e, const model *m, pcv_error *err);
+void embedding_close(embedding *e, backend *be);
+tensor *embedding_apply(tape *t, const embedding *e, const model_config *c, const batch *b); /* [B M, E] */
+
+/* ---- logits of hidden states, "output_norm" and "output" */
+typedef struct head_weights {
+    norm_weights norm; /* without output_norm: absent */
+    linear_weights map;
+} head_weights;
+
+head_weights head_declare(model *m, tensor *token_embedding);
+
+/* ---- x + attention(norm(x)), then x + mlp(norm(x)); "layers.{index}" */
+typedef struct layer_weights {
+    norm_weights norm;
+    norm_weights met[2]; /* of queries and of keys, with qk_norm */
+    linear_weights qkv, output;
+    mlp_weights mlp;
+} layer_weights;
+
+typedef struct layer_context layer_context;
+
+/* How the queries of a layer meet its keys and values, all [rows, Z]. */
+typedef tensor *attend_fn(tape *t, const layer_context *k, tensor *q, tensor *key, tensor *value);
+
+/* What a layer needs beside its input; layer_run keeps a copy for the backward pass. */
+struct layer_context {
+    const model *m;
+    const layer_weights *weights;
+    const tensor *frequency; /* of rotary positions, or NULL */
+    tensor *rope;            /* rotary positions of the rows, or NULL */
+    attend_spec seen;        /* heads and scale are filled in by layer_context_make */
+    kv_cache *cache;         /* or NULL */
+    attend_fn *attend;       /* NULL: attention over the range that `seen` says */
+    const void *pattern;     /* attend's own */
+    int64_t index;
+};
+
+layer_weights layer_declare(model *m, int64_t index);
+layer_context layer_context_make(const model *m, const batch *b);
+
+/* Runs one layer, recomputed in the backward pass where the model says so. x [rows, Z] -> [rows, Z] */
+tensor *layer_run(tape *t, const layer_context *k, tensor *x);
+
+/* ---- pieces of attention that cross-attention needs as well */
+void qk_norm_declare(model *m, norm_weights met[2], const char *prefix, int64_t channels);
+float score_scale(const model_config *c, int64_t width);
+
+/* Rotary positions on x [rows, heads D]; group as in rotary_config.head_group. */
+void turn(tape *t, const model_config *c, tensor *x, tensor *positions, const tensor *frequency, int64_t heads,
+          int64_t group);
+
+/* Runs a block on a copy of `context`; what it reads of its first input is forgotten afterwards. */
+tensor *block_run(tape *t, block_fn *fn, const void *context, size_t size, tensor *const in[], int count,
+                  bool recompute);
+
+/* A copy of the input's description that lives as long as the tape's step: recomputation reads it later. */
+const model_input *input_keep(tape *t, const model_input *in);
+
+#endif

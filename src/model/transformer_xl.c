@@ -1,0 +1,224 @@
+/* Transformer-XL: segments of `context` tokens that follow each other; a layer also sees its inputs at the last
+ * `memory` tokens of the segments before, through which no gradient flows. Positions are distances:
+ *
+ *     h = [memory; x],  q = W_q norm(x),  k, v = W_kv norm(h),  r_d = W_r sinusoid(d)
+ *     score(i, j) = ((q_i + u) . k_j + (q_i + w) . r_{i - j}) / sqrt(D)
+ *     x = x + W_o Attention,  x = x + MLP(norm(x))
+ *
+ * A pass that keeps no gradients may run over many segments at once: with every query's range cut to its own segment
+ * and the memory in front of it, the result is that of passing them one by one. Rows are padded on the right. */
+#include "model/transformer_xl.h"
+#include "model/parts.h"
+#include "nn/positions.h"
+
+#include <math.h>
+#include <stdio.h>
+
+typedef struct xl_layer {
+    norm_weights norm;
+    linear_weights query, key_value, relative, output;
+    tensor *content_bias, *position_bias; /* u and w, [1, Z] */
+    mlp_weights mlp;
+} xl_layer;
+
+typedef struct body {
+    embedding inputs;
+    xl_layer *layer; /* [layers] */
+    head_weights head;
+    tensor distances; /* [memory + context, Z] sinusoids, the last row for distance 0 */
+} body;
+
+/* ------------------------------------------------------------------ opening */
+
+static xl_layer declare_layer(model *m, int64_t index) {
+    const model_config *c = &m->config;
+    parameters *p = &m->params;
+    int64_t Z = c->channels;
+    bool bias = c->bias == BIAS_ALL;
+    param_init zero = {.kind = INIT_ZERO, .vector = true};
+    char prefix[64], name[128];
+    snprintf(prefix, sizeof prefix, "layers.%lld", (long long)index);
+#define NAMED(suffix) (snprintf(name, sizeof name, "%s." suffix, prefix), name)
+    xl_layer x = {.norm = norm_declare(p, c, NAMED("norm"), Z)};
+    x.query = linear_declare(p, c, NAMED("attention.query"), Z, Z, false); /* u and w are its biases */
+    x.key_value = linear_declare(p, c, NAMED("attention.{key,value}"), 2 * Z, Z, bias);
+    x.relative = linear_declare(p, c, NAMED("attention.relative"), Z, Z, false);
+    x.content_bias = parameters_add(p, NAMED("attention.content_bias"), 1, Z, zero);
+    x.position_bias = parameters_add(p, NAMED("attention.position_bias"), 1, Z, zero);
+    x.output = branch_declare(p, c, NAMED("attention.output"), Z, Z, bias);
+    x.mlp = mlp_declare(p, c, prefix, c->mlp_ratio);
+#undef NAMED
+    return x;
+}
+
+static int xl_open(model *m, pcv_error *err) {
+    const model_config *c = &m->config;
+    body *w;
+    int status = 0;
+    TRY(mem_get(&m->body, sizeof *w, "a model", err));
+    w = m->body;
+    TRY(mem_get(&w->layer, (size_t)(c->layers + 1) * sizeof *w->layer, "a model", err));
+    embedding_declare(&w->inputs, m);
+    for (int64_t l = 0; l < c->layers; l++) w->layer[l] = declare_layer(m, l);
+    w->head = head_declare(m, w->inputs.token);
+out:
+    return status;
+}
+
+static int64_t reach(const model_config *c) { return c->memory + c->context; }
+
+/* Sines in the first half of the columns, cosines in the second; frequency 10000^(-2j / Z). */
+static int xl_constants(model *m, pcv_error *err) {
+    const model_config *c = &m->config;
+    body *w = m->body;
+    int64_t rows = reach(c), Z = c->channels, half = Z / 2;
+    float *values = NULL;
+    int status = mem_get(&values, (size_t)(rows * Z) * sizeof *values, "position tables", err);
+    for (int64_t i = 0; i < rows && !status; i++)
+        for (int64_t j = 0; j < half; j++) {
+            double angle = (double)(rows - 1 - i) * pow(10000, -(double)j / (double)half);
+            values[i * Z + j] = (float)sin(angle);
+            values[i * Z + half + j] = (float)cos(angle);
+        }
+    if (!status) status = constant_make(&w->distances, m->be, values, rows, Z, err);
+    mem_free(values);
+    return status;
+}
+
+static void xl_close(model *m) {
+    body *w = m->body;
+    if (!w) return;
+    embedding_close(&w->inputs, m->be);
+    constant_free(&w->distances, m->be);
+    mem_free(w->layer);
+}
+
+static linear_weights xl_head(const model *m) { return ((const body *)m->body)->head.map; }
+
+/* ------------------------------------------------------------------ a layer */
+
+typedef struct xl_context {
+    const model *m;
+    const xl_layer *weights;
+    int64_t batch, distances;
+    attend_spec seen;
+    matrix memory;   /* [batch rows, Z], or data NULL */
+    kv_cache *cache; /* or NULL */
+} xl_context;
+
+/* in: x [B N, Z] */
+static tensor *xl_apply(tape *t, const void *context, tensor *const in[]) {
+    const xl_context *k = context;
+    const model_config *c = &k->m->config;
+    const body *w = k->m->body;
+    const xl_layer *weights = k->weights;
+    tensor *x = in[0], *all = x;
+    int64_t Z = c->channels;
+    if (k->memory.data) all = stack_rows(t, tape_wrap(t, k->memory), x, k->batch);
+    tensor *both = linear_apply(t, norm_apply(t, all, &weights->norm), &weights->key_value);
+    tensor *key = tape_columns(t, both, 0, Z), *value = tape_columns(t, both, Z, Z);
+    tensor *n = norm_apply(t, x, &weights->norm);
+    tensor *q = linear(t, n, weights->query.w, weights->content_bias);
+    tensor *p = linear(t, n, weights->query.w, weights->position_bias);
+    matrix far = matrix_rows(w->distances.m, w->distances.m.rows - k->distances, k->distances);
+    tensor *r = linear_apply(t, tape_wrap(t, far), &weights->relative);
+    if (k->cache) {
+        kv_cache_put(t, k->cache, k->cache->count, key, value);
+        key = tape_wrap(t, matrix_rows(k->cache->k.m, 0, k->cache->count));
+        value = tape_wrap(t, matrix_rows(k->cache->v.m, 0, k->cache->count));
+    }
+    tensor *a = linear_apply(t, attend_relative(t, q, p, key, value, r, &k->seen), &weights->output);
+    return mlp_apply(t, add(t, x, a, c->dropout), &weights->mlp, c->dropout);
+}
+
+/* ------------------------------------------------------------------ who sees whom */
+
+/* Index of a row's input n behind the beginning of its first segment. */
+static int64_t place_of(const model_input *in, int64_t r, int64_t n) { return in->cache ? in->rows[r].before + n : n; }
+
+static attend_spec see(tape *t, const model *m, const model_input *in, int64_t B, int64_t N) {
+    const model_config *c = &m->config;
+    const model_memory *memory = in->memory;
+    int32_t *begin = arena_get(&t->host, (size_t)(B * N) * sizeof *begin);
+    int32_t *end = arena_get(&t->host, (size_t)(B * N) * sizeof *end);
+    int64_t held = in->cache ? in->cache->layer[0].count : memory ? memory->rows : 0;
+    for (int64_t i = 0; i < B * N; i++) {
+        int64_t r = i / N, n = i % N, place = place_of(in, r, n);
+        int64_t segment = place - place % c->context;  /* begins there */
+        int64_t back = place - segment + c->memory;    /* tokens in front of this one that it may see */
+        int64_t known = memory ? n + memory->count[memory->current][r] : place;
+        if (back > known) back = known;
+        if (back > held + n) back = held + n;
+        end[i] = (int32_t)(n < in->rows[r].length ? held + n + 1 : 0);
+        begin[i] = (int32_t)(held + n - back);
+    }
+    attend_spec s = {.batch = B, .heads = c->heads, .scale = score_scale(c, c->channels / c->heads)};
+    s.begin = tape_ints(t, begin, B * N);
+    s.end = tape_ints(t, end, B * N);
+    return s;
+}
+
+/* The layer's input at the last tokens of old memory and segment becomes the new memory. */
+static void remember(tape *t, const model_input *in, int64_t layer, const tensor *x, int64_t N) {
+    model_memory *memory = in->memory;
+    if (!memory) return;
+    matrix old = memory->state[memory->current][layer], new = memory->state[!memory->current][layer];
+    for (int64_t r = 0; r < memory->batch; r++) {
+        int64_t L = memory->rows, length = in->rows[r].length, fresh = length < L ? length : L, at = r * L;
+        tape_kernel(t, copy, .y = matrix_rows(new, at, L - fresh), .x = matrix_rows(old, at + fresh, L - fresh));
+        tape_kernel(t, copy, .y = matrix_rows(new, at + L - fresh, fresh),
+                    .x = matrix_rows(x->m, r * N + length - fresh, fresh));
+        int64_t count = memory->count[memory->current][r] + length;
+        memory->count[!memory->current][r] = count < L ? count : L;
+    }
+}
+
+/* ------------------------------------------------------------------ the whole */
+
+/* The last `wanted` positions of every row, which is padded on the right. */
+static tensor *last_positions(tape *t, tensor *x, const model_input *in, int64_t N) {
+    int64_t rows = in->batch * in->latents;
+    int32_t *index = arena_get(&t->host, (size_t)(rows + 1) * sizeof *index);
+    bool all = true;
+    for (int64_t i = 0; i < rows; i++) {
+        int64_t r = i / in->latents, n = in->rows[r].length - in->latents + i % in->latents;
+        index[i] = (int32_t)(n < 0 ? -1 : r * N + n);
+        all = all && index[i] == i;
+    }
+    return all && rows == x->m.rows ? x : gather(t, x, tape_ints(t, index, rows));
+}
+
+static tensor *xl_hidden(tape *t, model *m, const model_input *in) {
+    const body *w = m->body;
+    const model_config *c = &m->config;
+    model_memory *memory = in->memory;
+    batch *b = arena_get(&t->host, sizeof *b);
+    if (memory && memory->pending) {
+        memory->current = !memory->current;
+        memory->pending = false;
+    }
+    CHECK(!memory || (memory->batch == in->batch && !in->cache), "a memory of %lld rows for %lld",
+          (long long)(memory ? memory->batch : 0), (long long)in->batch);
+    batch_make(b, t, c, in);
+    xl_context k = {.m = m, .batch = b->B, .distances = reach(c), .seen = see(t, m, in, b->B, b->M)};
+    tensor *x = embedding_apply(t, &w->inputs, c, b);
+    for (int64_t l = 0; l < c->layers; l++) {
+        k.weights = &w->layer[l];
+        k.cache = in->cache ? &in->cache->layer[l] : NULL;
+        if (memory) k.memory = memory->state[memory->current][l];
+        remember(t, in, l, x, b->M);
+        x = block_run(t, xl_apply, &k, sizeof k, &x, 1, m->recompute >= 2);
+    }
+    if (memory) memory->pending = true;
+    x = last_positions(t, x, in, b->M);
+    return c->output_norm ? norm_apply(t, x, &w->head.norm) : x;
+}
+
+const model_type transformer_xl = {
+    .name = "transformer-xl",
+    .open = xl_open,
+    .constants = xl_constants,
+    .close = xl_close,
+    .hidden = xl_hidden,
+    .head = xl_head,
+};
