@@ -160,7 +160,7 @@ typedef struct pcv_progress {
     double done, total;
     double seconds;   /* since the stage began */
     double rate;      /* units per second */
-    const char *unit; /* of rate: "tokens" */
+    const char *unit; /* of rate: "tokens"; NULL: there is no rate */
     const char *line; /* a summary for people, or NULL */
 } pcv_progress;
 typedef int pcv_progress_fn(void *context, const pcv_progress *progress);

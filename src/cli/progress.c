@@ -81,8 +81,10 @@ static void show_bar(const pcv_progress *p, const char *left) {
     int full = (int)(share * BAR);
     for (int i = 0; i < BAR; i++) bar[i] = i < full ? '=' : i == full ? '>' : ' ';
     bar[BAR] = 0;
-    int size = snprintf(line, sizeof line, "[%s] %3.0f %%  %.4g %s/s  %s left  %s", bar, 100 * share, p->rate,
-                        p->unit, left, p->line ? p->line : p->stage);
+    char rate[64] = "";
+    if (p->unit) snprintf(rate, sizeof rate, "%.4g %s/s  ", p->rate, p->unit);
+    int size = snprintf(line, sizeof line, "[%s] %3.0f %%  %s%s left  %s", bar, 100 * share, rate, left,
+                        p->line ? p->line : p->stage);
     if (size > columns() - 1) line[columns() - 1] = 0;
     fprintf(stderr, "\r\033[K%s", line);
     fflush(stderr);
@@ -91,9 +93,10 @@ static void show_bar(const pcv_progress *p, const char *left) {
 }
 
 static void show_line(const pcv_progress *p, const char *left) {
-    fprintf(stderr, "%s: %.1f %%, %.4g %s/s, %s left%s%s\n", p->stage,
-            100 * (p->total > 0 ? p->done / p->total : 0), p->rate, p->unit, left, p->line ? ", " : "",
-            p->line ? p->line : "");
+    char rate[64] = "";
+    if (p->unit) snprintf(rate, sizeof rate, "%.4g %s/s, ", p->rate, p->unit);
+    fprintf(stderr, "%s: %.1f %%, %s%s left%s%s\n", p->stage, 100 * (p->total > 0 ? p->done / p->total : 0), rate, left,
+            p->line ? ", " : "", p->line ? p->line : "");
 }
 
 static int on_progress(void *context, const pcv_progress *p) {
