@@ -258,6 +258,7 @@ static int cost_all(comparison *c, pcv_error *err) {
 
 static int quality_all(comparison *c, pcv_error *err) {
     int status = 0;
+    if (c->options->equal_step) TRY(quality_equal_step(c, err));
     for (int i = 0; i < c->entries; i++) {
         quality_run *q = &c->quality[i];
         char line[256];
@@ -269,7 +270,7 @@ static int quality_all(comparison *c, pcv_error *err) {
                                     (json_int_t)q->layers, "context", (json_int_t)q->context, "parameters",
                                     (json_int_t)q->parameters), err));
     }
-    c->expected = 60 * c->options->minutes * c->entries * (1 + (c->rates > 1 ? c->rates / 8.0 : 0));
+    c->expected = 60 * c->options->minutes * c->entries * (1 + (c->rates > 1 ? (double)c->rates / RATE_SHARE : 0));
     c->started = clock_now();
     TRY(quality_run_all(c, err));
 out:
@@ -289,7 +290,7 @@ static void say_plan(const comparison *c, bool cost, bool quality) {
         say(c, line);
     }
     if (!quality) return;
-    double rates = c->rates > 1 ? c->rates * c->options->minutes / 8 : 0;
+    double rates = c->rates > 1 ? c->rates * c->options->minutes / RATE_SHARE : 0;
     snprintf(line, sizeof line, "quality: %d trainings of %g minutes%s; about %.0f minutes", c->entries,
              c->options->minutes, c->rates > 1 ? ", and a short one for each learning rate" : "",
              c->entries * (c->options->minutes + rates));

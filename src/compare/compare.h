@@ -9,7 +9,12 @@
 #include "config/settings.h"
 #include "perceiver.h"
 
-enum { MOST_ARCHS = 8, MOST_VALUES = 32, MOST_POINTS = 6 };
+enum {
+    MOST_ARCHS = 8,
+    MOST_VALUES = 32,
+    MOST_POINTS = 6,
+    RATE_SHARE = 8, /* the short trainings that choose a learning rate take this part of the time */
+};
 
 typedef enum cost_end {
     COST_WAITS,    /* not measured yet */
@@ -36,7 +41,6 @@ typedef struct quality_point {
 
 typedef struct quality_run {
     int64_t layers, context, parameters;
-    int64_t reach;                 /* tokens that a scoring pass reads: the context, and a memory in front of it */
     bool recorded;                 /* these three stand in the record */
     double rate_bits[MOST_VALUES]; /* of each learning rate's short run, 0: not done */
     int rate;                      /* index of the best, -1: unknown */
@@ -78,8 +82,10 @@ int cost_plan(comparison *c, pcv_error *err);
 double cost_predict(const comparison *c, const cost_cell *cell); /* seconds of a step */
 int cost_measure(comparison *c, cost_cell *cell, pcv_error *err);
 
-/* Gives every entry a depth (equal parameters) and a context (equal step time, where asked for). */
+/* Gives every entry a depth, for equal parameters; and, measuring, those that the record does not know yet a context,
+ * for equal time of a step. */
 int quality_plan(comparison *c, pcv_error *err);
+int quality_equal_step(comparison *c, pcv_error *err);
 int quality_run_all(comparison *c, pcv_error *err);
 
 /* A finished cell goes to the end of the record. */

@@ -164,9 +164,25 @@ static double reach(int count, const double *x, const double *seconds, double T,
     return count ? x[count - 1] : 0;
 }
 
-static void add_reach(text *t, const char *name, double value, bool more, const char *unit) {
-    if (value == 0) text_add(t, "%s: not even the smallest", name);
-    else text_add(t, "%s: %s%.*f %s", name, more ? "at least " : "", value < 10 ? 1 : 0, value, unit);
+/* How far every entry but the first comes in T seconds: along the contexts of one depth, or the depths of one
+ * context, whichever is -1. */
+static void add_reaches(text *t, const comparison *c, int depth, int context, double T) {
+    int most = depth < 0 ? c->depths : c->contexts;
+    for (int a = 1; a < c->entries; a++) {
+        double x[MOST_VALUES], seconds[MOST_VALUES];
+        int count = 0;
+        bool more = false;
+        for (int i = 0; i < most; i++) {
+            const cost_cell *cell = cost_at(c, a, depth < 0 ? i : depth, depth < 0 ? context : i);
+            if (cell->end != COST_MEASURED) continue;
+            x[count] = (double)(depth < 0 ? cell->layers : cell->context);
+            seconds[count++] = cell->seconds;
+        }
+        double value = reach(count, x, seconds, T, &more);
+        text_add(t, "%s%s: ", a == 1 ? "" : "; ", c->entry[a].name);
+        if (value == 0) text_add(t, "not even the smallest");
+        else text_add(t, "%s%.*f %s", more ? "at least " : "", value < 10, value, depth < 0 ? "layers" : "tokens");
+    }
 }
 
 static const char *why_stopped(const cost_cell *cell) {
@@ -200,19 +216,7 @@ static void add_equal_contexts(text *t, const comparison *c) {
         if (!base) continue;
         text_add(t, "<p>%lld layers: in the %.2f s that %s takes for a step over %lld tokens, the longest context is ",
                  (long long)c->depth[d], base->seconds, c->entry[0].name, (long long)base->context);
-        for (int a = 1; a < c->entries; a++) {
-            double x[MOST_VALUES], y[MOST_VALUES];
-            int count = 0;
-            bool more = false;
-            for (int k = 0; k < c->contexts; k++) {
-                const cost_cell *cell = cost_at(c, a, d, k);
-                if (cell->end != COST_MEASURED) continue;
-                x[count] = (double)cell->context;
-                y[count++] = cell->seconds;
-            }
-            text_add(t, "%s", a == 1 ? "" : "; ");
-            add_reach(t, c->entry[a].name, reach(count, x, y, base->seconds, &more), more, "tokens");
-        }
+        add_reaches(t, c, d, -1, base->seconds);
         text_add(t, ".</p>\n");
     }
 }
@@ -228,19 +232,7 @@ static void add_equal_depths(text *t, const comparison *c) {
     }
     text_add(t, "<p>Context %lld: in the %.2f s of %lld layers of %s, the deepest stack is ", (long long)c->context[k],
              base->seconds, (long long)base->layers, c->entry[0].name);
-    for (int a = 1; a < c->entries; a++) {
-        double x[MOST_VALUES], y[MOST_VALUES];
-        int count = 0;
-        bool more = false;
-        for (int d = 0; d < c->depths; d++) {
-            const cost_cell *cell = cost_at(c, a, d, k);
-            if (cell->end != COST_MEASURED) continue;
-            x[count] = (double)cell->layers;
-            y[count++] = cell->seconds;
-        }
-        text_add(t, "%s", a == 1 ? "" : "; ");
-        add_reach(t, c->entry[a].name, reach(count, x, y, base->seconds, &more), more, "layers");
-    }
+    add_reaches(t, c, -1, k, base->seconds);
     text_add(t, ".</p>\n");
 }
 
@@ -290,7 +282,7 @@ static void add_quality_words(text *t, const comparison *c) {
     text_add(t, "</table>\n");
     for (int i = 0; i < c->entries && c->rates > 1; i++) {
         text_add(t, "<p>Learning rates of %s, validation bits per token after %g minutes:", c->entry[i].name,
-                 c->options->minutes / 8);
+                 c->options->minutes / RATE_SHARE);
         for (int r = 0; r < c->rates; r++) text_add(t, " %g: %.4f%s", c->rate[r], c->quality[i].rate_bits[r],
                                                     r + 1 < c->rates ? "," : "</p>\n");
     }

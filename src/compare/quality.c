@@ -11,11 +11,11 @@
 #include <string.h>
 
 /* Targets come in pieces of SPAN behind at least as much text as the longest context. */
-enum { SPAN = 128, VALIDATION_TARGETS = 12800, TEST_TARGETS = 51200, RATE_SHARE = 8 };
+enum { SPAN = 128, VALIDATION_TARGETS = 12800, TEST_TARGETS = 51200 };
 
 /* ------------------------------------------------------------------ depth and context */
 
-static int count_parameters(comparison *c, int arch, int64_t layers, int64_t context, const train_config *t,
+static int count_parameters(const comparison *c, int arch, int64_t layers, int64_t context, const train_config *t,
                             int64_t *count, pcv_error *err) {
     model_config *m = NULL;
     memory_plan plan;
@@ -24,7 +24,6 @@ static int count_parameters(comparison *c, int arch, int64_t layers, int64_t con
     TRY(comparison_model(c, arch, layers, context, m, err));
     TRY(plan_memory(m, t, &plan, err));
     *count = plan.parameters;
-    c->quality[arch].reach = m->context + m->memory;
 out:
     mem_free(m);
     return status;
@@ -73,7 +72,6 @@ static int equal_step(comparison *c, int arch, double wanted, pcv_error *err) {
 int quality_plan(comparison *c, pcv_error *err) {
     model_config *m = NULL;
     train_config t;
-    double wanted = 0;
     int status = 0;
     TRY(mem_get(&m, sizeof *m, "a comparison", err));
     TRY(settings_model(c->settings, m, err));
@@ -85,13 +83,24 @@ int quality_plan(comparison *c, pcv_error *err) {
         TRY(count_parameters(c, i, q->layers, q->context, &t, &q->parameters, err));
         if (i) TRY(equal_parameters(c, i, &t, err));
     }
-    for (int i = 0; i < c->entries && c->options->equal_step; i++) {
-        if (i == 0) TRY(step_seconds(c, 0, c->quality[0].layers, c->quality[0].context, &wanted, err));
-        else TRY(equal_step(c, i, wanted, err));
-        TRY(count_parameters(c, i, c->quality[i].layers, c->quality[i].context, &t, &c->quality[i].parameters, err));
-    }
 out:
     mem_free(m);
+    return status;
+}
+
+int quality_equal_step(comparison *c, pcv_error *err) {
+    train_config t;
+    double wanted = 0;
+    int status = 0;
+    TRY(settings_train(c->settings, &t, err));
+    for (int i = 1; i < c->entries; i++) {
+        quality_run *q = &c->quality[i];
+        if (q->recorded) continue;
+        if (wanted == 0) TRY(step_seconds(c, 0, c->quality[0].layers, c->quality[0].context, &wanted, err));
+        TRY(equal_step(c, i, wanted, err));
+        TRY(count_parameters(c, i, q->layers, q->context, &t, &q->parameters, err));
+    }
+out:
     return status;
 }
 
@@ -116,6 +125,19 @@ out:
     return status;
 }
 
+/* The most that a scoring pass of any entry reads: its context, and a memory in front of it. */
+static int longest_pass(const comparison *c, int64_t *longest, pcv_error *err) {
+    model_config *m = NULL;
+    int status = mem_get(&m, sizeof *m, "a comparison", err);
+    *longest = 0;
+    for (int i = 0; i < c->entries && !status; i++) {
+        status = comparison_model(c, i, c->quality[i].layers, c->quality[i].context, m, err);
+        if (!status && m->context + m->memory > *longest) *longest = m->context + m->memory;
+    }
+    mem_free(m);
+    return status;
+}
+
 /* Scores the same targets for every entry, whatever its context. */
 static int score(const comparison *c, const char *run, split_name split, int64_t targets, pcv_sweep_point *p,
                  pcv_error *err) {
@@ -130,9 +152,8 @@ static int score(const comparison *c, const char *run, split_name split, int64_t
     e.split = split;
     TRY(evaluation_open(&job, &e, &t, engine, c->options->dataset, NULL, err));
     e.tokens = targets;
-    int64_t own = e.context, need = 0;
-    for (int i = 0; i < c->entries; i++)
-        if (c->quality[i].reach > need) need = c->quality[i].reach;
+    int64_t own = e.context, need;
+    TRY(longest_pass(c, &need, err));
     *p = (pcv_sweep_point){.latents = e.latents, .context = own, .stride = e.stride < SPAN ? e.stride : SPAN};
     e.context = need;
     TRY(evaluate_points(&job, p, 1, SPAN, need, err));
@@ -148,7 +169,7 @@ out:
 /* A training that pauses at a given time, so that what it has learned by then can be scored. */
 typedef struct pacer {
     comparison *c;
-    double pause, base, scale; /* seconds of the run; of the whole comparison before and for this one */
+    double pause, base; /* seconds of the run, and of the comparison in front of it */
     bool paused, stopped;
     const char *what;
 } pacer;
@@ -180,8 +201,6 @@ static int train_until(comparison *c, const char *run, double seconds, double ba
     return status;
 }
 
-static double short_minutes(const comparison *c) { return c->options->minutes / RATE_SHARE; }
-
 /* Short trainings, one for each learning rate; the best one's goes into the long one. */
 static int choose_rate(comparison *c, int arch, double *base, pcv_error *err) {
     quality_run *q = &c->quality[arch];
@@ -189,7 +208,7 @@ static int choose_rate(comparison *c, int arch, double *base, pcv_error *err) {
         char run[PATH_SIZE], what[128];
         pcv_train_report report;
         pcv_sweep_point p;
-        double minutes = short_minutes(c);
+        double minutes = c->options->minutes / RATE_SHARE;
         if (q->rate_bits[r] == 0) {
             snprintf(run, sizeof run, "%.3000s/runs/%s-lr-%g", c->options->output, c->entry[arch].name, c->rate[r]);
             snprintf(what, sizeof what, "%s, learning rate %g", c->entry[arch].name, c->rate[r]);

@@ -285,7 +285,6 @@ int model_config_check(model_config *c, pcv_error *err) {
 /* Keys that a query meets in the layers, on average over even and odd ones, of N that stand there. */
 static double keys_met(const model_config *c, double N) {
     double stride = (double)c->sparse.stride, part = c->sparse.kind == SPARSE_FIXED ? (double)c->sparse.summary : 1;
-    if (c->architecture == ARCH_XL) return N + (double)c->memory;
     if (c->architecture != ARCH_SPARSE || stride >= N) return N;
     return (stride + N * part / stride) / 2;
 }

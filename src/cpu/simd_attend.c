@@ -197,18 +197,23 @@ static relative_tile find_relative(const attend_args *a, const shape *s, const v
     return r;
 }
 
-static void add_relative(const attend_args *a, const relative_tile *r, float *st) {
+static void add_relative(const attend_args *a, const shape *s, const visible *v, int64_t b, int64_t panel, int64_t at,
+                         int64_t count, float *st) {
+    relative_tile r = find_relative(a, s, v, b, panel, at, count);
     const float *x = a->relative.data;
     for (int64_t i = 0; i < PANEL; i++)
-        for (int64_t j = r->from[i]; j < r->to[i]; j++)
-            st[j * PANEL + i] += a->scale * x[r->place[i] + j * a->relative.stride];
+        for (int64_t j = r.from[i]; j < r.to[i]; j++)
+            st[j * PANEL + i] += a->scale * x[r.place[i] + j * a->relative.stride];
 }
 
-static void store_relative(const attend_bwd_args *a, const relative_tile *r, const float *ds) {
+/* The gradient lies like the scores: strides are equal. */
+static void store_relative(const attend_bwd_args *a, const shape *s, const visible *v, int64_t b, int64_t panel,
+                           int64_t at, int64_t count, const float *ds) {
+    relative_tile r = find_relative(&a->fwd, s, v, b, panel, at, count);
     float *x = a->grad_relative.data;
     for (int64_t i = 0; i < PANEL; i++)
-        for (int64_t j = r->from[i]; j < r->to[i]; j++)
-            x[r->place[i] + j * a->grad_relative.stride] = a->fwd.scale * ds[j * PANEL + i];
+        for (int64_t j = r.from[i]; j < r.to[i]; j++)
+            x[r.place[i] + j * a->grad_relative.stride] = a->fwd.scale * ds[j * PANEL + i];
 }
 
 /* ------------------------------------------------------------------ forward */
@@ -271,10 +276,7 @@ static void forward_tile(const attend_args *a, const shape *s, int64_t b, int64_
                          float *o_t, float *st) {
     if (at >= p->seen.last || at + count <= p->seen.first) return;
     product(count, PANEL, s->D, (operand){k, s->padded, 1}, q_t, PANEL, st, PANEL, false);
-    if (a->relative.data) {
-        relative_tile r = find_relative(a, s, &p->seen, b, panel, at, count);
-        add_relative(a, &r, st);
-    }
+    if (a->relative.data) add_relative(a, s, &p->seen, b, panel, at, count, st);
     mask_scores(a, s, &p->seen, b, at, count, st);
     if (negligible(count, st, p->largest)) return;
     softmax_tile(p, count, st, o_t, s->D);
@@ -483,17 +485,13 @@ static void backward_tile(const attend_bwd_args *a, const shape *s, const head_q
     int64_t columns = panel * PANEL * s->D, rows = panel * PANEL * s->padded, P = s->padded;
     if (at >= seen->last || at + count <= seen->first) return;
     product(count, PANEL, s->D, (operand){w->k, P, 1}, w->q_t + columns, PANEL, w->p, PANEL, false);
-    relative_tile r = {0};
-    if (a->fwd.relative.data) {
-        r = find_relative(&a->fwd, s, seen, b, panel, at, count);
-        add_relative(&a->fwd, &r, w->p);
-    }
+    if (a->fwd.relative.data) add_relative(&a->fwd, s, seen, b, panel, at, count, w->p);
     mask_scores(&a->fwd, s, seen, b, at, count, w->p);
     if (negligible(count, w->p, w->lse + panel * PANEL)) return; /* grad_relative is zero there already */
     product(count, PANEL, s->D, (operand){w->v, P, 1}, w->do_t + columns, PANEL, w->ds, PANEL,
             false);
     backward_tile_lanes(count, w->lse + panel * PANEL, w->delta + panel * PANEL, w->p, w->ds);
-    if (a->fwd.relative.data) store_relative(a, &r, w->ds);
+    if (a->fwd.relative.data) store_relative(a, s, seen, b, panel, at, count, w->ds);
     product(count, P, PANEL, (operand){w->p, PANEL, 1}, w->grad_o + rows, P, w->dv, P, true);
     product(count, P, PANEL, (operand){w->ds, PANEL, 1}, w->q + rows, P, w->dk, P, true);
     product(s->D, PANEL, count, (operand){w->k, 1, P}, w->ds, PANEL, w->dq_t + columns, PANEL, true);

@@ -5,6 +5,17 @@
 
 enum { LAST_WINDOWS = 8 };
 
+/* The document that holds item number x, where before[i] items stand before document i. */
+static int64_t document_of(const double *before, int64_t documents, double x) {
+    int64_t low = 0, high = documents;
+    while (high - low > 1) {
+        int64_t middle = (low + high) / 2;
+        if (before[middle] <= x) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
 static int64_t smallest(const crop_plan *p, int64_t length) {
     int64_t n = p->shortest > 2 ? p->shortest : 2;
     if (n > p->context + 1) n = p->context + 1;
@@ -37,20 +48,9 @@ void crop_close(crop_plan *p) {
     p->before = NULL;
 }
 
-/* The document that holds window number x. */
-static int64_t document_of(const crop_plan *p, double x) {
-    int64_t low = 0, high = p->documents;
-    while (high - low > 1) {
-        int64_t middle = (low + high) / 2;
-        if (p->before[middle] <= x) low = middle;
-        else high = middle;
-    }
-    return low;
-}
-
 window crop_draw(const crop_plan *p, rng *r) {
     window w = {0};
-    if (p->before) w.document = document_of(p, rng_uniform(r) * p->before[p->documents]);
+    if (p->before) w.document = document_of(p->before, p->documents, rng_uniform(r) * p->before[p->documents]);
     else w.document = (int64_t)rng_below(r, (uint64_t)p->documents);
     int64_t length = dataset_length(p->d, p->split, w.document);
     int64_t end = smallest(p, length) + (int64_t)rng_below(r, (uint64_t)ends_of(p, length));
@@ -109,8 +109,8 @@ int stream_open(stream_plan *p, const dataset *d, split_name split, int64_t segm
     }
     int status = mem_get(&p->before, (size_t)(p->documents + 1) * sizeof *p->before, "the list of documents", err);
     if (status) return status;
-    for (int64_t i = 0; i < p->documents; i++) p->before[i + 1] = p->before[i] + segments_of(p, i);
-    p->count = p->before[p->documents];
+    for (int64_t i = 0; i < p->documents; i++) p->before[i + 1] = p->before[i] + (double)segments_of(p, i);
+    p->count = (int64_t)p->before[p->documents];
     if (p->count > 0) return 0;
     stream_close(p);
     return fail(err, PCV_DATA, "%s: the %s split has no text", d->name, split_names[split]);
@@ -122,23 +122,15 @@ void stream_close(stream_plan *p) {
 }
 
 window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t pass) {
-    int64_t number = (p->count / rows * row + pass) % p->count, low = 0, high = p->documents;
-    if (!p->before) {
-        low = number / segments_of(p, 0);
-        number %= segments_of(p, 0);
-    } else {
-        while (high - low > 1) {
-            int64_t middle = (low + high) / 2;
-            if (p->before[middle] <= number) low = middle;
-            else high = middle;
-        }
-        number -= p->before[low];
-    }
-    int64_t from = number * p->segment, inputs = dataset_length(p->d, p->split, low) - 1 - from;
+    int64_t number = (p->count / rows * row + pass) % p->count, document, each = p->before ? 0 : segments_of(p, 0);
+    if (p->before) document = document_of(p->before, p->documents, (double)number);
+    else document = number / each;
+    number -= p->before ? (int64_t)p->before[document] : document * each;
+    int64_t from = number * p->segment, inputs = dataset_length(p->d, p->split, document) - 1 - from;
     if (inputs > p->segment) inputs = p->segment;
     int64_t unscored = p->d->first_target - 1 - from; /* inputs in front of the first target that counts */
     if (unscored < 0) unscored = 0;
-    return (window){low, from, inputs + 1, unscored < inputs ? inputs - unscored : 0};
+    return (window){document, from, inputs + 1, unscored < inputs ? inputs - unscored : 0};
 }
 
 int64_t window_position(const dataset *d, split_name split, const window *w, int64_t context) {

@@ -53,7 +53,7 @@ typedef struct stream_plan {
     const dataset *d;
     split_name split;
     int64_t segment, documents;
-    int64_t *before; /* [documents + 1] segments before a document; NULL: all documents are alike (generated) */
+    double *before; /* [documents + 1] segments before a document; NULL: all documents are alike (generated) */
     int64_t count;
 } stream_plan;
 

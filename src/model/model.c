@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-const model_type *const model_types[] = {&perceiver_ar, &transformer, &sparse_transformer, &transformer_xl};
+const model_type *const model_types[] = {&perceiver_ar, &transformer, &transformer, &transformer_xl};
 
 int model_open(model **out, const model_config *config, backend *be, bool grads, pcv_error *err) {
     model *m = NULL;

@@ -103,6 +103,19 @@ tensor *block_run(tape *t, block_fn *fn, const void *context, size_t size, tenso
     return out;
 }
 
+tensor *last_positions(tape *t, tensor *x, const model_input *in, int64_t N, bool padded_behind) {
+    int64_t rows = in->batch * in->latents;
+    int32_t *index = arena_get(&t->host, (size_t)(rows + 1) * sizeof *index);
+    bool all = rows == x->m.rows;
+    for (int64_t i = 0; i < rows; i++) {
+        int64_t r = i / in->latents, end = padded_behind ? in->rows[r].length : N;
+        int64_t n = end - in->latents + i % in->latents;
+        index[i] = (int32_t)(n < 0 ? -1 : r * N + n);
+        all = all && index[i] == i;
+    }
+    return all ? x : gather(t, x, tape_ints(t, index, rows));
+}
+
 const model_input *input_keep(tape *t, const model_input *in) {
     model_input *copy = arena_get(&t->host, sizeof *copy);
     sequence *rows = arena_get(&t->host, (size_t)in->batch * sizeof *rows);

@@ -69,6 +69,9 @@ void turn(tape *t, const model_config *c, tensor *x, tensor *positions, const te
 tensor *block_run(tape *t, block_fn *fn, const void *context, size_t size, tensor *const in[], int count,
                   bool recompute);
 
+/* Of the N positions of every row the last in->latents; rows are padded behind their inputs, or in front of them. */
+tensor *last_positions(tape *t, tensor *x, const model_input *in, int64_t N, bool padded_behind);
+
 /* A copy of the input's description that lives as long as the tape's step: recomputation reads it later. */
 const model_input *input_keep(tape *t, const model_input *in);
 

@@ -59,15 +59,6 @@ static const model_input *all_positions(tape *t, const model_input *in) {
     return all;
 }
 
-/* Of every row of `have` positions the last `wanted`. */
-static tensor *last_positions(tape *t, tensor *x, int64_t rows, int64_t have, int64_t wanted) {
-    if (wanted == have) return x;
-    int32_t *index = arena_get(&t->host, (size_t)(rows * wanted) * sizeof *index);
-    for (int64_t i = 0; i < rows * wanted; i++)
-        index[i] = (int32_t)(i / wanted * have + have - wanted + i % wanted);
-    return gather(t, x, tape_ints(t, index, rows * wanted));
-}
-
 static tensor *transformer_hidden(tape *t, model *m, const model_input *in) {
     const body *w = m->body;
     const model_config *c = &m->config;
@@ -85,21 +76,12 @@ static tensor *transformer_hidden(tape *t, model *m, const model_input *in) {
         if (k.pattern) k.attend = l % 2 ? sparse_far : sparse_near;
         x = layer_run(t, &k, x);
     }
-    x = last_positions(t, x, b->B, b->N, in->latents);
+    x = last_positions(t, x, in, b->N, false);
     return c->output_norm ? norm_apply(t, x, &w->head.norm) : x;
 }
 
 const model_type transformer = {
     .name = "transformer",
-    .open = transformer_open,
-    .constants = transformer_constants,
-    .close = transformer_close,
-    .hidden = transformer_hidden,
-    .head = transformer_head,
-};
-
-const model_type sparse_transformer = {
-    .name = "sparse-transformer",
     .open = transformer_open,
     .constants = transformer_constants,
     .close = transformer_close,

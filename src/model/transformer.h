@@ -4,7 +4,6 @@
 
 #include "model/model.h"
 
-extern const model_type transformer;
-extern const model_type sparse_transformer;
+extern const model_type transformer; /* both: config.architecture tells them apart */
 
 #endif

@@ -175,19 +175,6 @@ static void remember(tape *t, const model_input *in, int64_t layer, const tensor
 
 /* ------------------------------------------------------------------ the whole */
 
-/* The last `wanted` positions of every row, which is padded on the right. */
-static tensor *last_positions(tape *t, tensor *x, const model_input *in, int64_t N) {
-    int64_t rows = in->batch * in->latents;
-    int32_t *index = arena_get(&t->host, (size_t)(rows + 1) * sizeof *index);
-    bool all = true;
-    for (int64_t i = 0; i < rows; i++) {
-        int64_t r = i / in->latents, n = in->rows[r].length - in->latents + i % in->latents;
-        index[i] = (int32_t)(n < 0 ? -1 : r * N + n);
-        all = all && index[i] == i;
-    }
-    return all && rows == x->m.rows ? x : gather(t, x, tape_ints(t, index, rows));
-}
-
 static tensor *xl_hidden(tape *t, model *m, const model_input *in) {
     const body *w = m->body;
     const model_config *c = &m->config;
@@ -210,7 +197,7 @@ static tensor *xl_hidden(tape *t, model *m, const model_input *in) {
         x = block_run(t, xl_apply, &k, sizeof k, &x, 1, m->recompute >= 2);
     }
     if (memory) memory->pending = true;
-    x = last_positions(t, x, in, b->M);
+    x = last_positions(t, x, in, b->M, true);
     return c->output_norm ? norm_apply(t, x, &w->head.norm) : x;
 }
 

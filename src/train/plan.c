@@ -2,34 +2,20 @@
 #include "base/clock.h"
 #include "base/available.h"
 #include "config/settings.h"
-#include "cpu/cpu.h"
-#include "train/optimizer.h"
-#include "train/step.h"
+#include "train/probe.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { PROGRAM = 20 << 20 }; /* bytes of the program and its kernels' buffers, where no probe measures them */
 
-/* The trainer's batch at its largest: full rows of token 0. */
-static int run_step(step_buffer *b, tape *t, model *m, const train_config *c, pcv_error *err) {
-    window *w = NULL;
-    step_result result = {0};
-    int status = 0;
-    TRY(mem_get(&w, (size_t)c->batch * sizeof *w, "a batch", err));
-    for (int64_t r = 0; r < c->batch; r++)
-        w[r] = (window){.count = m->config.context + 1, .scored = m->config.context};
-    TRY(step_run(b, t, m, c, w, c->batch, 0, 1, &result, err));
-out:
-    mem_free(w);
-    return status;
-}
-
 int plan_memory(const model_config *config, const train_config *c, memory_plan *plan, pcv_error *err) {
     backend *be = NULL;
     model *m = NULL;
     tape t = {0};
     step_buffer b = {0};
+    window *rows = NULL;
+    step_result result = {0};
     int status = 0;
     if (c->batch > model_most_tokens(config) / config->context) /* the arrays of the host have room for so many */
         return fail(err, PCV_MEMORY, "--batch (%lld) times --context (%lld): more than %d tokens at once; lower "
@@ -43,10 +29,12 @@ int plan_memory(const model_config *config, const train_config *c, memory_plan *
     plan->optimizer = optimizer_bytes(&m->params, c->ema > 0);
     plan->constants = be->bytes_now - 2 * plan->weights;
     TRY(tape_init_plan(&t, be, err));
-    TRY(run_step(&b, &t, m, c, err));
+    TRY(full_rows(&rows, config, c->batch, err));
+    TRY(step_run(&b, &t, m, c, rows, c->batch, 0, 1, &result, err));
     plan->tensors = t.pool.high;
     plan->total = 2 * plan->weights + plan->optimizer + plan->constants + plan->tensors;
 out:
+    mem_free(rows);
     step_close(&b);
     tape_free(&t);
     model_close(m);
@@ -126,39 +114,20 @@ static int64_t largest(const pcv_settings *settings, const model_config *config,
     return good;
 }
 
-/* Seconds of one update, the fastest within the time given. */
-static int probe(const model_config *config, const train_config *c, const memory_plan *plan,
-                 double seconds, double *step, pcv_error *err) {
-    backend *be = NULL;
-    model *m = NULL;
-    optimizer o = {0};
-    tape t = {0};
-    step_buffer b = {0};
-    int status = 0;
-    TRY(step_backend(&be, c, err));
-    TRY(model_open(&m, config, be, true, err));
-    TRY(model_init(m, 1, err));
-    TRY(optimizer_open(&o, &m->params, c->ema > 0, err));
-    m->recompute = c->recompute;
-    TRY(tape_init(&t, be, plan->tensors, err));
-    TRY(step_open(&b, m, c->batch, err));
-    double end = clock_now() + seconds;
+/* Seconds of one update, the fastest within the time given; the first one warms up. */
+static int time_step(const model_config *config, const train_config *c, const memory_plan *plan,
+                     double seconds, double *step, pcv_error *err) {
+    probe p;
+    int status = probe_open(&p, config, c, plan->tensors, err);
+    if (status) return status;
+    double end = clock_now() + seconds, took;
     *step = 0;
-    for (int i = 0; i < 2 || clock_now() < end; i++) {
-        double start = clock_now();
-        parameters_clear_grads(&m->params);
-        TRY(run_step(&b, &t, m, c, err));
-        optimizer_grad_norm(&o);
-        optimizer_step(&o, c, i, 0, 1);
-        double took = clock_now() - start;
-        if (i && (*step == 0 || took < *step)) *step = took; /* the first one warms up */
+    while (p.steps < 2 || clock_now() < end) {
+        TRY(probe_step(&p, &took, err));
+        if (p.steps > 1 && (*step == 0 || took < *step)) *step = took;
     }
 out:
-    step_close(&b);
-    tape_free(&t);
-    optimizer_close(&o);
-    model_close(m);
-    if (be) be->close(be);
+    probe_close(&p);
     return status;
 }
 
@@ -210,7 +179,7 @@ int pcv_plan(const pcv_settings *settings, const char *dataset_name, double prob
     fill_report(r, config, &c, &plan);
     r->bytes_recompute = (int64_t)least.total;
     if (probe_seconds > 0 && r->fits) { /* first, while nothing else has raised the peak */
-        TRY(probe(config, &c, &plan, probe_seconds, &r->step_seconds, err));
+        TRY(time_step(config, &c, &plan, probe_seconds, &r->step_seconds, err));
         r->tokens_per_second = (double)r->targets_per_step / r->step_seconds;
         r->bytes_program = memory_peak() > plan.total ? (int64_t)(memory_peak() - plan.total) : 0;
     }

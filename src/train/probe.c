@@ -1,0 +1,47 @@
+#include "train/probe.h"
+#include "base/clock.h"
+
+int full_rows(window **rows, const model_config *m, int64_t batch, pcv_error *err) {
+    int status = mem_get(rows, (size_t)batch * sizeof **rows, "a batch", err);
+    for (int64_t r = 0; r < batch && !status; r++)
+        (*rows)[r] = (window){.count = m->context + 1, .scored = m->context};
+    return status;
+}
+
+int probe_open(probe *p, const model_config *m, const train_config *c, size_t tensors, pcv_error *err) {
+    int status = 0;
+    *p = (probe){.c = c};
+    TRY(step_backend(&p->be, c, err));
+    TRY(model_open(&p->m, m, p->be, true, err));
+    TRY(model_init(p->m, 1, err));
+    p->m->recompute = c->recompute;
+    TRY(optimizer_open(&p->o, &p->m->params, c->ema > 0, err));
+    TRY(tape_init(&p->t, p->be, tensors, err));
+    TRY(step_open(&p->b, p->m, c->batch, err));
+    TRY(full_rows(&p->rows, m, c->batch, err));
+out:
+    if (status) probe_close(p);
+    return status;
+}
+
+void probe_close(probe *p) {
+    mem_free(p->rows);
+    step_close(&p->b);
+    tape_free(&p->t);
+    optimizer_close(&p->o);
+    model_close(p->m);
+    if (p->be) p->be->close(p->be);
+    *p = (probe){0};
+}
+
+int probe_step(probe *p, double *seconds, pcv_error *err) {
+    step_result result = {0};
+    double start = clock_now();
+    parameters_clear_grads(&p->m->params);
+    int status = step_run(&p->b, &p->t, p->m, p->c, p->rows, p->c->batch, 0, 1, &result, err);
+    if (status) return status;
+    optimizer_grad_norm(&p->o);
+    optimizer_step(&p->o, p->c, p->steps++, 0, 1);
+    *seconds = clock_now() - start;
+    return 0;
+}
