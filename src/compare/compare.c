@@ -146,11 +146,12 @@ static void read_cost(comparison *c, int arch, const json_t *line) {
         bool same = cell->arch == arch && cell->layers == count_of(line, "layers");
         if (!same || cell->context != count_of(line, "context")) continue;
         cell->seconds = real_of(line, "seconds");
+        cell->predicted = real_of(line, "predicted_seconds");
         cell->peak = count_of(line, "peak_bytes");
         cell->end = end && !strcmp(end, cost_ends[COST_MEASURED]) ? COST_MEASURED : COST_TIME;
         if (cell->end != COST_MEASURED) continue;
-        c->flops += cell->flops;
-        c->seconds += cell->seconds;
+        c->flops[arch] += cell->flops;
+        c->seconds[arch] += cell->seconds;
     }
 }
 
@@ -201,8 +202,7 @@ static int read_record(comparison *c, pcv_error *err) {
 
 int comparison_report(const comparison *c, double done, const char *line, pcv_error *err) {
     if (!c->watch || !c->watch->progress) return 0;
-    pcv_progress p = {.stage = "comparing", .done = done, .total = c->expected, .line = line,
-                      .seconds = clock_now() - c->started};
+    pcv_progress p = {.stage = "comparing", .done = done, .total = c->expected, .line = line, .seconds = done};
     if (c->watch->progress(c->watch->context, &p) != PCV_STOP) return 0;
     return fail(err, PCV_INTERRUPTED, "interrupted; go on with --resume");
 }
@@ -224,11 +224,12 @@ static double cost_expected(const comparison *c) {
 }
 
 static int record_cost(const comparison *c, const cost_cell *cell, pcv_error *err) {
-    json_t *line = json_pack("{s:s, s:s, s:I, s:I, s:s, s:f, s:I, s:I, s:f, s:I}", "kind", "cost", "arch",
+    json_t *line = json_pack("{s:s, s:s, s:I, s:I, s:s, s:f, s:f, s:I, s:I, s:f, s:I}", "kind", "cost", "arch",
                              c->entry[cell->arch].name, "layers", (json_int_t)cell->layers, "context",
                              (json_int_t)cell->context, "end", cost_ends[cell->end], "seconds", cell->seconds,
-                             "planned_bytes", (json_int_t)cell->planned, "peak_bytes", (json_int_t)cell->peak, "flops",
-                             cell->flops, "targets", (json_int_t)cell->targets);
+                             "predicted_seconds", cell->predicted, "planned_bytes", (json_int_t)cell->planned,
+                             "peak_bytes", (json_int_t)cell->peak, "flops", cell->flops, "targets",
+                             (json_int_t)cell->targets);
     return record_add(c, line, err);
 }
 
@@ -271,7 +272,6 @@ static int quality_all(comparison *c, pcv_error *err) {
                                     (json_int_t)q->parameters), err));
     }
     c->expected = 60 * c->options->minutes * c->entries * (1 + (c->rates > 1 ? (double)c->rates / RATE_SHARE : 0));
-    c->started = clock_now();
     TRY(quality_run_all(c, err));
 out:
     return status;
@@ -314,7 +314,15 @@ static int open_cells(comparison *c, pcv_error *err) {
     for (int i = 0; i < c->cells && !status; i++)
         c->cell[i] = (cost_cell){.arch = i / (c->depths * c->contexts), .layers = c->depth[i / c->contexts % c->depths],
                                  .context = c->context[i % c->contexts]};
-    return status ? status : cost_plan(c, err);
+    if (!status) status = cost_plan(c, err);
+    if (status) return status;
+    const cost_cell *least = c->cell;
+    for (int i = 0; i < c->cells; i++)
+        if (c->cell[i].planned < least->planned) least = &c->cell[i];
+    if (least->end != COST_MEMORY) return 0;
+    return fail(err, PCV_CONFIG, "--memory-limit: no step fits into %.3g GiB; the smallest, %s of %lld layers at "
+                "context %lld, takes %.3g", c->options->memory_limit, c->entry[least->arch].name, (long long)least->layers,
+                (long long)least->context, (double)least->planned / (1 << 30));
 }
 
 int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, const pcv_watch *watch, pcv_error *err) {
@@ -325,7 +333,7 @@ int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, cons
     int status = 0;
     TRY(mem_get(&c, sizeof *c, "a comparison", err));
     if (o.memory_limit == 0) o.memory_limit = (double)memory_available() / (1 << 30);
-    *c = (comparison){.options = &o, .settings = settings, .watch = watch, .started = clock_now()};
+    *c = (comparison){.options = &o, .settings = settings, .watch = watch};
     TRY(settings_train(settings, &t, err));
     TRY(parse_lists(c, &t, err));
     TRY(check_output(&o, err));

@@ -13,7 +13,7 @@ enum {
     MOST_ARCHS = 8,
     MOST_VALUES = 32,
     MOST_POINTS = 6,
-    RATE_SHARE = 8, /* the short trainings that choose a learning rate take this part of the time */
+    RATE_SHARE = 20, /* the short trainings that choose a learning rate take this part of the time */
 };
 
 typedef enum cost_end {
@@ -30,6 +30,7 @@ typedef struct cost_cell {
     int64_t layers, context;
     cost_end end;
     double seconds;             /* median */
+    double predicted;           /* seconds, from `flops` and the rate of the steps measured before it */
     double flops;               /* as `plan` counts them */
     int64_t planned, peak;      /* bytes: by plan, and as handed out when it ran */
     int64_t targets;            /* tokens that the step learns from */
@@ -68,8 +69,8 @@ typedef struct comparison {
     int cells;
     quality_run quality[MOST_ARCHS];
     int64_t vocabulary;
-    double flops, seconds; /* of the steps measured so far: their ratio predicts the rest */
-    double started, expected; /* clock, and seconds of all that was to do then */
+    double flops[MOST_ARCHS], seconds[MOST_ARCHS]; /* of the steps measured so far: their ratio predicts the rest */
+    double expected; /* seconds of all that there is to do */
 } comparison;
 
 cost_cell *cost_at(const comparison *c, int arch, int depth, int context);
@@ -91,7 +92,7 @@ int quality_run_all(comparison *c, pcv_error *err);
 /* A finished cell goes to the end of the record. */
 int record_add(const comparison *c, json_t *line, pcv_error *err);
 
-/* PCV_INTERRUPTED when the caller asked to stop. */
+/* `done` of the expected seconds are over. PCV_INTERRUPTED when the caller asked to stop. */
 int comparison_report(const comparison *c, double done, const char *line, pcv_error *err);
 
 int page_write(const comparison *c, pcv_error *err);

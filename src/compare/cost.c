@@ -37,8 +37,14 @@ out:
     return status;
 }
 
+/* An architecture's own steps tell its rate, until there are some those of all. */
 double cost_predict(const comparison *c, const cost_cell *cell) {
-    double rate = c->seconds > 0 ? c->flops / c->seconds : 5e10; /* before anything is known: a slow core */
+    double flops = c->flops[cell->arch], seconds = c->seconds[cell->arch];
+    for (int a = 0; a < c->entries && c->seconds[cell->arch] == 0; a++) {
+        flops += c->flops[a];
+        seconds += c->seconds[a];
+    }
+    double rate = seconds > 0 ? flops / seconds : 5e10; /* before anything is known: a slow core */
     return cell->flops / rate;
 }
 
@@ -68,8 +74,9 @@ int cost_measure(comparison *c, cost_cell *cell, pcv_error *err) {
     cell->seconds = list[count / 2];
     cell->peak = (int64_t)p.be->bytes_peak;
     cell->end = COST_MEASURED;
-    c->flops += cell->flops;
-    c->seconds += cell->seconds;
+    cell->predicted = cost_predict(c, cell);
+    c->flops[cell->arch] += cell->flops;
+    c->seconds[cell->arch] += cell->seconds;
 out:
     probe_close(&p);
     mem_free(config);

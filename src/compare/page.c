@@ -18,12 +18,13 @@ static int write_text(const comparison *c, const char *name, const text *t, pcv_
 /* ------------------------------------------------------------------ tables */
 
 static void add_cost_csv(text *t, const comparison *c) {
-    text_add(t, "architecture,layers,context,end,seconds,targets,flops,peak_bytes,planned_bytes\n");
+    text_add(t, "architecture,layers,context,end,seconds,predicted_seconds,targets,flops,peak_bytes,"
+                "planned_bytes\n");
     for (int i = 0; i < c->cells; i++) {
         const cost_cell *cell = &c->cell[i];
-        text_add(t, "%s,%lld,%lld,%s,%.6g,%lld,%.6g,%lld,%lld\n", c->entry[cell->arch].name, (long long)cell->layers,
-                 (long long)cell->context, cost_ends[cell->end], cell->seconds, (long long)cell->targets, cell->flops,
-                 (long long)cell->peak, (long long)cell->planned);
+        text_add(t, "%s,%lld,%lld,%s,%.6g,%.6g,%lld,%.6g,%lld,%lld\n", c->entry[cell->arch].name,
+                 (long long)cell->layers, (long long)cell->context, cost_ends[cell->end], cell->seconds, cell->predicted,
+                 (long long)cell->targets, cell->flops, (long long)cell->peak, (long long)cell->planned);
     }
 }
 
@@ -59,6 +60,10 @@ static lines *new_lines(const comparison *c, pcv_error *err) {
     return l;
 }
 
+static const char *why_stopped(const cost_cell *cell) {
+    return cell->end == COST_MEMORY ? "memory" : cell->end == COST_TIME ? "time" : NULL;
+}
+
 /* Time or memory of a step against the context, a panel for each depth. */
 static int cost_chart(const comparison *c, bool memory, text *svg, pcv_error *err) {
     chart_panel panel[MOST_VALUES];
@@ -73,6 +78,7 @@ static int cost_chart(const comparison *c, bool memory, text *svg, pcv_error *er
             for (int k = 0; k < c->contexts; k++) {
                 const cost_cell *cell = cost_at(c, a, d, k);
                 int n = l[d]->line[a].count;
+                if (cell->end != COST_MEASURED && !l[d]->line[a].stop) l[d]->line[a].stop = why_stopped(cell);
                 if (cell->end != COST_MEASURED) continue;
                 l[d]->x[a][n] = (double)cell->context;
                 l[d]->y[a][n] = memory ? (double)cell->peak / (1 << 30) : cell->seconds;
@@ -116,6 +122,7 @@ static int depth_chart(const comparison *c, text *svg, pcv_error *err) {
         for (int d = 0; d < c->depths; d++) {
             const cost_cell *cell = cost_at(c, a, d, k);
             int n = l->line[a].count;
+            if (cell->end != COST_MEASURED && !l->line[a].stop) l->line[a].stop = why_stopped(cell);
             if (cell->end != COST_MEASURED) continue;
             l->x[a][n] = (double)cell->layers;
             l->y[a][n] = cell->seconds;
@@ -151,6 +158,8 @@ static int quality_chart(const comparison *c, text *svg, pcv_error *err) {
 
 /* ------------------------------------------------------------------ in words */
 
+static const char *plural(int64_t count) { return count == 1 ? "" : "s"; }
+
 /* The x at which a step takes T, between measured points on log scales; 0: all take longer. *more: all take less. */
 static double reach(int count, const double *x, const double *seconds, double T, bool *more) {
     *more = false;
@@ -185,10 +194,6 @@ static void add_reaches(text *t, const comparison *c, int depth, int context, do
     }
 }
 
-static const char *why_stopped(const cost_cell *cell) {
-    return cell->end == COST_MEMORY ? "memory" : cell->end == COST_TIME ? "time" : "";
-}
-
 static void add_stops(text *t, const comparison *c) {
     text_add(t, "<ul>\n");
     for (int a = 0; a < c->entries; a++)
@@ -196,8 +201,9 @@ static void add_stops(text *t, const comparison *c) {
             for (int k = 0; k < c->contexts; k++) {
                 const cost_cell *cell = cost_at(c, a, d, k);
                 if (cell->end != COST_MEMORY && cell->end != COST_TIME) continue;
-                text_add(t, "<li>%s, %lld layers, stops in front of %lld tokens: %s", c->entry[a].name,
-                         (long long)cell->layers, (long long)cell->context, why_stopped(cell));
+                text_add(t, "<li>%s, %lld layer%s, stops in front of %lld tokens: %s", c->entry[a].name,
+                         (long long)cell->layers, plural(cell->layers), (long long)cell->context,
+                         why_stopped(cell));
                 if (cell->end == COST_MEMORY) text_add(t, " (%.1f GiB)", (double)cell->planned / (1 << 30));
                 text_add(t, "</li>\n");
                 break;
@@ -214,8 +220,8 @@ static void add_equal_contexts(text *t, const comparison *c) {
             if (cell->end == COST_MEASURED && (!base || cell->context <= 16384)) base = cell;
         }
         if (!base) continue;
-        text_add(t, "<p>%lld layers: in the %.2f s that %s takes for a step over %lld tokens, the longest context is ",
-                 (long long)c->depth[d], base->seconds, c->entry[0].name, (long long)base->context);
+        text_add(t, "<p>%lld layer%s: in the %.2f s that %s takes for a step over %lld tokens, the longest context is ",
+                 (long long)c->depth[d], plural(c->depth[d]), base->seconds, c->entry[0].name, (long long)base->context);
         add_reaches(t, c, d, -1, base->seconds);
         text_add(t, ".</p>\n");
     }
@@ -230,24 +236,25 @@ static void add_equal_depths(text *t, const comparison *c) {
         const cost_cell *cell = cost_at(c, 0, d, k);
         if (cell->end == COST_MEASURED) base = cell;
     }
-    text_add(t, "<p>Context %lld: in the %.2f s of %lld layers of %s, the deepest stack is ", (long long)c->context[k],
-             base->seconds, (long long)base->layers, c->entry[0].name);
+    text_add(t, "<p>Context %lld: in the %.2f s of %lld layer%s of %s, the deepest stack is ", (long long)c->context[k],
+             base->seconds, (long long)base->layers, plural(base->layers), c->entry[0].name);
     add_reaches(t, c, -1, k, base->seconds);
     text_add(t, ".</p>\n");
 }
 
 static void add_cost_table(text *t, const comparison *c) {
     text_add(t, "<details><summary>All measured steps</summary>\n<table><tr><th>architecture<th>layers<th>context"
-                "<th>seconds<th>GFLOP/s<th>peak GiB<th>planned GiB<th>end</tr>\n");
+                "<th>seconds<th>predicted<th>GFLOP/s<th>peak GiB<th>planned GiB<th>end</tr>\n");
     for (int i = 0; i < c->cells; i++) {
         const cost_cell *cell = &c->cell[i];
         text_add(t, "<tr><td>%s<td>%lld<td>%lld", c->entry[cell->arch].name, (long long)cell->layers,
                  (long long)cell->context);
         if (cell->end == COST_MEASURED)
-            text_add(t, "<td>%.3f<td>%.0f<td>%.2f<td>%.2f<td></tr>\n", cell->seconds, cell->flops / cell->seconds / 1e9,
+            text_add(t, "<td>%.3f<td>%.3f<td>%.0f<td>%.2f<td>%.2f<td></tr>\n", cell->seconds, cell->predicted,
+                     cell->flops / cell->seconds / 1e9,
                      (double)cell->peak / (1 << 30), (double)cell->planned / (1 << 30));
         else
-            text_add(t, "<td><td><td><td>%.2f<td>%s</tr>\n", (double)cell->planned / (1 << 30), why_stopped(cell));
+            text_add(t, "<td><td><td><td><td>%.2f<td>%s</tr>\n", (double)cell->planned / (1 << 30), why_stopped(cell));
     }
     text_add(t, "</table></details>\n");
 }
@@ -295,6 +302,11 @@ static const char style[] =
     "border-bottom:1px solid #8884}td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}\n"
     "</style>\n<h1>Comparison of architectures</h1>\n";
 
+static const char how_to_read[] =
+    "<p>Between measured points, values are interpolated on logarithmic scales. A cross marks where a line ends, and "
+    "why. Predictions are those of <code>plan</code>: its memory, and its operations at the rate of the steps measured "
+    "before.</p>\n";
+
 int page_write(const comparison *c, pcv_error *err) {
     bool cost = c->cells > 0, quality = c->quality[0].points > 0;
     text page = {0}, csv = {0}, more = {0}, time = {0}, memory = {0}, depth = {0}, bits = {0};
@@ -322,6 +334,7 @@ int page_write(const comparison *c, pcv_error *err) {
         TRY(depth_chart(c, &depth, err));
         if (depth.size) TRY(write_text(c, "cost_depth.svg", &depth, err));
         text_add(&page, "<h2>What a training step costs</h2>\n");
+        text_add(&page, "%s", how_to_read);
         add_equal_contexts(&page, c);
         add_equal_depths(&page, c);
         add_stops(&page, c);

@@ -121,6 +121,7 @@ static int choose(comparison *c, int arch, double rate, double minutes, pcv_erro
     TRY(set_number(c, "context", (double)q->context, err));
     TRY(set_number(c, "lr", rate, err));
     TRY(set_number(c, "minutes", minutes, err));
+    TRY(set_number(c, "eval-every", 1e8, err)); /* it is scored here */
 out:
     return status;
 }

@@ -356,7 +356,7 @@ static real score(const attend_args *a, const query *q, int64_t key) {
     real sum = 0;
     for (int64_t d = 0; d < q->width; d++)
         sum += x[d] * element(a->k, q->first_key + key, q->head * q->width + d);
-    if (a->relative.data) sum += row(a->relative, a->relative.rows - q->end + key)[q->row];
+    if (a->r.data) sum += dot(head_of(a->p, q->row, q), head_of(a->r, a->r.rows - q->end + key, q), q->width);
     return a->scale * sum;
 }
 
@@ -422,7 +422,11 @@ static void attend_query_bwd(const attend_bwd_args *b, const query *q) {
         int64_t key = q->first_key + j;
         real p = (real)exp((double)(score(a, q, j) - lse));
         real ds = p * (dot(grad_o, head_of(a->v, key, q), q->width) - delta) * a->scale;
-        if (a->relative.data) row(b->grad_relative, a->relative.rows - q->end + j)[q->row] = ds;
+        int64_t far = a->r.rows - q->end + j;
+        for (int64_t d = 0; d < q->width && a->r.data; d++) {
+            head_of(b->dp, q->row, q)[d] += ds * head_of(a->r, far, q)[d];
+            head_of(b->dr, far, q)[d] += ds * head_of(a->p, q->row, q)[d];
+        }
         for (int64_t d = 0; d < q->width; d++) {
             head_of(b->dv, key, q)[d] += p * grad_o[d];
             head_of(b->dk, key, q)[d] += ds * head_of(a->q, q->row, q)[d];
@@ -435,7 +439,8 @@ static void attend_bwd(void *context, const attend_bwd_args *b) {
     fill(context, &(fill_args){.y = b->dq});
     fill(context, &(fill_args){.y = b->dk});
     fill(context, &(fill_args){.y = b->dv});
-    if (b->grad_relative.data) fill(context, &(fill_args){.y = b->grad_relative});
+    if (b->dp.data) fill(context, &(fill_args){.y = b->dp});
+    if (b->dr.data) fill(context, &(fill_args){.y = b->dr});
     for (int64_t r = 0; r < b->fwd.q.rows; r++)
         for (int64_t h = 0; h < b->fwd.heads; h++) {
             query q = query_at(&b->fwd, r, h);

@@ -12,6 +12,10 @@
  *       P^T = exp(K Q^T - lse);  dS^T = P^T (V dO^T - delta)
  *       dV += P^T dO;  dK += dS^T Q;  dQ^T += K^T dS^T
  *
+ * With relative positions S^T also gets, for key j and query i, row (distance of i and j) of R P^T. Those rows lie on
+ * the diagonals of the tile, TILE + PANEL - 1 of them: the product is taken for this band and each lane is shifted
+ * into place, log2 VW passes of blends; the way back shifts dS^T into a band, for dP^T += R^T dS^T and dR += dS^T P.
+ *
  * Every product is one micro-kernel: C [rows, lanes] += A B, with A's elements broadcast. Tiles fit the
  * second-level cache. A tile whose probabilities are all below 2^-40 of the largest is left out behind its
  * scores: all such tiles together change a sum by less than float32 can show (M 2^-40 is 1e-7 for a hundred
@@ -28,6 +32,7 @@ enum {
     PANEL = 2 * VW,   /* queries side by side */
     BLOCK_PANELS = 16, /* panels that share a packed tile of keys in the forward pass */
     TILE = 64,        /* keys */
+    BAND = TILE + PANEL - 1, /* diagonals of a tile */
     FEW = 4,          /* so many queries a sequence, at most, take the decoding path */
     FEW_KEYS = 256,   /* keys that one thread takes at a time there */
 };
@@ -113,6 +118,7 @@ typedef struct visible {
     int32_t begin[PANEL], end[PANEL], self[PANEL], behind_self[PANEL];
     int64_t first, last; /* the keys that any lane sees: [first, last) */
     int64_t all_first, all_last; /* the keys that every lane sees */
+    int64_t ahead; /* the end of lane 0, were it to see anything; of lane i with relative positions, i more */
 } visible;
 
 static void find_visible(const attend_args *a, const shape *s, int64_t b, int64_t panel,
@@ -129,6 +135,7 @@ static void find_visible(const attend_args *a, const shape *s, int64_t b, int64_
         if (v->begin[i] < v->end[i]) {
             v->first = smaller(v->first, v->begin[i]);
             if (v->end[i] > v->last) v->last = v->end[i];
+            v->ahead = v->end[i] - i;
         }
         if (v->begin[i] > v->all_first) v->all_first = v->begin[i];
         v->all_last = smaller(v->all_last, v->end[i]);
@@ -179,41 +186,76 @@ static void mask_scores(const attend_args *a, const shape *s, const visible *v, 
     }
 }
 
-/* Where scores st [count, PANEL] of keys from `at` on lie in a matrix like a->relative: element (j, lane i) at
- * place[i] + j stride, for the keys [from[i], to[i]) of the tile that the lane sees. */
-typedef struct relative_tile {
-    ptrdiff_t place[PANEL];
-    int64_t from[PANEL], to[PANEL];
-} relative_tile;
+/* ------------------------------------------------------------------ relative positions */
 
-static relative_tile find_relative(const attend_args *a, const shape *s, const visible *v, int64_t b, int64_t panel,
-                                   int64_t at, int64_t count) {
-    relative_tile r = {0};
-    for (int64_t i = 0; i < PANEL; i++) {
-        r.from[i] = v->begin[i] > at ? v->begin[i] - at : 0;
-        r.to[i] = smaller(v->end[i] - at, count);
-        r.place[i] = (a->relative.rows - v->end[i] + at) * a->relative.stride + b * s->N + panel * PANEL + i;
+/* Diagonals of a tile: row t of a band [BAND, PANEL] has for lane i what belongs to key t + i - (PANEL - 1) of the
+ * tile, and is row first + t of r. Rows [from, to) are ones that r has. */
+typedef struct band_rows {
+    int64_t first, from, to;
+} band_rows;
+
+static band_rows find_band(const attend_args *a, const visible *v, int64_t at, int64_t count) {
+    band_rows b = {.first = a->r.rows - v->ahead + at - (PANEL - 1), .to = count + PANEL - 1};
+    if (b.first < 0) b.from = smaller(-b.first, b.to);
+    if (b.first + b.to > a->r.rows) b.to = a->r.rows - b.first;
+    if (b.to < b.from) b.to = b.from;
+    return b;
+}
+
+/* Lanes that shift by `step` rows on their way: those whose number has no bit `step`. */
+static vm lanes_shifted(int step) {
+    int32_t without[VW], one[VW];
+    for (int i = 0; i < VW; i++) {
+        without[i] = i & step;
+        one[i] = 1;
     }
-    return r;
+    return vm_within(without, one, 0);
 }
 
-static void add_relative(const attend_args *a, const shape *s, const visible *v, int64_t b, int64_t panel, int64_t at,
-                         int64_t count, float *st) {
-    relative_tile r = find_relative(a, s, v, b, panel, at, count);
-    const float *x = a->relative.data;
-    for (int64_t i = 0; i < PANEL; i++)
-        for (int64_t j = r.from[i]; j < r.to[i]; j++)
-            st[j * PANEL + i] += a->scale * x[r.place[i] + j * a->relative.stride];
+/* band [count + VW - 1, PANEL] of one vector of lanes: lane i moves up by VW - 1 - i rows. */
+static void shift_up(int64_t count, float *band) {
+    for (int step = VW / 2; step; step /= 2) {
+        vm moved = lanes_shifted(step);
+        for (float *x = band, *end = band + (count + step - 1) * PANEL; x < end; x += PANEL)
+            vf_store(x, vf_select(moved, vf_load(x + step * PANEL), vf_load(x)));
+    }
 }
 
-/* The gradient lies like the scores: strides are equal. */
-static void store_relative(const attend_bwd_args *a, const shape *s, const visible *v, int64_t b, int64_t panel,
-                           int64_t at, int64_t count, const float *ds) {
-    relative_tile r = find_relative(&a->fwd, s, v, b, panel, at, count);
-    float *x = a->grad_relative.data;
-    for (int64_t i = 0; i < PANEL; i++)
-        for (int64_t j = r.from[i]; j < r.to[i]; j++)
-            x[r.place[i] + j * a->grad_relative.stride] = a->fwd.scale * ds[j * PANEL + i];
+/* The opposite: down, into a band whose rows behind `count` are 0. */
+static void shift_down(int64_t count, float *band) {
+    for (int step = 1; step < VW; step *= 2) {
+        vm moved = lanes_shifted(step);
+        for (int64_t t = count + 2 * step - 2; t >= 0; t--) {
+            float *x = band + t * PANEL;
+            vf_store(x, vf_select(moved, t < step ? vf_set(0) : vf_load(x - step * PANEL), vf_load(x)));
+        }
+    }
+}
+
+/* st [count, PANEL] += scores of distances; p_t [D, PANEL] scaled, band scratch. */
+static void add_relative(const attend_args *a, const shape *s, const visible *v, int64_t head, int64_t at,
+                         int64_t count, const float *p_t, float *band, float *st) {
+    band_rows rows = find_band(a, v, at, count);
+    memset(band, 0, (size_t)(rows.from * PANEL) * sizeof *band);
+    const float *r = head_row(a->r, rows.first + rows.from, head, s->D);
+    product(rows.to - rows.from, PANEL, s->D, (operand){r, a->r.stride, 1}, p_t, PANEL, band + rows.from * PANEL, PANEL,
+            false);
+    memset(band + rows.to * PANEL, 0, (size_t)((count + PANEL - 1 - rows.to) * PANEL) * sizeof *band);
+    for (int h = 0; h < PANEL; h += VW) {
+        float *x = band + (PANEL - VW - h) * PANEL + h;
+        shift_up(count, x);
+        for (int64_t j = 0; j < count * PANEL; j += PANEL) vf_store(st + h + j, vf_load(st + h + j) + vf_load(x + j));
+    }
+}
+
+/* band [count + PANEL - 1, PANEL]: ds [count, PANEL] along its diagonals. */
+static void spread_diagonals(int64_t count, const float *ds, float *band) {
+    memset(band, 0, (size_t)((count + PANEL - 1) * PANEL) * sizeof *band);
+    for (int h = 0; h < PANEL; h += VW) {
+        float *x = band + (PANEL - VW - h) * PANEL + h;
+        for (int64_t j = 0; j < count * PANEL; j += PANEL) vf_store(x + j, vf_load(ds + h + j));
+        shift_down(count, x);
+    }
 }
 
 /* ------------------------------------------------------------------ forward */
@@ -271,53 +313,66 @@ static void store_panel(const attend_args *a, const shape *s, int64_t b, int64_t
     }
 }
 
-static void forward_tile(const attend_args *a, const shape *s, int64_t b, int64_t panel, int64_t at, int64_t count,
-                         panel_state *p, const float *k, const float *v, const float *q_t,
-                         float *o_t, float *st) {
+/* What a block of panels of one head needs. */
+typedef struct forward_work {
+    float *q_t, *p_t, *o_t; /* [BLOCK_PANELS][D, PANEL]; p_t with relative positions only */
+    float *k, *v;           /* a tile, [TILE, padded] */
+    float *st, *band;       /* [TILE, PANEL], [BAND, PANEL] */
+    panel_state state[BLOCK_PANELS];
+} forward_work;
+
+static void forward_tile(const attend_args *a, const shape *s, forward_work *w, int64_t b, int64_t head, int64_t at,
+                         int64_t count, int64_t panel) {
+    panel_state *p = &w->state[panel];
+    int64_t from = panel * s->D * PANEL;
     if (at >= p->seen.last || at + count <= p->seen.first) return;
-    product(count, PANEL, s->D, (operand){k, s->padded, 1}, q_t, PANEL, st, PANEL, false);
-    if (a->relative.data) add_relative(a, s, &p->seen, b, panel, at, count, st);
-    mask_scores(a, s, &p->seen, b, at, count, st);
-    if (negligible(count, st, p->largest)) return;
-    softmax_tile(p, count, st, o_t, s->D);
-    product(s->D, PANEL, count, (operand){v, 1, s->padded}, st, PANEL, o_t, PANEL, true);
+    product(count, PANEL, s->D, (operand){w->k, s->padded, 1}, w->q_t + from, PANEL, w->st, PANEL, false);
+    if (w->p_t) add_relative(a, s, &p->seen, head, at, count, w->p_t + from, w->band, w->st);
+    mask_scores(a, s, &p->seen, b, at, count, w->st);
+    if (negligible(count, w->st, p->largest)) return;
+    softmax_tile(p, count, w->st, w->o_t + from, s->D);
+    product(s->D, PANEL, count, (operand){w->v, 1, s->padded}, w->st, PANEL, w->o_t + from, PANEL, true);
+}
+
+static forward_work forward_scratch(cpu_context *context, const attend_args *a, const shape *s) {
+    int64_t panels = BLOCK_PANELS * s->D * PANEL, tile = TILE * s->padded;
+    float *at = cpu_scratch(context, (size_t)(3 * panels + 2 * tile + (TILE + BAND) * PANEL) * sizeof *at);
+    forward_work w = {.q_t = at, .o_t = at + panels, .p_t = at + 2 * panels};
+    w.k = at + 3 * panels;
+    w.v = w.k + tile;
+    w.st = w.v + tile;
+    w.band = w.st + TILE * PANEL;
+    if (!a->p.data) w.p_t = NULL;
+    return w;
 }
 
 /* One block of panels of one head of one sequence. */
 static void forward_block(cpu_context *context, const attend_args *a, const shape *s, int64_t b,
                           int64_t head, int64_t first_panel) {
     int64_t panels = smaller(BLOCK_PANELS, s->panels - first_panel), size = s->D * PANEL;
-    size_t floats = (size_t)(2 * BLOCK_PANELS * size + 2 * TILE * s->padded + TILE * PANEL);
-    float *q_t = cpu_scratch(context, floats * sizeof *q_t), *o_t = q_t + BLOCK_PANELS * size;
-    float *k = o_t + BLOCK_PANELS * size, *v = k + TILE * s->padded, *st = v + TILE * s->padded;
-    panel_state state[BLOCK_PANELS];
+    forward_work w = forward_scratch(context, a, s);
     int64_t from = INT32_MAX, to = 0;
     for (int64_t p = 0; p < panels; p++) {
-        state[p] = (panel_state){0};
-        for (int i = 0; i < PANEL; i++) state[p].largest[i] = NOTHING;
-        find_visible(a, s, b, first_panel + p, &state[p].seen);
-        pack_panel(a->q, s, b, head, first_panel + p, a->scale, q_t + p * size);
-        from = smaller(from, state[p].seen.first);
-        if (state[p].seen.last > to) to = state[p].seen.last;
+        panel_state *state = &w.state[p];
+        for (int i = 0; i < PANEL; i++) state->largest[i] = NOTHING;
+        find_visible(a, s, b, first_panel + p, &state->seen);
+        pack_panel(a->q, s, b, head, first_panel + p, a->scale, w.q_t + p * size);
+        if (w.p_t) pack_panel(a->p, s, b, head, first_panel + p, a->scale, w.p_t + p * size);
+        from = smaller(from, state->seen.first);
+        if (state->seen.last > to) to = state->seen.last;
     }
-    memset(o_t, 0, (size_t)(panels * size) * sizeof *o_t);
+    memset(w.o_t, 0, (size_t)(panels * size) * sizeof *w.o_t);
     for (int64_t at = from / TILE * TILE; at < to; at += TILE) {
         int64_t count = smaller(TILE, s->M - at);
-        pack_rows(a->k, s, b * s->M + at, count, head, 1, k);
-        pack_rows(a->v, s, b * s->M + at, count, head, 1, v);
-        for (int64_t p = 0; p < panels; p++)
-            forward_tile(a, s, b, first_panel + p, at, count, &state[p], k, v, q_t + p * size, o_t + p * size, st);
+        pack_rows(a->k, s, b * s->M + at, count, head, 1, w.k);
+        pack_rows(a->v, s, b * s->M + at, count, head, 1, w.v);
+        for (int64_t p = 0; p < panels; p++) forward_tile(a, s, &w, b, head, at, count, p);
     }
     for (int64_t p = 0; p < panels; p++)
-        store_panel(a, s, b, head, first_panel + p, &state[p], o_t + p * size);
+        store_panel(a, s, b, head, first_panel + p, &w.state[p], w.o_t + p * size);
 }
 
 /* ------------------------------------------------------------------ forward, few queries */
-
-static float few_relative(const attend_args *a, int64_t query, int64_t key) {
-    int64_t end = ((const int32_t *)a->end.data)[query * a->end.stride];
-    return ((const float *)a->relative.data)[(a->relative.rows - end + key) * a->relative.stride + query];
-}
 
 /* Keys [from, to) for one query and all heads, so that rows of keys and of values are read once and in order:
  * out [H][apart] = weighted sum of values [D], maximum, sum. */
@@ -328,6 +383,7 @@ few_keys_of(const dtype type, cpu_context *context, const attend_args *a, const 
     float *scores = cpu_scratch(context, (size_t)(s->H * (count + VW)) * sizeof *scores);
     const float *q = head_row(a->q, query, 0, D);
     const int32_t *hidden = a->hidden.data ? (const int32_t *)a->hidden.data + b * s->M : NULL;
+    int64_t far = a->r.rows - ((const int32_t *)a->end.data)[query * a->end.stride]; /* row of r for key 0 */
     for (int64_t j = 0; j < count; j++) {
         const char *k = typed_row(&a->k, b * s->M + from + j, 0, D);
         float factor = a->scale * row_factor(&a->k, b * s->M + from + j);
@@ -337,7 +393,12 @@ few_keys_of(const dtype type, cpu_context *context, const attend_args *a, const 
             vf dot = vf_set(0);
             FOR_VECTORS(D) dot = vf_fma(LOAD(q + h * D), vf_load_type(type, x, i, lanes), dot);
             scores[h * count + j] = unseen ? -INFINITY : factor * vf_sum(dot);
-            if (a->relative.data) scores[h * count + j] += a->scale * few_relative(a, query, from + j);
+        }
+        for (int64_t h = 0; h < s->H && a->r.data; h++) {
+            const float *r = head_row(a->r, far + from + j, h, D), *p = head_row(a->p, query, h, D);
+            vf dot = vf_set(0);
+            FOR_VECTORS(D) dot = vf_fma(LOAD(p), LOAD(r), dot);
+            scores[h * count + j] += a->scale * vf_sum(dot);
         }
     }
     for (int64_t h = 0; h < s->H; h++) {
@@ -429,38 +490,52 @@ typedef struct head_queries {
     visible *seen;       /* [panels] */
     float *k, *v, *dk, *dv; /* one tile, [TILE, padded] */
     float *p, *ds;       /* one tile and panel, [TILE, PANEL] */
+    float *p_t, *pos, *dp_t; /* with relative positions, of their queries: as q_t, q and dq_t */
+    float *band, *dr;        /* [BAND, PANEL], and its share of dr, [BAND, padded] */
+    matrix all_dr;           /* this chunk's share of dr, [distances, H D] */
 } head_queries;
 
-static size_t head_floats(const shape *s) {
-    int64_t lanes = s->panels * PANEL;
-    return (size_t)(3 * lanes * s->D + 2 * lanes * s->padded + 2 * lanes + 4 * TILE * s->padded +
-                    2 * TILE * PANEL);
+static head_queries head_scratch(cpu_context *context, const attend_bwd_args *a, const shape *s) {
+    int64_t lanes = s->panels * PANEL, tile = TILE * s->padded, rows = lanes * s->padded, columns = lanes * s->D;
+    int64_t far = a->fwd.p.data != NULL; /* nothing of what relative positions need, or all */
+    head_queries w = {0};
+    struct {
+        float **at;
+        int64_t floats;
+    } part[] = {{&w.q_t, columns},    {&w.do_t, columns},     {&w.dq_t, columns},      {&w.q, rows},
+                {&w.grad_o, rows},    {&w.lse, lanes},        {&w.delta, lanes},       {&w.k, tile},
+                {&w.v, tile},         {&w.dk, tile},          {&w.dv, tile},           {&w.p, TILE * PANEL},
+                {&w.ds, TILE * PANEL}, {&w.p_t, far * columns}, {&w.dp_t, far * columns}, {&w.pos, far * rows},
+                {&w.band, far * BAND * PANEL}, {&w.dr, far * BAND * s->padded}};
+    int64_t floats = 0, parts = sizeof part / sizeof *part;
+    for (int i = 0; i < parts; i++) floats += part[i].floats;
+    float *at = cpu_scratch(context, (size_t)floats * sizeof *at + (size_t)s->panels * sizeof(visible));
+    w.seen = (visible *)(void *)(at + floats);
+    for (int i = 0; i < parts; at += part[i++].floats) *part[i].at = at;
+    memset(w.q, 0, (size_t)rows * sizeof *w.q);
+    memset(w.grad_o, 0, (size_t)rows * sizeof *w.grad_o);
+    memset(w.dq_t, 0, (size_t)columns * sizeof *w.dq_t);
+    memset(w.dp_t, 0, (size_t)(far * columns) * sizeof *w.dp_t);
+    memset(w.pos, 0, (size_t)(far * rows) * sizeof *w.pos);
+    return w;
 }
 
 static head_queries pack_head(cpu_context *context, const attend_bwd_args *a, const shape *s,
                               int64_t b, int64_t head) {
-    int64_t lanes = s->panels * PANEL;
-    size_t floats = head_floats(s);
-    float *at = cpu_scratch(context, floats * sizeof *at + (size_t)s->panels * sizeof(visible));
-    head_queries w = {.seen = (visible *)(void *)(at + floats)};
-    float **part[] = {&w.q_t, &w.do_t, &w.dq_t, &w.q, &w.grad_o, &w.lse, &w.delta,
-                      &w.k,   &w.v,    &w.dk,   &w.dv, &w.p,     &w.ds};
-    int64_t tile = TILE * s->padded, rows = lanes * s->padded, columns = lanes * s->D;
-    int64_t size[] = {columns, columns, columns, rows, rows, lanes, lanes,
-                      tile,    tile,    tile,    tile, TILE * PANEL, TILE * PANEL};
-    for (int i = 0; i < 13; at += size[i++]) *part[i] = at;
-    memset(w.q, 0, (size_t)(2 * rows) * sizeof *w.q);
-    memset(w.dq_t, 0, (size_t)columns * sizeof *w.dq_t);
-    pack_rows(a->fwd.q, s, b * s->N, s->N, head, a->fwd.scale, w.q);
+    head_queries w = head_scratch(context, a, s);
+    const attend_args *f = &a->fwd;
+    pack_rows(f->q, s, b * s->N, s->N, head, f->scale, w.q);
     pack_rows(a->grad_o, s, b * s->N, s->N, head, 1, w.grad_o);
+    if (f->p.data) pack_rows(f->p, s, b * s->N, s->N, head, f->scale, w.pos);
     for (int64_t p = 0; p < s->panels; p++) {
-        find_visible(&a->fwd, s, b, p, &w.seen[p]);
-        pack_panel(a->fwd.q, s, b, head, p, a->fwd.scale, w.q_t + p * PANEL * s->D);
+        find_visible(f, s, b, p, &w.seen[p]);
+        pack_panel(f->q, s, b, head, p, f->scale, w.q_t + p * PANEL * s->D);
         pack_panel(a->grad_o, s, b, head, p, 1, w.do_t + p * PANEL * s->D);
+        if (f->p.data) pack_panel(f->p, s, b, head, p, f->scale, w.p_t + p * PANEL * s->D);
     }
-    for (int64_t n = 0; n < lanes; n++) {
+    for (int64_t n = 0; n < s->panels * PANEL; n++) {
         int64_t r = b * s->N + n;
-        w.lse[n] = n < s->N ? ((const float *)a->fwd.lse.data)[r * a->fwd.lse.stride + head] : INFINITY;
+        w.lse[n] = n < s->N ? ((const float *)f->lse.data)[r * f->lse.stride + head] : INFINITY;
         w.delta[n] = n < s->N ? ((const float *)a->delta.data)[r * a->delta.stride + head] : 0;
     }
     return w;
@@ -479,19 +554,37 @@ static void backward_tile_lanes(int64_t count, const float *lse, const float *de
     }
 }
 
+/* The shares of dp and dr: w->ds is dS^T of a tile and panel. */
+static void backward_relative(const attend_args *a, const shape *s, const head_queries *w, int64_t head, int64_t at,
+                              int64_t count, int64_t panel) {
+    band_rows rows = find_band(a, &w->seen[panel], at, count);
+    int64_t used = rows.to - rows.from, first = rows.first + rows.from, columns = panel * PANEL * s->D;
+    const float *band = w->band + rows.from * PANEL;
+    spread_diagonals(count, w->ds, w->band);
+    product(s->D, PANEL, used, (operand){head_row(a->r, first, head, s->D), 1, a->r.stride}, band, PANEL,
+            w->dp_t + columns, PANEL, true);
+    product(used, s->padded, PANEL, (operand){band, PANEL, 1}, w->pos + panel * PANEL * s->padded, s->padded, w->dr,
+            s->padded, false);
+    for (int64_t t = 0; t < used; t++) {
+        float *to = (float *)w->all_dr.data + (first + t) * w->all_dr.stride + head * s->D;
+        const float *x = w->dr + t * s->padded;
+        FOR_VECTORS(s->D) STORE(to, LOAD(to) + LOAD(x));
+    }
+}
+
 static void backward_tile(const attend_bwd_args *a, const shape *s, const head_queries *w,
-                          int64_t b, int64_t at, int64_t count, int64_t panel) {
+                          int64_t b, int64_t head, int64_t at, int64_t count, int64_t panel) {
     const visible *seen = &w->seen[panel];
     int64_t columns = panel * PANEL * s->D, rows = panel * PANEL * s->padded, P = s->padded;
     if (at >= seen->last || at + count <= seen->first) return;
     product(count, PANEL, s->D, (operand){w->k, P, 1}, w->q_t + columns, PANEL, w->p, PANEL, false);
-    if (a->fwd.relative.data) add_relative(&a->fwd, s, seen, b, panel, at, count, w->p);
+    if (a->fwd.p.data) add_relative(&a->fwd, s, seen, head, at, count, w->p_t + columns, w->band, w->p);
     mask_scores(&a->fwd, s, seen, b, at, count, w->p);
-    if (negligible(count, w->p, w->lse + panel * PANEL)) return; /* grad_relative is zero there already */
+    if (negligible(count, w->p, w->lse + panel * PANEL)) return;
     product(count, PANEL, s->D, (operand){w->v, P, 1}, w->do_t + columns, PANEL, w->ds, PANEL,
             false);
     backward_tile_lanes(count, w->lse + panel * PANEL, w->delta + panel * PANEL, w->p, w->ds);
-    if (a->fwd.relative.data) store_relative(a, s, seen, b, panel, at, count, w->ds);
+    if (a->fwd.p.data) backward_relative(&a->fwd, s, w, head, at, count, panel);
     product(count, P, PANEL, (operand){w->p, PANEL, 1}, w->grad_o + rows, P, w->dv, P, true);
     product(count, P, PANEL, (operand){w->ds, PANEL, 1}, w->q + rows, P, w->dk, P, true);
     product(s->D, PANEL, count, (operand){w->k, 1, P}, w->ds, PANEL, w->dq_t + columns, PANEL, true);
@@ -504,20 +597,32 @@ static void store_rows(matrix m, int64_t from, int64_t count, int64_t head, cons
                (size_t)s->D * sizeof *x);
 }
 
-/* This chunk's dq: into dq itself when it is the only one, else into its part of a->partial. */
-static void store_dq(const attend_bwd_args *a, const shape *s, const head_queries *w, int64_t b,
-                     int64_t head, int64_t chunk, int64_t chunks) {
-    matrix to = chunks == 1 ? a->dq : matrix_rows(a->partial, chunk * s->B * s->N, s->B * s->N);
+/* A chunk's gradient of queries x_t [panels][D, PANEL]: into the whole itself when it is the only chunk, else into
+ * its part of `partial`. */
+static void store_queries(matrix whole, matrix partial, const attend_bwd_args *a, const shape *s, const float *x_t,
+                          int64_t b, int64_t head, int64_t chunk, int64_t chunks) {
+    matrix to = chunks == 1 ? whole : matrix_rows(partial, chunk * s->B * s->N, s->B * s->N);
     for (int64_t n = 0; n < s->N; n++) {
-        float *dq = (float *)to.data + (b * s->N + n) * to.stride + head * s->D;
-        const float *x = w->dq_t + n / PANEL * PANEL * s->D + n % PANEL;
-        for (int64_t d = 0; d < s->D; d++) dq[d] = x[d * PANEL] * a->fwd.scale;
+        float *y = (float *)to.data + (b * s->N + n) * to.stride + head * s->D;
+        const float *x = x_t + n / PANEL * PANEL * s->D + n % PANEL;
+        for (int64_t d = 0; d < s->D; d++) y[d] = x[d * PANEL] * a->fwd.scale;
     }
+}
+
+/* The rows of dr, or of its parts, that a chunk of a sequence adds to; one head's columns of them become 0. */
+static matrix clear_dr(const attend_bwd_args *a, const shape *s, int64_t b, int64_t head, int64_t chunk,
+                       int64_t chunks) {
+    int64_t rows = a->fwd.r.rows;
+    matrix m = s->B * chunks == 1 ? a->dr : matrix_rows(a->partial_r, (b * chunks + chunk) * rows, rows);
+    for (int64_t r = 0; r < rows; r++)
+        memset((float *)m.data + r * m.stride + head * s->D, 0, (size_t)s->D * sizeof(float));
+    return m;
 }
 
 static void backward_chunk(cpu_context *context, const attend_bwd_args *a, const shape *s,
                            int64_t b, int64_t head, int64_t chunk, int64_t chunks) {
     head_queries w = pack_head(context, a, s, b, head);
+    if (a->fwd.p.data) w.all_dr = clear_dr(a, s, b, head, chunk, chunks);
     int64_t tiles = (s->M + TILE - 1) / TILE;
     int64_t from = tiles * chunk / chunks * TILE;
     int64_t to = smaller(tiles * (chunk + 1) / chunks * TILE, s->M);
@@ -526,11 +631,12 @@ static void backward_chunk(cpu_context *context, const attend_bwd_args *a, const
         pack_rows(a->fwd.k, s, key, count, head, 1, w.k);
         pack_rows(a->fwd.v, s, key, count, head, 1, w.v);
         memset(w.dk, 0, (size_t)(2 * TILE * s->padded) * sizeof *w.dk); /* dv lies behind it */
-        for (int64_t p = 0; p < s->panels; p++) backward_tile(a, s, &w, b, at, count, p);
+        for (int64_t p = 0; p < s->panels; p++) backward_tile(a, s, &w, b, head, at, count, p);
         store_rows(a->dk, key, count, head, s, w.dk);
         store_rows(a->dv, key, count, head, s, w.dv);
     }
-    store_dq(a, s, &w, b, head, chunk, chunks);
+    store_queries(a->dq, a->partial, a, s, w.dq_t, b, head, chunk, chunks);
+    if (a->fwd.p.data) store_queries(a->dp, a->partial_p, a, s, w.dp_t, b, head, chunk, chunks);
 }
 
 /* delta [B N, H]: o . do per head. */
@@ -545,17 +651,16 @@ static void find_delta(cpu_context *context, const attend_bwd_args *a, const sha
         }
 }
 
-static void add_chunks(cpu_context *context, const attend_bwd_args *a, const shape *s,
-                       int64_t chunks) {
-    int64_t rows = s->B * s->N;
+/* whole = the sum of its parts, which lie below each other, in order. */
+static void add_parts(cpu_context *context, matrix whole, matrix partial, int64_t parts) {
 #pragma omp parallel for num_threads(context->threads)
-    for (int64_t r = 0; r < rows; r++) {
-        float *dq = (float *)a->dq.data + r * a->dq.stride;
-        const float *part = (const float *)a->partial.data + r * a->partial.stride;
-        FOR_VECTORS(a->dq.cols) {
+    for (int64_t r = 0; r < whole.rows; r++) {
+        float *y = (float *)whole.data + r * whole.stride;
+        const float *part = (const float *)partial.data + r * partial.stride;
+        FOR_VECTORS(whole.cols) {
             vf sum = LOAD(part);
-            for (int64_t c = 1; c < chunks; c++) sum = sum + LOAD(part + c * rows * a->partial.stride);
-            STORE(dq, sum);
+            for (int64_t c = 1; c < parts; c++) sum = sum + LOAD(part + c * whole.rows * partial.stride);
+            STORE(y, sum);
         }
     }
 }
@@ -564,13 +669,12 @@ static void attend_bwd(void *context, const attend_bwd_args *a) {
     shape s = shape_of(&a->fwd);
     int64_t chunks = attend_chunks(s.B, s.H, s.M);
     find_delta(context, a, &s);
-    for (int64_t r = 0; r < a->grad_relative.rows && a->grad_relative.data; r++)
-        memset((float *)a->grad_relative.data + r * a->grad_relative.stride, 0,
-               (size_t)a->grad_relative.cols * sizeof(float));
 #pragma omp parallel for num_threads(((cpu_context *)context)->threads) schedule(dynamic)
     for (int64_t u = 0; u < s.B * s.H * chunks; u++)
         backward_chunk(context, a, &s, u / chunks / s.H, u / chunks % s.H, u % chunks, chunks);
-    if (chunks > 1) add_chunks(context, a, &s, chunks);
+    if (chunks > 1) add_parts(context, a->dq, a->partial, chunks);
+    if (chunks > 1 && a->dp.data) add_parts(context, a->dp, a->partial_p, chunks);
+    if (s.B * chunks > 1 && a->dr.data) add_parts(context, a->dr, a->partial_r, s.B * chunks);
 }
 
 void SIMD_NAME(simd_attend_)(kernels *k) {

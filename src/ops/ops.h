@@ -59,8 +59,8 @@ tensor *attend(tape *t, tensor *q, tensor *k, tensor *v, const attend_spec *spec
 
 /* The same with relative positions (Dai et al. 2019, arXiv 1901.02860, section 3.3): query i scores key j with
  *     scale (q_i . k_j + p_i . r_d),  d = end_i - 1 - j, the distance of the query's own key.
- * q, p [B N, C]: the query with each of the two biases; r [distances, C], the last row for distance 0. Of the scores
- * of distances, those of one sequence's and head's queries exist at a time. -> [B N, C] */
+ * q, p [B N, C]: the query with each of the two biases; r [distances, C], the last row for distance 0. Ends of the
+ * queries that see anything grow by one from query to query. -> [B N, C] */
 tensor *attend_relative(tape *t, tensor *q, tensor *p, tensor *k, tensor *v, tensor *r, const attend_spec *spec);
 
 /* For each of `batch` sequences the rows of a, then those of b. No gradient flows to a. -> [rows of both, C] */

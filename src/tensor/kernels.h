@@ -138,11 +138,11 @@ typedef struct rotate_args {
  * [batch N, H D]; k, v [batch M, H D]; lse [batch N, H] keeps the logarithm of the sum of
  * exponentials, +infinity where no key is visible. Neither direction stores an N x M matrix. Forward, k and v
  * may be BF16 or I8.
- * With one head, relative [distances, batch N] adds to the scores what depends on the distance of query and key
- * (Dai et al. 2019): the score becomes scale (q_i . k_j + relative[distances - end_i + j, i]), so that the last
- * row belongs to a query's last visible key, its own, at distance 0. */
+ * With p [batch N, H D] and r [distances, H D] the score becomes scale (q_i . k_j + p_i . r[distances - end_i + j])
+ * (Dai et al. 2019): r's last row belongs to a query's last visible key, its own, at distance 0. The queries of a
+ * sequence that see anything then have ends that grow by one from row to row, and at most `distances` keys. */
 typedef struct attend_args {
-    matrix o, lse, q, k, v, begin, end, hidden, relative;
+    matrix o, lse, q, k, v, begin, end, hidden, p, r;
     int64_t batch, heads;
     float scale;
 } attend_args;
@@ -160,9 +160,10 @@ typedef struct attend_map_args {
 typedef struct attend_bwd_args {
     attend_args fwd;
     matrix grad_o, dq, dk, dv; /* grad_o: dL/do */
-    matrix grad_relative;      /* of fwd.relative, overwritten where a key is seen, zero elsewhere */
+    matrix dp, dr;             /* overwritten, where fwd has p and r */
     matrix delta;              /* scratch [batch N, H]: rows of o . do */
-    matrix partial;            /* scratch [chunks batch N, H D] for dq, chunks = attend_chunks() */
+    matrix partial, partial_p; /* scratch [chunks batch N, H D] for dq and dp, chunks = attend_chunks() */
+    matrix partial_r;          /* scratch [batch chunks distances, H D] for dr */
 } attend_bwd_args;
 
 /* Cross-entropy of rows of logits against target ids (I32 [rows, 1], negative: the row counts

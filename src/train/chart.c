@@ -114,6 +114,12 @@ static void add_line(text *t, const chart_line *l, int colour, const axis *x, co
             text_add(t, "<line class=\"c%d\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", colour, at, at,
                      place(y, l->y[i] - l->error[i]), place(y, l->y[i] + l->error[i]));
     }
+    int last = l->count - 1;
+    if (l->stop && last >= 0 && can_show(x, l->x[last]) && can_show(y, l->y[last])) {
+        double at = place(x, l->x[last]), up = place(y, l->y[last]);
+        text_add(t, "<path class=\"c%d\" d=\"M%.1f %.1fl12 -12m0 12l-12 -12\"/><text x=\"%.1f\" y=\"%.1f\">%s</text>",
+                 colour, at + 6, up + 6, at + 22, up + 4, l->stop);
+    }
     text_add(t, "\n");
 }
 

@@ -10,6 +10,7 @@ typedef struct chart_line {
     const double *x, *y;    /* [count]; values that are not finite leave a gap */
     const double *error;    /* [count] standard errors, drawn as bars, or NULL */
     int count;
+    const char *stop;       /* why the line ends at its last point, written beside a cross there, or NULL */
 } chart_line;
 
 typedef struct chart_panel {
