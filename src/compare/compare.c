@@ -320,8 +320,9 @@ static int open_cells(comparison *c, pcv_error *err) {
     for (int i = 0; i < c->cells; i++)
         if (c->cell[i].planned < least->planned) least = &c->cell[i];
     if (least->end != COST_MEMORY) return 0;
-    return fail(err, PCV_CONFIG, "--memory-limit: no step fits into %.3g GiB; the smallest, %s of %lld layers at "
-                "context %lld, takes %.3g", c->options->memory_limit, c->entry[least->arch].name, (long long)least->layers,
+    return fail(err, PCV_CONFIG,
+                "--memory-limit: no step fits into %.3g GiB; the least is taken by %s, %lld layers, context %lld: %.3g",
+                c->options->memory_limit, c->entry[least->arch].name, (long long)least->layers,
                 (long long)least->context, (double)least->planned / (1 << 30));
 }
 

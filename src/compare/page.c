@@ -23,8 +23,9 @@ static void add_cost_csv(text *t, const comparison *c) {
     for (int i = 0; i < c->cells; i++) {
         const cost_cell *cell = &c->cell[i];
         text_add(t, "%s,%lld,%lld,%s,%.6g,%.6g,%lld,%.6g,%lld,%lld\n", c->entry[cell->arch].name,
-                 (long long)cell->layers, (long long)cell->context, cost_ends[cell->end], cell->seconds, cell->predicted,
-                 (long long)cell->targets, cell->flops, (long long)cell->peak, (long long)cell->planned);
+                 (long long)cell->layers, (long long)cell->context, cost_ends[cell->end], cell->seconds,
+                 cell->predicted, (long long)cell->targets, cell->flops, (long long)cell->peak,
+                 (long long)cell->planned);
     }
 }
 
@@ -221,7 +222,8 @@ static void add_equal_contexts(text *t, const comparison *c) {
         }
         if (!base) continue;
         text_add(t, "<p>%lld layer%s: in the %.2f s that %s takes for a step over %lld tokens, the longest context is ",
-                 (long long)c->depth[d], plural(c->depth[d]), base->seconds, c->entry[0].name, (long long)base->context);
+                 (long long)c->depth[d], plural(c->depth[d]), base->seconds, c->entry[0].name,
+                 (long long)base->context);
         add_reaches(t, c, d, -1, base->seconds);
         text_add(t, ".</p>\n");
     }

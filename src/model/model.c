@@ -78,6 +78,13 @@ int model_cache_open(model_cache **out, const model *m, int64_t context, int64_t
                           err));
     for (; cache->layers < c->layers; cache->layers++)
         TRY(kv_cache_open(&cache->layer[cache->layers], m->be, m->cache_type, latents, c->channels, err));
+    if (c->architecture == ARCH_XL)
+        TRY(mem_get(&cache->relative, (size_t)c->layers * sizeof *cache->relative, "a cache", err));
+    for (int64_t l = 0; cache->relative && l < c->layers; l++) {
+        matrix *r = &cache->relative[l];
+        *r = (matrix){.rows = c->memory + c->context, .cols = c->channels, .stride = dtype_stride(F32, c->channels)};
+        TRY(backend_alloc(m->be, &r->data, matrix_bytes(r), "a cache", err));
+    }
     *out = cache;
 out:
     if (status) model_cache_close(cache, m);
@@ -89,8 +96,11 @@ void model_cache_close(model_cache *c, const model *m) {
     /* the one being opened when memory ran out may be half there */
     for (int64_t i = 0; c->cross && i <= c->crosses; i++) kv_cache_close(&c->cross[i], m->be);
     for (int64_t i = 0; c->layer && i <= c->layers; i++) kv_cache_close(&c->layer[i], m->be);
+    for (int64_t l = 0; c->relative && l < c->layers; l++)
+        backend_free(m->be, c->relative[l].data, matrix_bytes(&c->relative[l]));
     mem_free(c->cross);
     mem_free(c->layer);
+    mem_free(c->relative);
     mem_free(c);
 }
 

@@ -101,6 +101,8 @@ struct model_cache {
     int64_t crosses, layers;
     kv_cache *cross;   /* [crosses] */
     kv_cache *layer;   /* [layers] */
+    matrix *relative;  /* [layers] of [memory + context, Z]: a Transformer-XL's keys of distances, or NULL */
+    bool relative_made; /* by the first pass */
     int64_t first;     /* index in the timeline of row 0 of the cross caches */
     int64_t final;     /* inputs before this index have keys and values that stay valid */
     int64_t layer_begin; /* first visible row of the layers' caches */

@@ -100,17 +100,27 @@ static linear_weights xl_head(const model *m) { return ((const body *)m->body)->
 typedef struct xl_context {
     const model *m;
     const xl_layer *weights;
-    int64_t batch, distances;
+    int64_t batch;
     attend_spec seen;
     matrix memory;   /* [batch rows, Z], or data NULL */
     kv_cache *cache; /* or NULL */
+    matrix relative; /* the cache's: W_r sinusoid(d) of this layer, data NULL without a cache */
+    bool relative_made;
 } xl_context;
+
+/* r [distances, Z] of a layer. Weights do not change while a cache lives, so there it is made once. */
+static tensor *relative_keys(tape *t, const xl_context *k) {
+    if (k->relative_made) return tape_wrap(t, k->relative);
+    const body *w = k->m->body;
+    tensor *r = linear_apply(t, tape_wrap(t, w->distances.m), &k->weights->relative);
+    if (k->relative.data) tape_kernel(t, copy, .y = k->relative, .x = r->m);
+    return r;
+}
 
 /* in: x [B N, Z] */
 static tensor *xl_apply(tape *t, const void *context, tensor *const in[]) {
     const xl_context *k = context;
     const model_config *c = &k->m->config;
-    const body *w = k->m->body;
     const xl_layer *weights = k->weights;
     tensor *x = in[0], *all = x;
     int64_t Z = c->channels;
@@ -120,8 +130,7 @@ static tensor *xl_apply(tape *t, const void *context, tensor *const in[]) {
     tensor *n = norm_apply(t, x, &weights->norm);
     tensor *q = linear(t, n, weights->query.w, weights->content_bias);
     tensor *p = linear(t, n, weights->query.w, weights->position_bias);
-    matrix far = matrix_rows(w->distances.m, w->distances.m.rows - k->distances, k->distances);
-    tensor *r = linear_apply(t, tape_wrap(t, far), &weights->relative);
+    tensor *r = relative_keys(t, k);
     if (k->cache) {
         kv_cache_put(t, k->cache, k->cache->count, key, value);
         key = tape_wrap(t, matrix_rows(k->cache->k.m, 0, k->cache->count));
@@ -187,16 +196,21 @@ static tensor *xl_hidden(tape *t, model *m, const model_input *in) {
     CHECK(!memory || (memory->batch == in->batch && !in->cache), "a memory of %lld rows for %lld",
           (long long)(memory ? memory->batch : 0), (long long)in->batch);
     batch_make(b, t, c, in);
-    xl_context k = {.m = m, .batch = b->B, .distances = reach(c), .seen = see(t, m, in, b->B, b->M)};
+    xl_context k = {.m = m, .batch = b->B, .seen = see(t, m, in, b->B, b->M)};
     tensor *x = embedding_apply(t, &w->inputs, c, b);
     for (int64_t l = 0; l < c->layers; l++) {
         k.weights = &w->layer[l];
         k.cache = in->cache ? &in->cache->layer[l] : NULL;
+        if (in->cache) {
+            k.relative = in->cache->relative[l];
+            k.relative_made = in->cache->relative_made;
+        }
         if (memory) k.memory = memory->state[memory->current][l];
         remember(t, in, l, x, b->M);
         x = block_run(t, xl_apply, &k, sizeof k, &x, 1, m->recompute >= 2);
     }
     if (memory) memory->pending = true;
+    if (in->cache) in->cache->relative_made = true;
     x = last_positions(t, x, in, b->M, true);
     return c->output_norm ? norm_apply(t, x, &w->head.norm) : x;
 }

@@ -7,6 +7,7 @@
  *     dv_j = sum_i P_ij do_i
  *     dS_ij = P_ij (do_i . v_j - delta_i)
  *     dq_i = scale sum_j dS_ij k_j,   dk_j = scale sum_i dS_ij q_i
+ * With relative positions the score is scale (q_i.k_j + p_i.r_d), and dS_ij flows to p_i and r_d as to q_i and k_j.
  * Memory is O((N + M) C). docs/attention_backward.md derives this. */
 #include "ops/ops.h"
 
