@@ -25,7 +25,7 @@ static void byte_tokens(void **state) {
     for (int i = 0; i < 256; i++) bytes[i] = (unsigned char)i;
     for (size_t k = 0; k < COUNT(layouts); k++) {
         tokenizer t, l = layouts[k];
-        must(tokenizer_open(&t, l.type->name, &err));
+        must(tokenizer_open(&t, l.type->name, NULL, &err));
         assert_true(t.type == l.type && t.vocab == l.vocab && t.first == l.first);
         assert_true(t.pad == l.pad && t.start == l.start && t.end == l.end);
         assert_int_equal(t.type->encode(&t, bytes, 256, ids), 256);
@@ -49,14 +49,14 @@ static void tokenizer_files(void **state) {
     (void)state;
     tokenizer t, back;
     for (int k = 0; token_types[k]; k++) {
-        must(tokenizer_open(&t, token_types[k]->name, &err));
-        must(tokenizer_save(&t, at("tokenizer.json"), &err));
-        must(tokenizer_load(&back, at("tokenizer.json"), &err));
+        must(tokenizer_open(&t, token_types[k]->name, NULL, &err));
+        must(tokenizer_save(&t, at("."), &err));
+        must(tokenizer_load(&back, at("."), &err));
         assert_true(back.type == t.type && back.vocab == t.vocab && back.start == t.start);
     }
-    refused(tokenizer_open(&t, "byte", &err), PCV_CONFIG, "did you mean 'bytes'?");
+    refused(tokenizer_open(&t, "byte", NULL, &err), PCV_CONFIG, "did you mean 'bytes'?");
     put("tokenizer.json", "{\"kind\": 3}", 11);
-    refused(tokenizer_load(&t, at("tokenizer.json"), &err), PCV_DATA, "tokenizer.json: 'kind'");
+    refused(tokenizer_load(&t, at("."), &err), PCV_DATA, "tokenizer.json: 'kind'");
 }
 
 /* ------------------------------------------------------------------ preparing */
@@ -337,7 +337,7 @@ static void refused_options(void **state) {
     must(prepare("opt", "opt.data", with(.tokenizer = "bytes-262"), NULL, &err));
     refused(prepare("opt", "opt.data", NULL, NULL, &err), PCV_CANTCREATE, "opt.data: exists");
     refused(prepare("opt", "opt/0", NULL, NULL, &err), PCV_CANTCREATE, "opt/0");
-    must(tokenizer_load(&t, at("opt.data/tokenizer.json"), &err));
+    must(tokenizer_load(&t, at("opt.data"), &err));
     assert_int_equal(t.vocab, 262); /* it is the first one still */
     must(prepare("opt", "opt.slash/", NULL, NULL, &err)); /* as shells complete names */
     assert_true(path_exists(at("opt.slash/dataset.json")));

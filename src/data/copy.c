@@ -71,5 +71,5 @@ int copy_open(dataset *d, const char *text, pcv_error *err) {
     d->generated = true;
     resize(d, n);
     snprintf(d->kind, sizeof d->kind, "copy");
-    return tokenizer_open(&d->tokens, "bytes", err);
+    return tokenizer_open(&d->tokens, "bytes", NULL, err);
 }

@@ -23,6 +23,7 @@ int dataset_open(dataset **out, const char *name, uint64_t seed, pcv_error *err)
 void dataset_close(dataset *d) {
     if (!d) return;
     if (d->type) d->type->close(d);
+    tokenizer_close(&d->tokens);
     mem_free(d);
 }
 

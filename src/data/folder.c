@@ -175,8 +175,7 @@ static int read_about(dataset *d, const char *path, json_t **about, pcv_error *e
         goto out;
     }
     snprintf(d->kind, sizeof d->kind, "%s", kind);
-    TRY(path_join(full, path, "tokenizer.json", err));
-    TRY(tokenizer_load(&d->tokens, full, err));
+    TRY(tokenizer_load(&d->tokens, path, err));
 out:
     return status;
 }

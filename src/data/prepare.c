@@ -243,8 +243,7 @@ static int write_about(const job *j, pcv_error *err) {
         status = fail(err, PCV_MEMORY, "not enough memory to write dataset.json");
         goto out;
     }
-    TRY(path_join(path, j->folder, "tokenizer.json", err));
-    TRY(tokenizer_save(&j->tokens, path, err));
+    TRY(tokenizer_save(&j->tokens, j->folder, err));
     TRY(path_join(path, j->folder, "dataset.json", err));
     TRY(json_write(about, path, err));
 out:
@@ -284,7 +283,7 @@ static int run(job *j, pcv_error *err) {
     if (path_exists(j->output))
         return fail(err, PCV_CANTCREATE, "%s: exists already; remove it or choose another name", j->output);
     TRY(parse_percent(j, err));
-    TRY(tokenizer_open(&j->tokens, o->tokenizer ? o->tokenizer : "bytes", err));
+    TRY(tokenizer_open(&j->tokens, o->tokenizer ? o->tokenizer : "bytes", NULL, err));
     TRY(collect(j, err));
     TRY(assign(j, err));
     TRY(mem_get(&j->bytes, PIECE, "a read buffer", err));
@@ -316,6 +315,7 @@ int pcv_prepare(const pcv_prepare_options *options, const pcv_watch *watch,
     for (int s = 0; s <= SPLITS; s++) file_list_free(&j->files[s]);
     json_decref(j->used);
     json_decref(j->skipped);
+    tokenizer_close(&j->tokens);
     mem_free(j->sources);
     mem_free(j->bytes);
     mem_free(j->ids);

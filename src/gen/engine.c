@@ -64,11 +64,10 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     const char *kind = json_string_value(json_object_get(extra, "kind"));
     snprintf(e->dataset, sizeof e->dataset, "%s", dataset ? dataset : "");
     snprintf(e->kind, sizeof e->kind, "%s", kind ? kind : "bytes");
-    TRY(path_join(path, run, RUN_TOKENIZER, err));
-    TRY(tokenizer_load(&e->tokens, path, err));
+    TRY(tokenizer_load(&e->tokens, run, err));
     if (e->tokens.vocab != c->vocab_size) {
         status = fail(err, PCV_DATA, "%s: the tokenizer has %lld ids, but config.json a vocab_size of %lld",
-                      path, (long long)e->tokens.vocab, (long long)c->vocab_size);
+                      run, (long long)e->tokens.vocab, (long long)c->vocab_size);
         goto out;
     }
     TRY(cpu_backend_open(&e->be, cpu_best_level(), (int)threads_of(settings), err));
@@ -98,6 +97,7 @@ int pcv_engine_open(pcv_engine **out, const char *run, const pcv_settings *setti
 void pcv_engine_close(pcv_engine *e) {
     if (!e) return;
     model_close(e->m);
+    tokenizer_close(&e->tokens);
     if (e->be) e->be->close(e->be);
     mem_free(e);
 }

@@ -31,6 +31,5 @@ void session_stop(pcv_session *s);
 /* Names of the files of a run. */
 #define RUN_CONFIG    "config.json"
 #define RUN_WEIGHTS   "model.safetensors"
-#define RUN_TOKENIZER "tokenizer.json"
 
 #endif

@@ -35,7 +35,21 @@ static const char *piece(const tokenizer *t, int32_t id, size_t *size) {
     return *size ? &pieces[id - t->first] : "";
 }
 
-const token_type token_bytes = {"bytes", "one token per byte, ids of the official code", open_official,
-                                encode, piece};
-const token_type token_bytes_262 = {"bytes-262", "one token per byte, ids of krasserm/perceiver-io",
-                                    open_krasserm, encode, piece};
+const token_type token_bytes = {
+    .name = "bytes",
+    .help = "one token per byte, ids of the official code",
+    .kind = "text",
+    .unit = "byte",
+    .open = open_official,
+    .encode = encode,
+    .piece = piece,
+};
+const token_type token_bytes_262 = {
+    .name = "bytes-262",
+    .help = "one token per byte, ids of krasserm/perceiver-io",
+    .kind = "text",
+    .unit = "byte",
+    .open = open_krasserm,
+    .encode = encode,
+    .piece = piece,
+};

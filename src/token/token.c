@@ -1,42 +1,106 @@
 #include "token/token.h"
-#include "base/fields.h"
+#include "base/file.h"
+#include "base/mem.h"
 #include "base/text.h"
 
+#include <stdio.h>
 #include <string.h>
+
+enum { MOST_TYPES = 16 };
 
 const token_type *const token_types[] = {&token_bytes, &token_bytes_262, NULL};
 
-int tokenizer_open(tokenizer *t, const char *name, pcv_error *err) {
-    const char *names[16];
+int id_list_add(id_list *list, const int32_t *ids, size_t count, pcv_error *err) {
+    if (list->count + count > list->capacity) {
+        size_t capacity = 2 * list->capacity + count + 1024;
+        int status = mem_resize(&list->v, capacity * sizeof *ids, "a document's tokens", err);
+        if (status) return status;
+        list->capacity = capacity;
+    }
+    if (count) memcpy(list->v + list->count, ids, count * sizeof *ids);
+    list->count += count;
+    return 0;
+}
+
+void id_list_free(id_list *list) {
+    mem_free(list->v);
+    *list = (id_list){0};
+}
+
+const token_type *tokenizer_of_kind(const char *kind) {
+    for (int i = 0; token_types[i]; i++)
+        if (!strcmp(token_types[i]->kind, kind)) return token_types[i];
+    return NULL;
+}
+
+int tokenizer_open(tokenizer *t, const char *name, const token_config *config, pcv_error *err) {
+    const char *names[MOST_TYPES];
     int count = 0;
     for (; token_types[count]; count++) {
         names[count] = token_types[count]->name;
         if (strcmp(name, names[count])) continue;
         *t = (tokenizer){.type = token_types[count]};
-        return t->type->open(t, err);
+        if (config) t->config = *config;
+        else fields_default(&token_fields, &t->config);
+        int status = t->type->open(t, err);
+        if (status) tokenizer_close(t);
+        return status;
     }
     const char *near = nearest_name(name, names, count);
     return fail(err, PCV_CONFIG, "tokenizer '%.80s': there is no such tokenizer%s%s%s", name,
                 near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-int tokenizer_save(const tokenizer *t, const char *path, pcv_error *err) {
+void tokenizer_close(tokenizer *t) {
+    if (t->type && t->type->close) t->type->close(t);
+    *t = (tokenizer){0};
+}
+
+int tokenizer_save(const tokenizer *t, const char *folder, pcv_error *err) {
+    char path[PATH_SIZE];
+    int status = 0;
     json_t *json = json_pack("{s:s, s:I}", "kind", t->type->name, "vocab_size", (json_int_t)t->vocab);
-    if (!json) return fail(err, PCV_MEMORY, "not enough memory to write %s", path);
-    int status = json_write(json, path, err);
+    json_t *all = json_object(), *config = json_object();
+    if (!json || !all || !config) status = fail(err, PCV_MEMORY, "not enough memory to write a tokenizer");
+    if (!status) status = fields_write(&token_fields, &t->config, all, err);
+    for (int i = 0; !status && t->type->keys && t->type->keys[i]; i++)
+        if (json_object_set(config, t->type->keys[i], json_object_get(all, t->type->keys[i])))
+            status = fail(err, PCV_MEMORY, "not enough memory to write a tokenizer");
+    if (!status && t->type->keys && json_object_set(json, "config", config))
+        status = fail(err, PCV_MEMORY, "not enough memory to write a tokenizer");
+    if (!status) status = path_join(path, folder, TOKENIZER_FILE, err);
+    if (!status) status = json_write(json, path, err);
+    if (!status && t->type->save) status = t->type->save(t, folder, err);
+    json_decref(config);
+    json_decref(all);
     json_decref(json);
     return status;
 }
 
-int tokenizer_load(tokenizer *t, const char *path, pcv_error *err) {
+int tokenizer_load(tokenizer *t, const char *folder, pcv_error *err) {
+    char path[PATH_SIZE], where[PATH_SIZE + 16];
     json_t *json = NULL;
+    const json_t *given;
     const char *kind;
+    token_config config;
+    pcv_error reason;
     int status = 0;
+    *t = (tokenizer){0};
+    TRY(path_join(path, folder, TOKENIZER_FILE, err));
     TRY(json_read(&json, path, 1 << 20, err));
     TRY(json_get_string(json, "kind", &kind, path, err));
-    if (tokenizer_open(t, kind, NULL))
-        status = fail(err, PCV_DATA, "%s: 'kind' is '%.80s', a tokenizer that this version does not have", path, kind);
+    memset(&config, 0, sizeof config);
+    fields_default(&token_fields, &config);
+    given = json_object_get(json, "config");
+    snprintf(where, sizeof where, "%s: config", path);
+    if (given) TRY(fields_read(&token_fields, &config, given, NULL, where, err));
+    if (tokenizer_open(t, kind, &config, &reason)) {
+        status = fail(err, PCV_DATA, "%s: 'kind' is '%.80s': %s", path, kind, reason.message);
+        goto out;
+    }
+    if (t->type->load) TRY(t->type->load(t, folder, err));
 out:
+    if (status) tokenizer_close(t);
     json_decref(json);
     return status;
 }

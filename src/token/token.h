@@ -1,50 +1,101 @@
-/* Tokenizers: bytes of a file to ids and back.
+/* Tokenizers: what files hold to token ids, and back.
  *
- * A tokenizer is a type (the functions) and the ids that matter to others. Each type is one file; the
- * table in token.c lists them. A data set and a run carry tokenizer.json, from which it is opened.
+ * A tokenizer is a type (the functions), the settings that it was made with, and the ids that matter to others. Each
+ * type is one file; the table in token.c lists them. A data set and a run carry tokenizer.json, from which it is
+ * opened. Text goes through encode and piece, stream-wise; pictures, music and sound go through read and write, a
+ * whole file at a time. docs/modalities.md says how to add one.
  *
  *     tokenizer t;
- *     TRY(tokenizer_open(&t, "bytes", err));
+ *     TRY(tokenizer_open(&t, "bytes", NULL, err));
  *     t.type->encode(&t, text, size, ids);            // text is any bytes
- *     const char *piece = t.type->piece(&t, id, &size); */
+ *     const char *piece = t.type->piece(&t, id, &size);
+ *     tokenizer_close(&t); */
 #ifndef TOKEN_TOKEN_H
 #define TOKEN_TOKEN_H
 
-#include "base/error.h"
+#include "config/token_config.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct tokenizer tokenizer;
 
+/* Ids that grow. */
+typedef struct id_list {
+    int32_t *v;
+    size_t count, capacity;
+} id_list;
+int id_list_add(id_list *list, const int32_t *ids, size_t count, pcv_error *err);
+void id_list_free(id_list *list);
+
+enum { TOKEN_AXES = 4 };
+
 typedef struct token_type {
     const char *name, *help;
+    const char *kind; /* of `prepare KIND`; the first type of a kind is its default */
+    const char *unit; /* what a token is, for people: "byte", "event" */
+    const char *const *keys; /* rows of token_fields that it reads, NULL-terminated; NULL: none */
+
+    /* Fills in *t from t->config, which is checked against the fields' ranges. */
     int (*open)(tokenizer *t, pcv_error *err);
-    /* Stores the ids of `size` bytes, at most one per byte; returns how many. */
+    void (*close)(tokenizer *t); /* frees t->state; or NULL */
+
+    /* Text. Stores the ids of `size` bytes, at most one per byte; returns how many. */
     size_t (*encode)(const tokenizer *t, const void *bytes, size_t size, int32_t *ids);
     /* The bytes of a token; *size 0 for one that stands for none. */
     const char *(*piece)(const tokenizer *t, int32_t id, size_t *size);
+
+    /* Whole files, in place of encode and piece. read appends the file's tokens without start and end; PCV_DATA or
+     * PCV_NOINPUT: the file is skipped with that message. Several threads read at once. write makes the file that
+     * tokens stand for, whatever they are: incomplete ones too. */
+    int (*read)(const tokenizer *t, const char *path, id_list *ids, pcv_error *err);
+    int (*write)(const tokenizer *t, const int32_t *ids, size_t count, const char *path, pcv_error *err);
+
+    /* The rest may be NULL. */
+
+    /* Sampling: logits of what cannot follow ids[count] (a document so far, the start token included) become
+     * -infinity; at least one id stays. */
+    void (*mask)(const tokenizer *t, const int32_t *ids, size_t count, float *logits);
+    /* Where token `index` of a document (0: the start token) lies on each of t->axes axes. */
+    void (*position)(const tokenizer *t, int64_t index, int32_t *at);
+    /* Learns from the files to train on; and keeps what was learned in files of its own beside tokenizer.json. */
+    int (*train)(tokenizer *t, const char *const *paths, size_t count, uint64_t seed, const pcv_watch *watch,
+                 pcv_error *err);
+    int (*save)(const tokenizer *t, const char *folder, pcv_error *err);
+    int (*load)(tokenizer *t, const char *folder, pcv_error *err);
 } token_type;
 
 struct tokenizer {
     const token_type *type;
+    token_config config;
     int64_t vocab;
-    int32_t pad, start, end; /* every document is start, tokens, end */
+    int32_t pad, start, end; /* every document is start, tokens, end; end -1: documents have none */
     int32_t first;           /* ids from here on are content */
+    int64_t length;          /* tokens of content in every document; 0: any number */
+    int axes;                /* of positions; 0: a token's index is all there is */
+    int64_t axis_rows[TOKEN_AXES]; /* positions of each axis are below this */
+    int64_t period;          /* positions repeat after so many tokens behind the start token; 0: never */
+    void *state;             /* the type's own */
 };
 
 extern const token_type token_bytes, token_bytes_262;
 extern const token_type *const token_types[]; /* ends with NULL */
 
-int tokenizer_open(tokenizer *t, const char *name, pcv_error *err);
+/* config NULL: the defaults. A tokenizer that learns is of use after train or load. */
+int tokenizer_open(tokenizer *t, const char *name, const token_config *config, pcv_error *err);
+void tokenizer_close(tokenizer *t);
+
+/* The default type of a kind of data, NULL when there is none. */
+const token_type *tokenizer_of_kind(const char *kind);
 
 /* Ids that sampling must never produce: padding, starts, reserved ones. */
 static inline bool tokenizer_may_sample(const tokenizer *t, int32_t id) {
     return id == t->end || id >= t->first;
 }
 
-/* tokenizer.json */
-int tokenizer_save(const tokenizer *t, const char *path, pcv_error *err);
-int tokenizer_load(tokenizer *t, const char *path, pcv_error *err);
+/* tokenizer.json, and the type's own files, in a folder. */
+#define TOKENIZER_FILE "tokenizer.json"
+int tokenizer_save(const tokenizer *t, const char *folder, pcv_error *err);
+int tokenizer_load(tokenizer *t, const char *folder, pcv_error *err);
 
 #endif

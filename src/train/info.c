@@ -73,14 +73,13 @@ static int describe_run(describer *d, const char *run, pcv_error *err) {
     model_config *config = NULL;
     train_config train;
     json_t *extra = NULL;
-    tokenizer tokens;
+    tokenizer tokens = {0};
     safetensors file = {.fd = -1};
     int status = 0;
     TRY(mem_get(&config, sizeof *config, "a configuration", err));
     TRY(path_join(path, run, RUN_CONFIG, err));
     TRY(config_read(path, config, &train, &extra, err));
-    TRY(path_join(path, run, RUN_TOKENIZER, err));
-    TRY(tokenizer_load(&tokens, path, err));
+    TRY(tokenizer_load(&tokens, run, err));
     const char *data = json_string_value(json_object_get(extra, "dataset"));
     add_text(d, "kind", "kind", "run");
     add_text(d, "dataset", "data set", data ? data : "?");
@@ -98,6 +97,7 @@ static int describe_run(describer *d, const char *run, pcv_error *err) {
     text_add(&d->out, "tensors\n");
     add_tensors(d, &file);
 out:
+    tokenizer_close(&tokens);
     if (file.fd >= 0) safetensors_close(&file);
     json_decref(extra);
     mem_free(config);

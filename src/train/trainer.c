@@ -219,8 +219,7 @@ static int open_folder(trainer *w, pcv_error *err) {
     }
     TRY(path_join(path, run, RUN_CONFIG, err));
     TRY(config_write(path, &w->mc, &w->c, w->extra, err));
-    TRY(path_join(path, run, RUN_TOKENIZER, err));
-    TRY(tokenizer_save(&w->d->tokens, path, err));
+    TRY(tokenizer_save(&w->d->tokens, run, err));
     checkpoint_sweep(run);
 out:
     return status;

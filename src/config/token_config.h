@@ -1,0 +1,24 @@
+/* What `prepare` is told about the way from files to tokens; a tokenizer keeps what concerns it in tokenizer.json. */
+#ifndef CONFIG_TOKEN_CONFIG_H
+#define CONFIG_TOKEN_CONFIG_H
+
+#include "base/fields.h"
+
+typedef enum channel_ids { CHANNEL_IDS_SHARED, CHANNEL_IDS_OWN } channel_ids;
+
+typedef struct token_config {
+    /* images */
+    int64_t size;                /* pixels of each side */
+    char order[FIELD_TEXT];      /* "raster", "planes", "spiral", "coarse-to-fine", "random:SEED", or a file */
+    char background[FIELD_TEXT]; /* "#rrggbb", seen through transparent pixels */
+    int channel_ids;             /* red, green and blue share 256 ids, or have 256 each */
+    /* audio */
+    int64_t rate;      /* samples a second */
+    int64_t frame;     /* rvq: samples of a frame */
+    int64_t codebooks; /* rvq: for each frame */
+    int64_t codes;     /* rvq: in a codebook */
+} token_config;
+
+extern const field_table token_fields;
+
+#endif
