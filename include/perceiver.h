@@ -64,7 +64,7 @@ typedef struct pcv_error {
  * Everything that can be chosen about a model, its training and its sampling has one name, which is
  * a long option of the program and (with dots) a key of config.json. */
 
-typedef enum pcv_group { PCV_MODEL, PCV_TRAINING, PCV_SAMPLING, PCV_EVALUATION, PCV_GROUPS } pcv_group;
+typedef enum pcv_group { PCV_MODEL, PCV_TRAINING, PCV_SAMPLING, PCV_EVALUATION, PCV_TOKENS, PCV_GROUPS } pcv_group;
 
 typedef struct pcv_option {
     const char *name;     /* without dashes */
@@ -146,8 +146,10 @@ typedef int pcv_text_fn(void *context, const char *bytes, size_t size);
 PCV_API int pcv_generate(pcv_session *session, pcv_text_fn *text, void *context,
                          pcv_generation *generation, pcv_error *err);
 
+PCV_API int pcv_engine_is_text(const pcv_engine *engine); /* its documents can go through pcv_generate */
+
 PCV_API int64_t pcv_engine_vocabulary(const pcv_engine *engine);
-PCV_API const char *pcv_engine_kind(const pcv_engine *engine); /* of data: "text", "bytes", "copy" */
+PCV_API const char *pcv_engine_kind(const pcv_engine *engine); /* of data: "text", "bytes", "copy", "image" */
 PCV_API int64_t pcv_session_length(const pcv_session *session);
 
 /* ------------------------------------------------------------------ experimental */
@@ -174,14 +176,28 @@ typedef struct pcv_watch {
     void *context;
 } pcv_watch;
 
+/* ---- generating files */
+
+/* Documents that are no text go to a file as a whole. */
+typedef struct pcv_document_options {
+    const char *output;       /* file to make: a PNG for pictures */
+    const char *const *given; /* files that are continued, NULL-terminated, or NULL; several: pictures, in one sheet */
+    double keep;              /* the part of their tokens that is kept, 0 to 1 */
+    int columns, rows;        /* a sheet of so many pictures; 0: one document */
+} pcv_document_options;
+PCV_API int pcv_generate_document(pcv_engine *engine, const pcv_document_options *options,
+                                  const pcv_settings *settings, const pcv_watch *watch,
+                                  pcv_generation *generation, pcv_error *err);
+
 /* ---- data sets */
 
 typedef struct pcv_prepare_options {
-    const char *kind;              /* "text" or "bytes" */
+    const char *kind;              /* "text", "bytes", "image" */
     const char *const *inputs;     /* files and folders to be split, NULL-terminated, or NULL */
     const char *const *splits[3];  /* given train, validation, test files, or NULL */
     const char *output;            /* folder to make */
-    const char *tokenizer;         /* "bytes" (259 ids) or "bytes-262"; NULL: "bytes" */
+    const char *tokenizer;         /* "bytes" (259 ids), "bytes-262", "image"; NULL: the kind's first */
+    const pcv_settings *settings;  /* of the tokenizer: group PCV_TOKENS; or NULL */
     const char *split_percent;     /* "90,5,5" when NULL */
     uint64_t seed;                 /* of the split */
 } pcv_prepare_options;
@@ -255,6 +271,7 @@ typedef struct pcv_evaluation {
     int64_t tokens, bytes, documents;
     double loss; /* nats per token */
     double bits_per_token, bits_per_byte, perplexity, accuracy;
+    double bits_per_dim;        /* of pictures; 0: of none */
     double standard_error;      /* of loss */
     double standard_error_bits; /* of bits_per_byte */
     double seconds;

@@ -132,7 +132,7 @@ static void compare_pattern(model *m, const char *spec) {
         batch b;
         must(tape_init(&t, m->be, 0, &err));
         model_input in = {.batch = BATCH, .rows = row, .latents = CONTEXT};
-        assert_int_equal(batch_make(&b, &t, c, &in), 0);
+        assert_int_equal(batch_make(&b, &t, m, &in), 0);
         layer_context k = layer_context_make(m, &b);
         k.pattern = sparse_make(&t, m, &in, &b);
         tensor *y[3];

@@ -307,7 +307,7 @@ static void masks(void **state) {
         batch b;
         sequence row = {.ids = (int32_t[10]){1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, .length = c->valid};
         tape_reset(&t);
-        must(batch_make(&b, &t, &m->config, &(model_input){.batch = 1, .rows = &row, .latents = c->N}));
+        must(batch_make(&b, &t, m, &(model_input){.batch = 1, .rows = &row, .latents = c->N}));
         int missing = c->N - c->valid > 0 ? c->N - c->valid : 0;
         for (int n = 0; n < c->N; n++) {
             bool absent = c->steps[n] < 0;
@@ -341,7 +341,7 @@ static void terminal_positions(void **state) {
         sequence row = {.ids = (int32_t[4]){1, 2, 3, 4}, .length = 4};
         model_input in = {.batch = 1, .rows = &row, .latents = 2, .published_valid = &cases[k].valid};
         tape_reset(&t);
-        must(batch_make(&b, &t, &m->config, &in));
+        must(batch_make(&b, &t, m, &in));
         for (int i = 0; i < 4; i++) assert_int_equal(ints_of(b.rope)[i], cases[k].expected[i]);
     }
     tape_free(&t);

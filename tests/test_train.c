@@ -120,7 +120,7 @@ static void dropped_prefixes_are_gone(void **state) {
         tape_reset(&t);
         t.training = true;
         t.step = step;
-        must(batch_make(&b, &t, &m->config, &in));
+        must(batch_make(&b, &t, m, &in));
         assert_int_equal(b.M, KEPT);
         const int32_t *kept = b.ids->m.data, *rope = b.rope->m.data;
         for (int i = 0; i < 2 * KEPT; i++) {
@@ -135,7 +135,7 @@ static void dropped_prefixes_are_gone(void **state) {
         if (seen[i] < 55 || seen[i] > 145) test_failed("position %d was kept %d times of 400\n", i, seen[i]);
     t.training = false;
     tape_reset(&t);
-    must(batch_make(&b, &t, &m->config, &in));
+    must(batch_make(&b, &t, m, &in));
     assert_int_equal(b.M, CONTEXT); /* evaluation reads everything */
     tape_free(&t);
     model_close(m);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,22 +75,70 @@ static int generate_file(pcv_session *s, const prompt *p, bool echo, const char 
     return status;
 }
 
-int cmd_generate(arguments *a, pcv_error *err) {
-    const char *text = arguments_value(a, "prompt"), *file = arguments_value(a, "prompt-file");
+static int parse_grid(const char *text, pcv_document_options *o, pcv_error *err) {
+    int used = 0;
+    if (!text) return 0;
+    if (sscanf(text, "%4dx%4d%n", &o->columns, &o->rows, &used) == 2 && !text[used] && o->columns > 0 && o->rows > 0)
+        return 0;
+    return cli_fail(err, PCV_USAGE, "--grid: '%s' is not a size like 4x4", text);
+}
+
+/* Pictures, music, sound: whole files. */
+static int generate_document(arguments *a, pcv_engine *engine, pcv_error *err) {
+    const char *prompt = arguments_value(a, "prompt-file"), *keep = arguments_value(a, "keep");
+    const char *prompts[] = {prompt, NULL};
+    pcv_document_options o = {.output = arguments_value(a, "o"), .given = arguments_list(a, "complete"), .keep = 0.5};
+    pcv_watch watch = progress_watch();
+    pcv_generation g;
+    char *end = NULL;
+    if (arguments_value(a, "prompt"))
+        return cli_fail(err, PCV_USAGE, "--prompt is text, but this model generates %s; give --complete FILE",
+                        pcv_engine_kind(engine));
+    if (!o.output) return cli_fail(err, PCV_USAGE, "-o names the file to make");
+    if (prompt && o.given) return cli_fail(err, PCV_USAGE, "--prompt-file and --complete exclude each other");
+    if (prompt) {
+        o.given = prompts;
+        o.keep = 1;
+    }
+    if (keep) o.keep = strtod(keep, &end);
+    if (keep && (end == keep || *end || !(o.keep >= 0 && o.keep <= 1)))
+        return cli_fail(err, PCV_USAGE, "--keep: '%s' is not a number from 0 to 1", keep);
+    int status = parse_grid(arguments_value(a, "grid"), &o, err);
+    signals_install();
+    if (!status) status = pcv_generate_document(engine, &o, a->settings, &watch, &g, err);
+    progress_end();
+    if (status) return status;
+    double rate = g.seconds > 0 ? (double)g.tokens / g.seconds : 0;
+    fprintf(stderr, "wrote %s: %" PRId64 " tokens in %.2f s, %.1f tokens/s\n", o.output, g.tokens, g.seconds, rate);
+    return 0;
+}
+
+static int generate_text(arguments *a, pcv_engine *engine, const prompt *p, pcv_error *err) {
     const char *output = arguments_value(a, "o");
     bool echo = arguments_value(a, "echo") != NULL;
-    pcv_engine *engine = NULL;
     pcv_session *session = NULL;
+    if (arguments_list(a, "complete") || arguments_value(a, "keep") || arguments_value(a, "grid"))
+        return cli_fail(err, PCV_USAGE, "--complete, --keep and --grid are not for %s; give --prompt or --prompt-file",
+                        pcv_engine_kind(engine));
+    int status = pcv_session_open(&session, engine, a->settings, err);
+    if (!status && output) status = generate_file(session, p, echo, output, err);
+    else if (!status) status = generate(session, p, echo, stdout, err);
+    pcv_session_close(session);
+    return status;
+}
+
+int cmd_generate(arguments *a, pcv_error *err) {
+    const char *text = arguments_value(a, "prompt"), *file = arguments_value(a, "prompt-file");
+    pcv_engine *engine = NULL;
     prompt p = {0};
     int status = 0;
     if (text && file) return cli_fail(err, PCV_USAGE, "--prompt and --prompt-file exclude each other");
-    if (file) status = read_prompt(file, &p, err);
-    if (text && (p.data = strdup(text))) p.size = strlen(text);
-    if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
-    if (!status) status = pcv_session_open(&session, engine, a->settings, err);
-    if (!status && output) status = generate_file(session, &p, echo, output, err);
-    else if (!status) status = generate(session, &p, echo, stdout, err);
-    pcv_session_close(session);
+    status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
+    bool is_text = !status && pcv_engine_is_text(engine);
+    if (is_text && file) status = read_prompt(file, &p, err);
+    if (is_text && text && (p.data = strdup(text))) p.size = strlen(text);
+    if (!status && is_text) status = generate_text(a, engine, &p, err);
+    else if (!status) status = generate_document(a, engine, err);
     pcv_engine_close(engine);
     free(p.data);
     return status;

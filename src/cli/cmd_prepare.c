@@ -27,15 +27,13 @@ static int parse_seed(const char *text, uint64_t *seed, pcv_error *err) {
 }
 
 int cmd_prepare(arguments *a, pcv_error *err) {
-    pcv_prepare_options o = {.kind = a->plain[0], .inputs = a->plain + 1, .seed = 1};
+    pcv_prepare_options o = {.kind = a->plain[0], .inputs = a->plain + 1, .seed = 1, .settings = a->settings};
     static const char *const names[] = {"train", "validation", "test"};
     const char *seed = arguments_value(a, "seed");
     o.output = arguments_value(a, "o");
     o.split_percent = arguments_value(a, "split");
     o.tokenizer = arguments_value(a, "tokenizer");
     for (int i = 0; i < 3; i++) o.splits[i] = arguments_list(a, names[i]);
-    if (strcmp(o.kind, "text") && strcmp(o.kind, "bytes"))
-        return cli_fail(err, PCV_USAGE, "'%s' is not one of text, bytes", o.kind);
     if (!o.output) return cli_fail(err, PCV_USAGE, "-o names the folder to make");
     int status = seed ? parse_seed(seed, &o.seed, err) : 0;
     if (status) return status;

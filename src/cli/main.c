@@ -9,7 +9,7 @@
 #define CONFIG_OPTION {"config", OPTION_VALUE, "FILE", "take settings from a config.json"}
 
 const command commands[] = {
-    {"prepare", "text|bytes INPUT... -o DATASET", "Encode files or folders into a data set", 1, MOST_ARGUMENTS,
+    {"prepare", "text|bytes|image INPUT... -o DATASET", "Encode files or folders into a data set", 1, MOST_ARGUMENTS,
      cmd_prepare,
      {{"o", OPTION_VALUE, "DATASET", "folder to make"},
       {"split", OPTION_VALUE, "A,B,C", "percentages of files for train, validation, test (90,5,5)"},
@@ -18,7 +18,7 @@ const command commands[] = {
       {"validation", OPTION_LIST, "PATH...", "files to validate on"},
       {"test", OPTION_LIST, "PATH...", "files to test on"},
       {"tokenizer", OPTION_VALUE, "NAME", "bytes (259 ids) or bytes-262 (krasserm's ids)"}},
-     {0}, 0, "perceiver prepare text ~/books -o data/books"},
+     {PCV_TOKENS}, 1, "perceiver prepare text ~/books -o data/books"},
     {"plan", "[DATASET] [model and training options]", "Tell what a training needs, before it starts", 0, 1,
      cmd_plan,
      {CONFIG_OPTION, {"probe", OPTION_VALUE, "SECONDS", "time to measure a step; 0: do not (3)"}, JSON_OPTION},
@@ -39,6 +39,9 @@ const command commands[] = {
      {{"prompt", OPTION_VALUE, "TEXT", "text to continue; none: start a document"},
       {"prompt-file", OPTION_VALUE, "FILE", "file to continue; - is standard input"},
       {"echo", OPTION_SWITCH, NULL, "write the prompt in front of the continuation"},
+      {"complete", OPTION_LIST, "FILE...", "files to continue; several: pictures, in one sheet"},
+      {"keep", OPTION_VALUE, "X", "part of the given files that is kept (0.5)"},
+      {"grid", OPTION_VALUE, "AxB", "a sheet of so many pictures"},
       {"o", OPTION_VALUE, "FILE", "write to a file in place of standard output"}},
      {PCV_SAMPLING}, 1, "perceiver generate runs/books --prompt 'It was a dark' --length 400"},
     {"score", "RUN FILE [evaluation options]", "Print the log-probability of each token of a file", 1, 2,

@@ -225,7 +225,7 @@ static void print_option(const char *name, const char *argument, const char *hel
 
 static const char *const group_titles[PCV_GROUPS] = {
     [PCV_MODEL] = "Model", [PCV_TRAINING] = "Training", [PCV_SAMPLING] = "Sampling",
-    [PCV_EVALUATION] = "Evaluation"};
+    [PCV_EVALUATION] = "Evaluation", [PCV_TOKENS] = "Tokens"};
 
 void print_command_help(const command *c) {
     printf("perceiver %s %s\n\n%s.\n\nOptions\n", c->name, c->usage, c->summary);

@@ -2,7 +2,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/available.h"
-#include "data/dataset.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,13 +102,13 @@ int comparison_model(const comparison *c, int arch, int64_t layers, int64_t cont
     int status = settings_model(c->settings, m, err);
     if (status) return status;
     m->architecture = c->entry[arch].architecture;
-    m->vocab_size = c->vocabulary;
     m->layers = layers;
     m->context = context;
     if (m->latents > context) m->latents = context;
     if (m->sparse.stride > context) m->sparse.stride = context;
     if (m->positions.axes.count == 1) m->positions.axes.count = 0;
-    status = model_config_check(m, err);
+    status = dataset_shape(c->data, c->settings, m, err);
+    if (!status) status = model_config_check(m, err);
     return status ? fail_context(err, "%s", c->entry[arch].name) : 0;
 }
 
@@ -329,7 +328,6 @@ static int open_cells(comparison *c, pcv_error *err) {
 int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, const pcv_watch *watch, pcv_error *err) {
     pcv_compare_options o = *options;
     comparison *c = NULL;
-    dataset *d = NULL;
     train_config t;
     int status = 0;
     TRY(mem_get(&c, sizeof *c, "a comparison", err));
@@ -339,8 +337,7 @@ int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, cons
     TRY(parse_lists(c, &t, err));
     TRY(check_output(&o, err));
     if (o.minutes == 0) o.minutes = t.minutes > 0 ? t.minutes : 30;
-    TRY(dataset_open(&d, o.dataset, 1, err));
-    TRY(dataset_vocabulary(d, &c->vocabulary, err));
+    TRY(dataset_open(&c->data, o.dataset, 1, err));
     if (!o.quality_only) TRY(open_cells(c, err));
     if (!o.cost_only) TRY(quality_plan(c, err));
     if (o.resume) TRY(read_record(c, err));
@@ -352,7 +349,7 @@ int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, cons
     if (!o.cost_only) TRY(quality_all(c, err));
     TRY(page_write(c, err));
 out:
-    dataset_close(d);
+    if (c) dataset_close(c->data);
     if (c) mem_free(c->cell);
     mem_free(c);
     return status;

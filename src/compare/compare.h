@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "config/settings.h"
+#include "data/dataset.h"
 #include "perceiver.h"
 
 enum {
@@ -68,7 +69,7 @@ typedef struct comparison {
     cost_cell *cell; /* [entries, depths, contexts] */
     int cells;
     quality_run quality[MOST_ARCHS];
-    int64_t vocabulary;
+    dataset *data;
     double flops[MOST_ARCHS], seconds[MOST_ARCHS]; /* of the steps measured so far: their ratio predicts the rest */
     double expected; /* seconds of all that there is to do */
 } comparison;

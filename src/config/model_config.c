@@ -12,7 +12,7 @@ static const char *const queries[] = {"linear", "identity", "mlp", "learned", "l
 static const char *const kv_norms[] = {"input", "query", "shared", NULL};
 static const char *const widths[] = {"input", "latent", NULL};
 static const char *const kinds[] = {"none", "learned", "sinusoidal", "fourier", NULL};
-static const char *const origins[] = {"zero", "one", "end", "negative_end", NULL};
+static const char *const origins[] = {"zero", "one", "data", "end", "negative_end", NULL};
 static const char *const layouts[] = {"interleaved", "halves", NULL};
 static const char *const inits[] = {"fan_in", "normal", NULL};
 
@@ -217,9 +217,8 @@ static int check_positions(const model_config *c, pcv_error *err) {
     if (c->positions.kind == POSITION_NONE && axes)
         return fail(err, PCV_CONFIG, "positions.axes needs a positions.kind");
     if (axes > 4) return fail(err, PCV_CONFIG, "positions.axes has %lld axes, at most 4", (long long)axes);
-    if (axes > 1 && c->positions.kind != POSITION_LEARNED)
-        return fail(err, PCV_CONFIG, "several position axes need positions.kind learned");
-    if (axes == 1 && c->positions.axes.v[0] < c->context + (c->positions.origin == ORIGIN_ONE))
+    bool numbered = c->positions.origin != ORIGIN_DATA;
+    if (axes == 1 && numbered && c->positions.axes.v[0] < c->context + (c->positions.origin == ORIGIN_ONE))
         return fail(err, PCV_CONFIG, "positions.axes has %lld rows, too few for a context of %lld",
                     (long long)c->positions.axes.v[0], (long long)c->context);
     if (c->positions.origin == ORIGIN_NEGATIVE_END && axes)

@@ -15,9 +15,11 @@ typedef enum query_choice { QUERY_LINEAR, QUERY_IDENTITY, QUERY_MLP, QUERY_LEARN
 typedef enum kv_norm_choice { KV_NORM_INPUT, KV_NORM_QUERY, KV_NORM_SHARED } kv_norm_choice;
 typedef enum width_choice { WIDTH_INPUT, WIDTH_LATENT } width_choice;
 typedef enum position_kind { POSITION_NONE, POSITION_LEARNED, POSITION_SINUSOIDAL, POSITION_FOURIER } position_kind;
-/* How tokens without positions of their own are numbered: 0, 1, 2, ...; 1, 2, 3, ...; ..., 2, 1, 0
- * (distance from the last token); ..., -2, -1, 0. */
-typedef enum position_origin { ORIGIN_ZERO, ORIGIN_ONE, ORIGIN_END, ORIGIN_NEGATIVE_END } position_origin;
+/* How tokens without positions of their own are numbered: 0, 1, 2, ...; 1, 2, 3, ...; as the data says (a picture's
+ * columns, rows and channels); ..., 2, 1, 0 (distance from the last token); ..., -2, -1, 0. */
+typedef enum position_origin {
+    ORIGIN_ZERO, ORIGIN_ONE, ORIGIN_DATA, ORIGIN_END, ORIGIN_NEGATIVE_END
+} position_origin;
 typedef enum rotary_layout { ROTARY_INTERLEAVED, ROTARY_HALVES } rotary_layout;
 typedef enum weight_init { WEIGHTS_FAN_IN, WEIGHTS_NORMAL } weight_init;
 

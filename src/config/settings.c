@@ -24,6 +24,7 @@ static const field_table *const tables[PCV_GROUPS] = {
     [PCV_TRAINING] = &train_fields,
     [PCV_SAMPLING] = &sample_fields,
     [PCV_EVALUATION] = &eval_fields,
+    [PCV_TOKENS] = &token_fields,
 };
 
 /* Options that name a combination; they belong to the model's group. */
@@ -143,6 +144,7 @@ static int check_setting(const char *name, const char *value, pcv_error *err) {
         train_config train;
         sample_config sample;
         eval_config eval;
+        token_config tokens;
     } *scratch = NULL;
     int status = PCV_CONFIG;
     bool known = false;
@@ -292,6 +294,12 @@ int settings_eval(const pcv_settings *s, eval_config *out, pcv_error *err) {
     memset(out, 0, sizeof *out);
     fields_default(&eval_fields, out);
     return apply_given(s, &eval_fields, out, err);
+}
+
+int settings_tokens(const pcv_settings *s, token_config *out, pcv_error *err) {
+    memset(out, 0, sizeof *out);
+    fields_default(&token_fields, out);
+    return apply_given(s, &token_fields, out, err);
 }
 
 int settings_override_train(const pcv_settings *s, train_config *out, pcv_error *err) {

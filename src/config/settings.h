@@ -5,6 +5,7 @@
 
 #include "config/model_config.h"
 #include "config/run_config.h"
+#include "config/token_config.h"
 
 /* All resolve functions accept NULL for "nothing was chosen". The model comes back unchecked: its
  * vocabulary may still follow from a data set (model_config_check). */
@@ -12,6 +13,7 @@ int settings_model(const pcv_settings *s, model_config *out, pcv_error *err);
 int settings_train(const pcv_settings *s, train_config *out, pcv_error *err);
 int settings_sample(const pcv_settings *s, sample_config *out, pcv_error *err);
 int settings_eval(const pcv_settings *s, eval_config *out, pcv_error *err);
+int settings_tokens(const pcv_settings *s, token_config *out, pcv_error *err);
 
 /* Single settings given by name on top of *out, whatever the rest: what a resumed run may change. */
 int settings_override_train(const pcv_settings *s, train_config *out, pcv_error *err);

@@ -47,16 +47,33 @@ void dataset_resize(dataset *d, int64_t length) {
     if (d->type->resize) d->type->resize(d, length);
 }
 
-int dataset_vocabulary(const dataset *d, int64_t *wanted, pcv_error *err) {
-    if (*wanted && *wanted != d->tokens.vocab)
-        return fail(err, PCV_CONFIG, "vocab_size is %lld, but %s has %lld ids", (long long)*wanted, d->name,
-                    (long long)d->tokens.vocab);
-    *wanted = d->tokens.vocab;
+int dataset_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
+    const tokenizer *t = &d->tokens;
+    field_ints *axes = &m->positions.axes;
+    if (m->vocab_size && m->vocab_size != t->vocab)
+        return fail(err, PCV_CONFIG, "vocab_size is %lld, but %s has %lld ids", (long long)m->vocab_size, d->name,
+                    (long long)t->vocab);
+    m->vocab_size = t->vocab;
+    if (!t->axes || m->architecture == ARCH_XL) return 0;
+    if (m->positions.kind == POSITION_NONE && !settings_get(settings, "positions"))
+        m->positions.kind = POSITION_LEARNED;
+    m->positions.origin = ORIGIN_DATA;
+    if (m->positions.kind == POSITION_NONE) return 0;
+    if (axes->count && axes->count != t->axes)
+        return fail(err, PCV_CONFIG, "positions.axes has %lld axes, but the data of %s has %d", (long long)axes->count,
+                    d->name, t->axes);
+    for (int a = 0; a < t->axes; a++) {
+        if (!axes->count) axes->v[a] = t->axis_rows[a];
+        if (axes->v[a] < t->axis_rows[a])
+            return fail(err, PCV_CONFIG, "positions.axes has %lld rows on axis %d, but the data of %s needs %lld",
+                        (long long)axes->v[a], a, d->name, (long long)t->axis_rows[a]);
+    }
+    axes->count = t->axes;
     return 0;
 }
 
 int64_t dataset_bytes(const dataset *d, split_name split) {
-    if (d->generated) return 0;
+    if (d->generated || !d->tokens.type->piece) return 0;
     int64_t bytes = 0, documents = dataset_documents(d, split);
     for (int64_t i = 0; i < documents; i++) bytes += dataset_length(d, split, i) - 2;
     return bytes;

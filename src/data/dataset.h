@@ -12,7 +12,7 @@
 #ifndef DATA_DATASET_H
 #define DATA_DATASET_H
 
-#include "config/run_config.h"
+#include "config/settings.h"
 #include "token/token.h"
 
 typedef struct dataset dataset;
@@ -49,8 +49,9 @@ int dataset_read(const dataset *d, split_name split, int64_t document, int64_t f
  * stay as they are. */
 void dataset_resize(dataset *d, int64_t length);
 
-/* Fills in a vocabulary that is 0; PCV_CONFIG when it is another than the data set's. */
-int dataset_vocabulary(const dataset *d, int64_t *wanted, pcv_error *err);
+/* Fills in what a model takes from its data: a vocabulary that is 0, and the axes of positions, learned where nothing
+ * else was asked for. PCV_CONFIG when something else was that cannot be. */
+int dataset_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err);
 
 /* Bytes of the original files behind the documents, for bits per byte; 0: not known. */
 int64_t dataset_bytes(const dataset *d, split_name split);

@@ -4,9 +4,11 @@
 #include "base/fields.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "config/settings.h"
 #include "data/folder.h"
 
 #include <errno.h>
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@ enum { PIECE = 1 << 20, CUT_SEARCH = 4096 };
 typedef struct source {
     const char *path;
     int split;
-    uint64_t from, to; /* bytes; to UINT64_MAX: the end */
+    uint64_t from, to; /* bytes, of files that are read whole: percent of the tokens; to UINT64_MAX: the end */
 } source;
 
 typedef struct job {
@@ -69,14 +71,21 @@ static int collect(job *j, pcv_error *err) {
     return mem_get(&j->sources, SPLITS * j->count * sizeof *j->sources, "the file list", err);
 }
 
+static bool reads_whole(const job *j) { return j->tokens.type->read != NULL; }
+
 /* Too few files to split by file: each is cut into a train, a validation and a test part. The cuts are
  * moved behind the next line end where one is near. */
 static int cut_file(job *j, const char *path, source *out, pcv_error *err) {
     file_map map;
-    int status = file_map_open(&map, path, err);
-    if (status) return status;
     uint64_t at = 0;
     int sum = 0;
+    for (int s = 0; s < SPLITS && reads_whole(j); s++) {
+        out[s] = (source){path, s, (uint64_t)sum, (uint64_t)(sum + j->percent[s])};
+        sum += j->percent[s];
+    }
+    if (reads_whole(j)) return 0;
+    int status = file_map_open(&map, path, err);
+    if (status) return status;
     for (int s = 0; s < SPLITS; s++) {
         sum += j->percent[s];
         uint64_t to = (uint64_t)((double)map.size * sum / 100);
@@ -134,6 +143,9 @@ static int assign(job *j, pcv_error *err) {
         for (size_t i = 0; i < j->files[s].count; i++)
             j->sources[at++] = (source){j->files[s].paths[i], s, 0, UINT64_MAX};
     file_list *rest = &j->files[SPLITS];
+    if (rest->count && rest->count < SPLITS && j->tokens.length)
+        return fail(err, PCV_USAGE, "%zu files are too few to split; give three, or --train, --validation and --test",
+                    rest->count);
     if (rest->count >= SPLITS) split_files_by_name(j, &at);
     else
         for (size_t i = 0; i < rest->count; i++, at += SPLITS) {
@@ -177,9 +189,25 @@ static int record(job *j, const source *s, uint64_t bytes, pcv_error *err) {
     return 0;
 }
 
+static int begin_document(job *j, const source *s, pcv_error *err) {
+    return split_append(&j->out[s->split], &j->tokens.start, 1, err);
+}
+
+static int end_document(job *j, const source *s, uint64_t bytes, pcv_error *err) {
+    split_writer *out = &j->out[s->split];
+    int status = 0;
+    if (j->tokens.end >= 0) TRY(split_append(out, &j->tokens.end, 1, err));
+    TRY(split_end_document(out, err));
+    TRY(record(j, s, bytes, err));
+    j->report->files[s->split]++;
+    j->report->bytes[s->split] += (int64_t)bytes;
+out:
+    return status;
+}
+
 /* Encodes one source as a document. A read error before the first byte skips the file; one in the
  * middle fails, for a half document would be wrong. */
-static int encode_source(job *j, const source *s, pcv_error *err) {
+static int encode_text(job *j, const source *s, pcv_error *err) {
     file_reader r;
     pcv_error reason = {0};
     int status = 0;
@@ -191,7 +219,7 @@ static int encode_source(job *j, const source *s, pcv_error *err) {
         file_close(&r);
         return skip(j, s, reason.message, err);
     }
-    TRY(split_append(out, &j->tokens.start, 1, err));
+    TRY(begin_document(j, s, err));
     while (got) {
         uint64_t from = s->from > at ? s->from - at : 0, to = s->to - at < got ? s->to - at : got;
         if (s->to <= at) break;
@@ -203,13 +231,57 @@ static int encode_source(job *j, const source *s, pcv_error *err) {
         at += got;
         TRY(file_next(&r, j->bytes, PIECE, &got, err));
     }
-    TRY(split_append(out, &j->tokens.end, 1, err));
-    TRY(split_end_document(out, err));
-    TRY(record(j, s, taken, err));
-    j->report->files[s->split]++;
-    j->report->bytes[s->split] += (int64_t)taken;
+    TRY(end_document(j, s, taken, err));
 out:
     file_close(&r);
+    return status;
+}
+
+/* A file that is read whole, while several are. */
+typedef struct reading {
+    id_list ids;
+    pcv_error reason;
+    int status;
+} reading;
+
+static int write_reading(job *j, const source *s, const reading *r, pcv_error *err) {
+    int status = 0;
+    uint64_t to = s->to > 100 ? 100 : s->to, from = s->from * r->ids.count / 100, bytes;
+    char hash[HASH_TEXT];
+    if (r->status == PCV_MEMORY) return fail(err, PCV_MEMORY, "%s", r->reason.message);
+    if (r->status) return skip(j, s, r->reason.message, err);
+    TRY(hash_file(s->path, hash, &bytes, err));
+    TRY(begin_document(j, s, err));
+    TRY(split_append(&j->out[s->split], r->ids.v + from, (size_t)(to * r->ids.count / 100 - from), err));
+    TRY(end_document(j, s, bytes * (to - s->from) / 100, err));
+out:
+    return status;
+}
+
+/* Reads the sources [from, from + count) at once and writes them in order. */
+static int encode_files(job *j, size_t from, size_t count, pcv_error *err) {
+    reading *list = NULL;
+    int status = mem_get(&list, count * sizeof *list, "reading files", err);
+    if (status) return status;
+#pragma omp parallel for schedule(dynamic)
+    for (size_t i = 0; i < count; i++)
+        list[i].status = j->tokens.type->read(&j->tokens, j->sources[from + i].path, &list[i].ids, &list[i].reason);
+    for (size_t i = 0; i < count && !status; i++) status = write_reading(j, &j->sources[from + i], &list[i], err);
+    for (size_t i = 0; i < count; i++) id_list_free(&list[i].ids);
+    mem_free(list);
+    return status;
+}
+
+/* What a tokenizer learns, it learns from the files to train on. */
+static int train_tokenizer(job *j, pcv_error *err) {
+    const char **paths = NULL;
+    size_t count = 0;
+    if (!j->tokens.type->train) return 0;
+    int status = mem_get(&paths, (j->count + 1) * sizeof *paths, "the file list", err);
+    for (size_t i = 0; i < j->count && !status; i++)
+        if (j->sources[i].split == SPLIT_TRAIN) paths[count++] = j->sources[i].path;
+    if (!status) status = j->tokens.type->train(&j->tokens, paths, count, j->options->seed, j->watch, err);
+    mem_free(paths);
     return status;
 }
 
@@ -256,9 +328,12 @@ static int encode_all(job *j, pcv_error *err) {
     int status = 0;
     for (int s = 0; s < SPLITS; s++)
         TRY(split_create(&j->out[s], j->folder, (split_name)s, j->tokens.vocab, err));
-    for (size_t i = 0; i < j->count; i++) {
-        TRY(encode_source(j, &j->sources[i], err));
-        TRY(report_progress(j, i + 1, err));
+    size_t together = reads_whole(j) ? 2 * (size_t)omp_get_max_threads() : 1;
+    TRY(train_tokenizer(j, err));
+    for (size_t i = 0; i < j->count; i += together) {
+        if (together > j->count - i) together = j->count - i;
+        TRY(reads_whole(j) ? encode_files(j, i, together, err) : encode_text(j, &j->sources[i], err));
+        TRY(report_progress(j, i + together, err));
     }
     if (j->report->files[SPLIT_TRAIN] == 0) {
         status = fail(err, PCV_DATA, "none of the files to train on could be read");
@@ -274,6 +349,42 @@ out:
     return status;
 }
 
+static bool name_in(const char *const *names, const char *name) {
+    for (; names && *names; names++)
+        if (!strcmp(*names, name)) return true;
+    return false;
+}
+
+static int unknown_kind(const char *kind, pcv_error *err) {
+    char names[256] = "bytes";
+    for (int i = 0; token_types[i]; i++) {
+        size_t used = strlen(names);
+        if (tokenizer_of_kind(token_types[i]->kind) == token_types[i])
+            snprintf(names + used, sizeof names - used, ", %s", token_types[i]->kind);
+    }
+    return fail(err, PCV_USAGE, "'%.40s' is not one of %s", kind, names);
+}
+
+static int open_tokenizer(job *j, pcv_error *err) {
+    const pcv_prepare_options *o = j->options;
+    const char *kind = strcmp(o->kind, "bytes") ? o->kind : "text"; /* these take any file */
+    const token_type *type = tokenizer_of_kind(kind);
+    token_config config;
+    if (!type) return unknown_kind(o->kind, err);
+    int status = settings_tokens(o->settings, &config, err);
+    if (!status) status = tokenizer_open(&j->tokens, o->tokenizer ? o->tokenizer : type->name, &config, err);
+    if (status) return status;
+    type = j->tokens.type;
+    if (strcmp(type->kind, kind))
+        return fail(err, PCV_USAGE, "tokenizer '%s' is one for %s, not for %s", type->name, type->kind, o->kind);
+    for (int i = 0; i < token_fields.count; i++) {
+        const field *f = &token_fields.rows[i];
+        if (settings_get(o->settings, f->flag) && !name_in(type->keys, f->key))
+            return fail(err, PCV_USAGE, "--%s: tokenizer '%s' has no such setting", f->flag, type->name);
+    }
+    return 0;
+}
+
 static int run(job *j, pcv_error *err) {
     const pcv_prepare_options *o = j->options;
     int status = 0;
@@ -283,7 +394,7 @@ static int run(job *j, pcv_error *err) {
     if (path_exists(j->output))
         return fail(err, PCV_CANTCREATE, "%s: exists already; remove it or choose another name", j->output);
     TRY(parse_percent(j, err));
-    TRY(tokenizer_open(&j->tokens, o->tokenizer ? o->tokenizer : "bytes", NULL, err));
+    TRY(open_tokenizer(j, err));
     TRY(collect(j, err));
     TRY(assign(j, err));
     TRY(mem_get(&j->bytes, PIECE, "a read buffer", err));

@@ -134,6 +134,7 @@ window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t pass) 
 }
 
 int64_t window_position(const dataset *d, split_name split, const window *w, int64_t context) {
+    if (d->tokens.axes) return tokenizer_place(&d->tokens, w->from);
     int64_t room = context + 1 - dataset_length(d, split, w->document); /* the last token is no input */
     return d->generated && room >= 0 ? w->from + room / 2 : 0;
 }

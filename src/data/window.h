@@ -62,8 +62,8 @@ void stream_close(stream_plan *p);
 window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t pass);
 
 /* The position of a window's first token in a model of `context` positions. Windows of files count from
- * 0. A generated document that the context holds keeps its own numbers and stands in the middle, so that
- * the mirror points of copies of all lengths share one position. */
+ * 0, unless their tokens have axes of positions. A generated document that the context holds keeps its own
+ * numbers and stands in the middle, so that the mirror points of copies of all lengths share one position. */
 int64_t window_position(const dataset *d, split_name split, const window *w, int64_t context);
 
 /* Reads a window: ids[count]. */

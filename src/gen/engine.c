@@ -74,6 +74,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     TRY(check_memory(run, err));
     TRY(choose_memory(c, settings, err));
     TRY(model_open(&e->m, c, e->be, false, err));
+    if (e->tokens.axes) e->m->positions = (position_map){tokenizer_position, tokenizer_place, &e->tokens};
     TRY(path_join(path, run, RUN_WEIGHTS, err));
     TRY(weights_load(&e->m->params, &(weight_block){"", e->m->params.values}, 1, path, err));
     TRY(model_pack(e->m, settings_packing(settings, "weights"), settings_packing(settings, "cache"), err));
@@ -103,6 +104,8 @@ void pcv_engine_close(pcv_engine *e) {
 }
 
 int64_t pcv_engine_vocabulary(const pcv_engine *e) { return e->tokens.vocab; }
+
+int pcv_engine_is_text(const pcv_engine *e) { return e->tokens.type->piece != NULL; }
 
 const char *pcv_engine_kind(const pcv_engine *e) { return e->kind; }
 
@@ -170,6 +173,7 @@ int pcv_session_feed(pcv_session *s, const int32_t *ids, size_t count, pcv_error
 int pcv_session_feed_text(pcv_session *s, const char *text, size_t size, pcv_error *err) {
     const tokenizer *t = s->sampler.tokens;
     int32_t *ids = NULL;
+    if (!t->type->encode) return fail(err, PCV_USAGE, "this model does not read text but %s", t->type->kind);
     int status = mem_get(&ids, (size + 1) * sizeof *ids, "a prompt", err);
     if (status) return status;
     status = pcv_session_feed(s, ids, t->type->encode(t, text, size, ids), err);
@@ -184,10 +188,15 @@ const float *pcv_session_logits(pcv_session *s, pcv_error *err) {
 
 int pcv_session_next(pcv_session *s, int32_t *id, pcv_error *err) {
     const float *logits;
+    const tokenizer *t = s->sampler.tokens;
+    if (t->length && (int64_t)s->count > t->length) { /* the start token is not counted */
+        *id = -1;
+        return 0;
+    }
     int status = timeline_logits(&s->line, &logits, err);
     if (!status) status = sampler_pick(&s->sampler, logits, s->recent, s->count, s->count, id, err);
     if (status) return status;
-    if (*id == s->sampler.tokens->end) {
+    if (*id == t->end) {
         *id = -1;
         return 0;
     }
@@ -197,7 +206,7 @@ int pcv_session_next(pcv_session *s, int32_t *id, pcv_error *err) {
 const char *pcv_session_text(const pcv_session *s, int32_t id, size_t *size) {
     const tokenizer *t = s->sampler.tokens;
     *size = 0;
-    return id < 0 ? "" : t->type->piece(t, id, size);
+    return id < 0 || !t->type->piece ? "" : t->type->piece(t, id, size);
 }
 
 int64_t pcv_session_length(const pcv_session *s) { return (int64_t)s->count; }

@@ -41,6 +41,13 @@ void timeline_close(timeline *w) {
     *w = (timeline){0};
 }
 
+/* Empties the caches; the window begins behind the tokens that it has dropped. */
+static void begin_again(timeline *w) {
+    const position_map *p = &w->m->positions;
+    model_cache_reset(w->cache);
+    if (p->at) w->cache->first = w->cache->final = p->place(p->context, w->dropped);
+}
+
 void timeline_reset(timeline *w) {
     model_cache_reset(w->cache);
     w->count = w->dropped = w->seen = 0;
@@ -143,7 +150,7 @@ static void leave(timeline *w, int64_t gone) {
     w->seen = 0;
     model_cache_reset_latents(w->cache);
     if (!keep) {
-        model_cache_reset(w->cache);
+        begin_again(w);
         return;
     }
     for (int64_t i = 0; i < w->cache->crosses; i++) kv_cache_shift(&w->cache->cross[i], w->m->be, gone);
@@ -158,8 +165,10 @@ int timeline_append(timeline *w, const int32_t *ids, size_t count, pcv_error *er
     w->ready = w->ready && count == 0;
     if (count > (size_t)w->context && !w->remembers) { /* only the end of a long prompt can matter */
         size_t skip = count - (size_t)w->context;
+        int64_t dropped = w->dropped + w->count + (int64_t)skip;
         timeline_reset(w);
-        w->dropped += (int64_t)skip;
+        w->dropped = dropped;
+        begin_again(w);
         ids += skip;
         count -= skip;
     }
@@ -183,7 +192,7 @@ int timeline_logits(timeline *w, const float **logits, pcv_error *err) {
          * that belong to a latent's place among the others. */
         bool from_end = w->m->config.positions.origin >= ORIGIN_END;
         bool by_place = w->m->config.query == QUERY_LEARNED;
-        if (from_end) model_cache_reset(w->cache);
+        if (from_end) begin_again(w);
         if (w->remembers) status = advance(w, err);
         else if (w->window == PCV_EXACT || from_end || by_place) status = restart(w, w->latents, err);
         else if (w->seen > 0 && w->count == w->seen + 1) status = step(w, err);

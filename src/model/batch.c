@@ -6,6 +6,7 @@
 /* Host arrays of a batch while it is put together; all from the tape's arena. */
 typedef struct builder {
     const model_config *c;
+    const position_map *map;
     const model_input *in;
     tape *t;
     batch *b;
@@ -108,10 +109,9 @@ static void mark_latents(builder *w) {
 
 /* ------------------------------------------------------------------ positions */
 
-/* Position of input `place` of a row on an axis; the generated kinds count from the row's ends. */
-static int32_t position_of(const builder *w, int64_t row, int axis, int64_t place) {
+/* Number of input `place` of a row, by the model's origin; the kinds with an end count from the row's. */
+static int32_t number_of(const builder *w, int64_t row, int64_t place) {
     const sequence *s = &w->in->rows[row];
-    if (s->positions[axis]) return s->positions[axis][place];
     int64_t index = s->before + place, outside = s->before + s->behind;
     int64_t valid = outside + valid_length(w, row), T = outside + s->length;
     switch (w->c->positions.origin) {
@@ -125,11 +125,35 @@ static int32_t position_of(const builder *w, int64_t row, int axis, int64_t plac
     }
 }
 
+/* Position of an input on one axis: given with the row, or by the map of the data, or its number. */
+static int32_t position_of(const builder *w, int64_t row, int axis, int64_t place) {
+    const sequence *s = &w->in->rows[row];
+    int32_t at[POSITION_AXES] = {0};
+    if (s->positions[axis]) return s->positions[axis][place];
+    if (!w->map->at) return number_of(w, row, place);
+    w->map->at(w->map->context, s->before + place, at);
+    return at[axis];
+}
+
 static int32_t *positions_on(const builder *w, int axis) {
     batch *b = w->b;
-    int32_t *p = numbers(w->t, b->B * b->M);
-    for (int64_t i = 0; i < b->B * b->M; i++)
+    int32_t *p = numbers(w->t, b->B * b->M), rows = (int32_t)w->c->positions.axes.v[axis];
+    for (int64_t i = 0; i < b->B * b->M; i++) {
         p[i] = w->place[i] < 0 ? 0 : position_of(w, i / b->M, axis, w->place[i]);
+        if (w->c->positions.origin == ORIGIN_DATA) p[i] %= rows; /* steps that are only timed have no map */
+    }
+    return p;
+}
+
+/* What rotary positions turn by: the first axis where it is given with the rows, else numbers. */
+static int32_t *rotary_positions(const builder *w) {
+    batch *b = w->b;
+    int32_t *p = numbers(w->t, b->B * b->M);
+    for (int64_t i = 0; i < b->B * b->M; i++) {
+        const int32_t *given = w->in->rows[i / b->M].positions[0];
+        if (w->place[i] < 0) p[i] = 0;
+        else p[i] = given ? given[w->place[i]] : number_of(w, i / b->M, w->place[i]);
+    }
     return p;
 }
 
@@ -140,7 +164,7 @@ static void number_positions(builder *w) {
     for (int a = 0; a < axes; a++)
         b->axis[a] = tape_ints(w->t, positions_on(w, a), b->B * b->M);
     if (!model_has_rotary(c)) return;
-    int32_t *p = positions_on(w, 0), *q = numbers(w->t, b->B * b->N);
+    int32_t *p = rotary_positions(w), *q = numbers(w->t, b->B * b->N);
     for (int64_t i = 0; i < b->B * b->N; i++) {
         int64_t step = w->steps[i / b->N * b->U + i % b->N * b->U / b->N];
         int32_t here = p[i / b->N * b->M + (step < 0 ? b->M - 1 : step)];
@@ -216,13 +240,14 @@ static void see_latents(builder *w) {
     b->self.hidden = hide_latents(w);
 }
 
-int batch_make(batch *out, tape *t, const model_config *c, const model_input *in) {
+int batch_make(batch *out, tape *t, const model *m, const model_input *in) {
+    const model_config *c = &m->config;
     *out = (batch){.B = in->batch, .N = in->latents, .U = in->latents / c->latents_per_position};
     CHECK(in->batch > 0 && out->U * c->latents_per_position == in->latents,
           "%lld rows, %lld latents, %lld per position", (long long)in->batch,
           (long long)in->latents, (long long)c->latents_per_position);
     CHECK(!in->cache || in->batch == 1, "a cache serves one row, not %lld", (long long)in->batch);
-    builder w = {.c = c, .in = in, .t = t, .b = out};
+    builder w = {.c = c, .map = &m->positions, .in = in, .t = t, .b = out};
     w.random = rng_make(t->seed, RNG_PREFIX_DROPOUT, t->step);
     w.random.index = (uint64_t)in->draw << 32;
     read_inputs(&w);

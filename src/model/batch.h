@@ -22,6 +22,6 @@ typedef struct batch {
     attend_spec cross, self;        /* heads and scale are the caller's */
 } batch;
 
-int batch_make(batch *out, tape *t, const model_config *c, const model_input *in);
+int batch_make(batch *out, tape *t, const model *m, const model_input *in);
 
 #endif

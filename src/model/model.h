@@ -17,6 +17,14 @@
 
 enum { POSITION_AXES = 4 };
 
+/* Where the tokens of a document lie, for data with axes of positions. NULL: positions are the tokens' numbers, and a
+ * window into a document begins at 0. */
+typedef struct position_map {
+    void (*at)(const void *context, int64_t index, int32_t *axes); /* token `index`; 0: the document's start */
+    int64_t (*place)(const void *context, int64_t index); /* the least index from which on positions are the same */
+    const void *context;
+} position_map;
+
 /* One row of a batch. Targets belong to the last positions and stay with the caller. */
 typedef struct sequence {
     const int32_t *ids;                      /* [length] */
@@ -57,6 +65,7 @@ typedef struct model {
     parameters params;
     void *body; /* the architecture's own handles */
     dtype cache_type; /* of keys and values in caches: reals, BF16 or I8 */
+    position_map positions; /* of the data; set behind model_open */
     int recompute; /* as train_config.recompute: 0 none, 1 cross-attention, 2 all blocks */
 } model;
 

@@ -27,6 +27,13 @@ int embedding_constants(embedding *e, const model *m, pcv_error *err) {
     const model_config *c = &m->config;
     int kind = c->positions.kind;
     if (kind != POSITION_SINUSOIDAL && kind != POSITION_FOURIER) return 0;
+    if (c->positions.axes.count > 1) {
+        int status = 0;
+        for (int a = 0; a < c->positions.axes.count && !status; a++)
+            status = harmonic_table(&e->code[a], m->be, (position_kind)kind, c->positions.scale,
+                                    c->positions.axes.v[a], c->input_channels, err);
+        return status;
+    }
     return harmonic_factors(&e->low, &e->high, m->be, (position_kind)kind, c->positions.scale,
                             c->positions.axes.v[0], c->input_channels, err);
 }
@@ -34,12 +41,13 @@ int embedding_constants(embedding *e, const model *m, pcv_error *err) {
 void embedding_close(embedding *e, backend *be) {
     constant_free(&e->low, be);
     constant_free(&e->high, be);
+    for (int a = 0; a < POSITION_AXES; a++) constant_free(&e->code[a], be);
 }
 
 tensor *embedding_apply(tape *t, const embedding *e, const model_config *c, const batch *b) {
     embed_spec s = {.tables = 1, .table = {e->token}, .ids = {b->ids}};
-    for (int a = 0; c->positions.kind == POSITION_LEARNED && a < c->positions.axes.count; a++) {
-        s.table[s.tables] = e->position[a];
+    for (int a = 0; a < c->positions.axes.count && !e->low.m.data; a++) {
+        s.table[s.tables] = e->position[a] ? e->position[a] : tape_wrap(t, e->code[a].m);
         s.ids[s.tables++] = b->axis[a];
     }
     if (e->low.m.data) {

@@ -9,7 +9,8 @@
 typedef struct embedding {
     tensor *token;                   /* [V, E] */
     tensor *position[POSITION_AXES]; /* learned: [rows, E] */
-    tensor low, high;                /* fixed position code (embed_spec) */
+    tensor low, high;                /* fixed position code of one axis (embed_spec) */
+    tensor code[POSITION_AXES];      /* of several axes: [rows, E] */
 } embedding;
 
 void embedding_declare(embedding *e, model *m);

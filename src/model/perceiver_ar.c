@@ -234,7 +234,7 @@ static tensor *perceiver_hidden(tape *t, model *m, const model_input *in) {
     const model_config *c = &m->config;
     batch *b = arena_get(&t->host, sizeof *b);
     in = input_keep(t, in);
-    batch_make(b, t, c, in);
+    batch_make(b, t, m, in);
     cross_context cross = {.m = m, .b = b, .in = in, .weights = w->cross, .cache = in->cache ? in->cache->cross : NULL};
     layer_context layer = layer_context_make(m, b);
     layer.frequency = &w->self_frequency;

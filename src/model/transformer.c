@@ -63,7 +63,7 @@ static tensor *transformer_hidden(tape *t, model *m, const model_input *in) {
     const body *w = m->body;
     const model_config *c = &m->config;
     batch *b = arena_get(&t->host, sizeof *b);
-    batch_make(b, t, c, all_positions(t, in));
+    batch_make(b, t, m, all_positions(t, in));
     layer_context k = layer_context_make(m, b);
     k.frequency = &w->frequency;
     if (c->architecture == ARCH_SPARSE) k.pattern = sparse_make(t, m, in, b);

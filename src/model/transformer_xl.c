@@ -195,7 +195,7 @@ static tensor *xl_hidden(tape *t, model *m, const model_input *in) {
     }
     CHECK(!memory || (memory->batch == in->batch && !in->cache), "a memory of %lld rows for %lld",
           (long long)(memory ? memory->batch : 0), (long long)in->batch);
-    batch_make(b, t, c, in);
+    batch_make(b, t, m, in);
     xl_context k = {.m = m, .batch = b->B, .seen = see(t, m, in, b->B, b->M)};
     tensor *x = embedding_apply(t, &w->inputs, c, b);
     for (int64_t l = 0; l < c->layers; l++) {

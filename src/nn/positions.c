@@ -44,6 +44,24 @@ static void band(position_kind kind, int64_t rows, int64_t bands, int64_t j, dou
     *step = rows > 1 ? 2 * pi * frequency / (double)(rows - 1) : 0;
 }
 
+int harmonic_table(tensor *out, backend *be, position_kind kind, double scale, int64_t rows, int64_t channels,
+                   pcv_error *err) {
+    int64_t bands = channels / 2;
+    float *table = NULL;
+    int status = mem_get(&table, (size_t)(rows * channels) * sizeof *table, "position tables", err);
+    if (status) return status;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < bands; j++) {
+            double first, step;
+            band(kind, rows, bands, j, &first, &step);
+            table[i * channels + j] = (float)(scale * sin(first + (double)i * step));
+            table[i * channels + bands + j] = (float)(scale * cos(first + (double)i * step));
+        }
+    status = constant_make(out, be, table, rows, channels, err);
+    mem_free(table);
+    return status;
+}
+
 int harmonic_factors(tensor *low, tensor *high, backend *be, position_kind kind, double scale, int64_t rows,
                      int64_t channels, pcv_error *err) {
     int64_t bands = channels / 2, blocks = (rows + HARMONIC_BLOCK - 1) / HARMONIC_BLOCK;

@@ -22,4 +22,8 @@ int rotary_frequencies(tensor *out, backend *be, const model_config *c, int64_t 
 int harmonic_factors(tensor *low, tensor *high, backend *be, position_kind kind, double scale, int64_t rows,
                      int64_t channels, pcv_error *err);
 
+/* The same code as one table [rows, C], for axes of few positions. */
+int harmonic_table(tensor *out, backend *be, position_kind kind, double scale, int64_t rows, int64_t channels,
+                   pcv_error *err);
+
 #endif

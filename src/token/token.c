@@ -8,7 +8,7 @@
 
 enum { MOST_TYPES = 16 };
 
-const token_type *const token_types[] = {&token_bytes, &token_bytes_262, NULL};
+const token_type *const token_types[] = {&token_bytes, &token_bytes_262, &token_image, NULL};
 
 int id_list_add(id_list *list, const int32_t *ids, size_t count, pcv_error *err) {
     if (list->count + count > list->capacity) {
@@ -54,6 +54,17 @@ int tokenizer_open(tokenizer *t, const char *name, const token_config *config, p
 void tokenizer_close(tokenizer *t) {
     if (t->type && t->type->close) t->type->close(t);
     *t = (tokenizer){0};
+}
+
+void tokenizer_position(const void *tokens, int64_t index, int32_t *at) {
+    const tokenizer *t = tokens;
+    t->type->position(t, index, at);
+}
+
+int64_t tokenizer_place(const void *tokens, int64_t index) {
+    const tokenizer *t = tokens;
+    if (!t->axes) return 0;
+    return t->period && index > t->period ? (index - 1) % t->period + 1 : index;
 }
 
 int tokenizer_save(const tokenizer *t, const char *folder, pcv_error *err) {

@@ -78,7 +78,7 @@ struct tokenizer {
     void *state;             /* the type's own */
 };
 
-extern const token_type token_bytes, token_bytes_262;
+extern const token_type token_bytes, token_bytes_262, token_image;
 extern const token_type *const token_types[]; /* ends with NULL */
 
 /* config NULL: the defaults. A tokenizer that learns is of use after train or load. */
@@ -87,6 +87,11 @@ void tokenizer_close(tokenizer *t);
 
 /* The default type of a kind of data, NULL when there is none. */
 const token_type *tokenizer_of_kind(const char *kind);
+
+/* Positions of a tokenizer with axes; the first parameter is a tokenizer. place: the least index from which on
+ * positions are the same as from `index` on. */
+void tokenizer_position(const void *t, int64_t index, int32_t *at);
+int64_t tokenizer_place(const void *t, int64_t index);
 
 /* Ids that sampling must never produce: padding, starts, reserved ones. */
 static inline bool tokenizer_may_sample(const tokenizer *t, int32_t id) {

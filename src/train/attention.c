@@ -1,12 +1,11 @@
 /* What a trained model's cross-attention looks at, as numbers and as a picture. */
 #include "base/clock.h"
-#include "base/file.h"
 #include "config/settings.h"
+#include "media/picture.h"
 #include "train/evaluate.h"
 #include "train/score.h"
 
 #include <math.h>
-#include <png.h>
 
 /* ------------------------------------------------------------------ the numbers */
 
@@ -108,27 +107,14 @@ static void colour(double x, unsigned char rgb[3]) {
 
 int pcv_attention_draw(const char *path, const pcv_attention *m, pcv_error *err) {
     const double decades = 6;
-    unsigned char *pixels = NULL, *file = NULL, map[COLOURS][3];
-    png_alloc_size_t bytes = 0;
-    png_image image = {.version = PNG_IMAGE_VERSION, .format = PNG_FORMAT_RGB_COLORMAP, .colormap_entries = COLOURS,
-                       .width = (png_uint_32)m->bins, .height = (png_uint_32)m->rows};
-    int status = 0;
+    unsigned char *pixels = NULL, map[COLOURS][3];
     for (int i = 0; i < COLOURS; i++) colour((double)i / (COLOURS - 1), map[i]);
-    TRY(mem_get(&pixels, (size_t)(m->rows * m->bins), "a picture", err));
-    for (int64_t i = 0; i < m->rows * m->bins; i++) {
+    int status = mem_get(&pixels, (size_t)(m->rows * m->bins), "a picture", err);
+    for (int64_t i = 0; i < m->rows * m->bins && !status; i++) {
         double shade = 1 + log10((double)m->value[i] + 1e-30) / decades;
         pixels[i] = (unsigned char)((shade < 0 ? 0 : shade > 1 ? 1 : shade) * (COLOURS - 1) + 0.5);
     }
-    if (png_image_write_to_memory(&image, NULL, &bytes, 0, pixels, 0, map)) {
-        TRY(mem_get(&file, bytes, "a picture", err));
-        if (png_image_write_to_memory(&image, file, &bytes, 0, pixels, 0, map)) {
-            TRY(file_write(path, file, bytes, err));
-            goto out;
-        }
-    }
-    status = fail(err, PCV_IO, "%s: cannot encode the picture: %s", path, image.message);
-out:
-    mem_free(file);
+    if (!status) status = picture_write_palette(path, (int)m->bins, (int)m->rows, pixels, map, COLOURS, err);
     mem_free(pixels);
     return status;
 }

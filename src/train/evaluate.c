@@ -140,8 +140,8 @@ static void add_row(const evaluation_job *job, const batch_buffer *b, int64_t r,
         int64_t i = r * positions + u;
         if (b->targets[i] < 0) continue;
         double loss = (double)b->loss[i * LOSS_COLUMNS + LOSS_NATS];
-        size_t size;
-        job->d->tokens.type->piece(&job->d->tokens, b->targets[i], &size);
+        size_t size = 0;
+        if (job->d->tokens.type->piece) job->d->tokens.type->piece(&job->d->tokens, b->targets[i], &size);
         sum += loss;
         count++;
         t->bytes += (int64_t)size;
@@ -350,6 +350,7 @@ int evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
     e->loss = t.loss / (double)t.tokens;
     e->standard_error = tally_error(&t);
     e->bits_per_token = e->loss / ln2;
+    e->bits_per_dim = !strcmp(job->d->tokens.type->unit, "dimension") ? e->bits_per_token : 0;
     e->bits_per_byte = t.bytes ? t.loss / ln2 / (double)t.bytes : 0;
     e->standard_error_bits = t.bytes ? e->standard_error / ln2 * (double)t.tokens / (double)t.bytes : 0;
     e->perplexity = exp(e->loss);

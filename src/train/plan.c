@@ -165,7 +165,7 @@ int pcv_plan(const pcv_settings *settings, const char *dataset_name, double prob
     TRY(settings_train(settings, &c, err));
     if (dataset_name) {
         TRY(dataset_open(&d, dataset_name, 1, err));
-        TRY(dataset_vocabulary(d, &config->vocab_size, err));
+        TRY(dataset_shape(d, settings, config, err));
     }
     if (!config->vocab_size) config->vocab_size = 259; /* bytes */
     TRY(model_config_check(config, err));

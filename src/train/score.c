@@ -111,11 +111,19 @@ static int parse_ids(const file_bytes *text, const char *path, int32_t *ids, siz
 static int read_ids(const pcv_engine *e, const char *path, bool are_ids, int32_t **ids, size_t *count,
                     pcv_error *err) {
     file_bytes content = {0};
+    const tokenizer *t = &e->tokens;
     int status = 0;
+    if (!are_ids && t->type->read) {
+        id_list list = {0};
+        TRY(t->type->read(t, path, &list, err));
+        *ids = list.v;
+        *count = list.count;
+        return 0;
+    }
     TRY(file_read(path, LARGEST_FILE, &content, err));
     TRY(mem_get(ids, (content.size + 1) * sizeof **ids, "tokens", err));
     if (are_ids) TRY(parse_ids(&content, path, *ids, count, err));
-    else *count = e->tokens.type->encode(&e->tokens, content.data, content.size, *ids);
+    else *count = t->type->encode(t, content.data, content.size, *ids);
 out:
     file_bytes_free(&content);
     return status;

@@ -130,7 +130,7 @@ static int new_run(trainer *w, pcv_error *err) {
                       "data set", w->d->name);
         goto out;
     }
-    TRY(dataset_vocabulary(w->d, &w->mc.vocab_size, err));
+    TRY(dataset_shape(w->d, w->settings, &w->mc, err));
     TRY(model_config_check(&w->mc, err));
     char seed[128];
     snprintf(seed, sizeof seed, "%.9f %d", clock_wall(), (int)getpid());
@@ -154,6 +154,7 @@ static int open_model(trainer *w, pcv_error *err) {
     TRY(plan_check(&plan, &w->mc, &w->c, err));
     TRY(step_backend(&w->be, &w->c, err));
     TRY(model_open(&w->m, &w->mc, w->be, true, err));
+    if (w->d->tokens.axes) w->m->positions = (position_map){tokenizer_position, tokenizer_place, &w->d->tokens};
     w->m->recompute = w->c.recompute;
     TRY(model_init(w->m, (uint64_t)w->c.seed, err));
     TRY(optimizer_open(&w->o, &w->m->params, w->c.ema > 0, err));
@@ -330,6 +331,7 @@ static int write_sample(trainer *w, pcv_error *err) {
     text out = {0};
     int32_t prompt[PROMPT], id;
     int status = 0;
+    if (!w->d->tokens.type->piece) return 0; /* no text to show */
     if (w->d->generated || dataset_documents(w->d, SPLIT_VALIDATION) == 0) return 0;
     int64_t length = dataset_length(w->d, SPLIT_VALIDATION, 0), count = length - 2 < PROMPT ? length - 2 : PROMPT;
     if (count < 0) return 0;

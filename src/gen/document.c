@@ -1,0 +1,160 @@
+/* Generated documents as files: pictures, music, sound. */
+#include "base/clock.h"
+#include "gen/engine.h"
+#include "token/image.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { GAP = 2, MOST_CELLS = 1024 };
+
+/* A generation of one document after the other. */
+typedef struct writer {
+    pcv_engine *engine;
+    const pcv_document_options *o;
+    const pcv_settings *settings;
+    const pcv_watch *watch;
+    pcv_generation *g;
+    int64_t documents; /* in all, for progress */
+    int64_t number;    /* of this one: its seed is so much larger */
+    double start;
+} writer;
+
+static int report(const writer *w, int64_t done, int64_t expected, pcv_error *err) {
+    double seconds = clock_now() - w->start;
+    pcv_progress p = {.stage = "generating", .seconds = seconds, .unit = "tokens"};
+    if (!w->watch || !w->watch->progress) return 0;
+    p.done = (double)w->number + (expected ? (double)done / (double)expected : 0);
+    p.total = (double)w->documents;
+    p.rate = seconds > 0 ? (double)w->g->tokens / seconds : 0;
+    if (w->watch->progress(w->watch->context, &p) != PCV_STOP) return 0;
+    return fail(err, PCV_INTERRUPTED, "interrupted; nothing was written");
+}
+
+/* Continues ids[count], without the start token, until the document ends or has the wanted length. */
+static int extend(writer *w, id_list *ids, pcv_error *err) {
+    const tokenizer *t = &w->engine->tokens;
+    pcv_session *s = NULL;
+    int status = 0;
+    TRY(pcv_session_open(&s, w->engine, w->settings, err));
+    s->config.seed += w->number;
+    double start = clock_now();
+    TRY(pcv_session_feed(s, ids->v, ids->count, err));
+    int64_t wanted = t->length ? t->length - (int64_t)ids->count : s->config.length, done = 0;
+    w->g->end = PCV_END_LENGTH;
+    for (; done < wanted; done++) {
+        int32_t id;
+        if (done % 16 == 0) TRY(report(w, done, wanted, err));
+        TRY(pcv_session_next(s, &id, err));
+        if (w->g->tokens == 0) w->g->first_seconds = clock_now() - start;
+        if (id < 0) {
+            w->g->end = PCV_END_DOCUMENT;
+            break;
+        }
+        w->g->tokens++;
+        TRY(id_list_add(ids, &id, 1, err));
+    }
+    w->g->seconds = clock_now() - w->start - w->g->first_seconds;
+out:
+    pcv_session_close(s);
+    return status;
+}
+
+/* The beginning of a given file that is kept. */
+static int read_beginning(const writer *w, const char *path, id_list *all, id_list *kept, pcv_error *err) {
+    int status = w->engine->tokens.type->read(&w->engine->tokens, path, all, err);
+    return status ? status : id_list_add(kept, all->v, (size_t)(w->o->keep * (double)all->count), err);
+}
+
+/* ------------------------------------------------------------------ one document */
+
+static int write_one(writer *w, pcv_error *err) {
+    const tokenizer *t = &w->engine->tokens;
+    id_list all = {0}, ids = {0};
+    int status = 0;
+    if (w->o->given && w->o->given[0]) TRY(read_beginning(w, w->o->given[0], &all, &ids, err));
+    TRY(extend(w, &ids, err));
+    TRY(t->type->write(t, ids.v, ids.count, w->o->output, err));
+out:
+    id_list_free(&all);
+    id_list_free(&ids);
+    return status;
+}
+
+/* ------------------------------------------------------------------ sheets of pictures */
+
+static int put(const writer *w, picture *sheet, const id_list *ids, int column, int row, pcv_error *err) {
+    picture p = {0};
+    int status = image_picture(&w->engine->tokens, ids->v, ids->count, &p, err);
+    if (!status) picture_place(sheet, &p, GAP + column * (p.width + GAP), GAP + row * (p.height + GAP));
+    picture_free(&p);
+    return status;
+}
+
+static int open_sheet(const writer *w, picture *sheet, int columns, int rows, pcv_error *err) {
+    int side = (int)w->engine->tokens.config.size + GAP;
+    int status = picture_open(sheet, columns * side + GAP, rows * side + GAP, err);
+    if (!status) memset(sheet->rgb, 0xFF, 3 * (size_t)sheet->width * (size_t)sheet->height);
+    return status;
+}
+
+static int write_grid(writer *w, pcv_error *err) {
+    picture sheet = {0};
+    id_list ids = {0};
+    int status = 0;
+    TRY(open_sheet(w, &sheet, w->o->columns, w->o->rows, err));
+    for (w->documents = w->o->columns * w->o->rows; w->number < w->documents; w->number++) {
+        ids.count = 0;
+        TRY(extend(w, &ids, err));
+        TRY(put(w, &sheet, &ids, (int)w->number % w->o->columns, (int)w->number / w->o->columns, err));
+    }
+    TRY(picture_write(&sheet, w->o->output, err));
+out:
+    id_list_free(&ids);
+    picture_free(&sheet);
+    return status;
+}
+
+/* A row for each given picture: itself, what is kept of it, and its completion. */
+static int write_completions(writer *w, pcv_error *err) {
+    picture sheet = {0};
+    id_list all = {0}, ids = {0};
+    int status = 0;
+    while (w->o->given[w->documents]) w->documents++;
+    TRY(open_sheet(w, &sheet, 3, (int)w->documents, err));
+    for (; w->number < w->documents; w->number++) {
+        all.count = ids.count = 0;
+        TRY(read_beginning(w, w->o->given[w->number], &all, &ids, err));
+        TRY(put(w, &sheet, &all, 0, (int)w->number, err));
+        TRY(put(w, &sheet, &ids, 1, (int)w->number, err));
+        TRY(extend(w, &ids, err));
+        TRY(put(w, &sheet, &ids, 2, (int)w->number, err));
+    }
+    TRY(picture_write(&sheet, w->o->output, err));
+out:
+    id_list_free(&all);
+    id_list_free(&ids);
+    picture_free(&sheet);
+    return status;
+}
+
+int pcv_generate_document(pcv_engine *engine, const pcv_document_options *o, const pcv_settings *settings,
+                          const pcv_watch *watch, pcv_generation *g, pcv_error *err) {
+    const tokenizer *t = &engine->tokens;
+    writer w = {.engine = engine, .o = o, .settings = settings, .watch = watch, .g = g, .start = clock_now()};
+    bool pictures = t->type == &token_image, grid = o->columns > 0, many = o->given && o->given[0] && o->given[1];
+    *g = (pcv_generation){0};
+    if (!t->type->write)
+        return fail(err, PCV_USAGE, "%s generates %s, which goes to standard output or a text file", engine->run,
+                    engine->kind);
+    if ((grid || many) && !pictures)
+        return fail(err, PCV_USAGE, "several documents in one file are for pictures; %s generates %s", engine->run,
+                    engine->kind);
+    if (grid && (o->rows < 1 || (int64_t)o->columns * o->rows > MOST_CELLS))
+        return fail(err, PCV_USAGE, "a grid of %d x %d, expected at most %d pictures", o->columns, o->rows, MOST_CELLS);
+    if (!(o->keep >= 0 && o->keep <= 1)) return fail(err, PCV_USAGE, "keep is %g, expected 0 to 1", o->keep);
+    if (grid) return write_grid(&w, err);
+    if (many) return write_completions(&w, err);
+    w.documents = 1;
+    return write_one(&w, err);
+}

@@ -1,0 +1,378 @@
+/* Pictures: files of every kind against pixels worked out by hand, scaling against its formula, and the tokens of
+ * pictures. Every file is made here. */
+#include "scratch.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "media/picture.h"
+#include "token/image.h"
+
+#include <png.h>
+#include <turbojpeg.h>
+
+static const uint8_t white[3] = {255, 255, 255}, brown[3] = {140, 90, 40};
+
+static uint32_t number(uint64_t i) { return rng_at(3, RNG_TEST, 0, i).v[0]; }
+
+/* ------------------------------------------------------------------ making PNG files */
+
+typedef struct layout {
+    int type, depth, interlace, width, height;
+    bool transparent; /* a tRNS chunk */
+} layout;
+
+enum { MOST_ROW = 8 * 64, ENTRIES = 16 };
+
+static int channels_of(int type) {
+    return type == PNG_COLOR_TYPE_RGB ? 3 : type == PNG_COLOR_TYPE_RGBA ? 4 : type == PNG_COLOR_TYPE_GRAY_ALPHA ? 2 : 1;
+}
+
+static int entries_of(const layout *l) { return l->depth < 4 ? 1 << l->depth : ENTRIES; }
+
+/* Sample `channel` of pixel (x, y). */
+static int sample(const layout *l, int x, int y, int channel) {
+    int range = l->type == PNG_COLOR_TYPE_PALETTE ? entries_of(l) : 1 << l->depth;
+    return (int)(number((uint64_t)((y * 64 + x) * 4 + channel)) % (uint32_t)range);
+}
+
+static uint8_t palette_value(int entry, int channel) { return (uint8_t)number((uint64_t)(1000000 + 4 * entry + channel)); }
+
+static void put_row(const layout *l, int y, uint8_t *row) {
+    int channels = channels_of(l->type);
+    memset(row, 0, MOST_ROW);
+    for (int x = 0; x < l->width; x++)
+        for (int c = 0; c < channels; c++) {
+            int v = sample(l, x, y, c), at = x * channels + c;
+            if (l->depth == 16) {
+                row[2 * at] = (uint8_t)(v >> 8);
+                row[2 * at + 1] = (uint8_t)v;
+            } else {
+                row[at * l->depth / 8] |= (uint8_t)(v << (8 - l->depth - at * l->depth % 8));
+            }
+        }
+}
+
+static void make_png(const layout *l, const char *path) {
+    FILE *f = fopen(path, "wb");
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+    png_infop info = png_create_info_struct(png);
+    png_color palette[ENTRIES];
+    png_byte alpha[ENTRIES], row[MOST_ROW];
+    assert_non_null(f);
+    png_init_io(png, f);
+    png_set_IHDR(png, info, (png_uint_32)l->width, (png_uint_32)l->height, l->depth, l->type, l->interlace,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    for (int i = 0; i < ENTRIES; i++) {
+        palette[i] = (png_color){palette_value(i, 0), palette_value(i, 1), palette_value(i, 2)};
+        alpha[i] = palette_value(i, 3);
+    }
+    if (l->type == PNG_COLOR_TYPE_PALETTE) png_set_PLTE(png, info, palette, entries_of(l));
+    if (l->transparent) png_set_tRNS(png, info, alpha, entries_of(l), NULL);
+    png_write_info(png, info);
+    for (int pass = png_set_interlace_handling(png); pass; pass--)
+        for (int y = 0; y < l->height; y++) {
+            put_row(l, y, row);
+            png_write_row(png, row);
+        }
+    png_write_end(png, NULL);
+    png_destroy_write_struct(&png, &info);
+    fclose(f);
+}
+
+/* What channel c of pixel (x, y) must be over a background. */
+static int expected_value(const layout *l, int x, int y, int c, const uint8_t background[3]) {
+    double range = (double)((1 << l->depth) - 1), v, alpha = 1;
+    bool grey = !(l->type & PNG_COLOR_MASK_COLOR);
+    if (l->type == PNG_COLOR_TYPE_PALETTE) {
+        int entry = sample(l, x, y, 0);
+        v = palette_value(entry, c);
+        if (l->transparent) alpha = palette_value(entry, 3) / 255.0;
+    } else {
+        v = 255 * sample(l, x, y, grey ? 0 : c) / range;
+        if (l->type & PNG_COLOR_MASK_ALPHA) alpha = sample(l, x, y, grey ? 1 : 3) / range;
+    }
+    return (int)lround(v * alpha + background[c] * (1 - alpha));
+}
+
+static void every_png(void **state) {
+    (void)state;
+    static const int types[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_PALETTE,
+                                PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGBA};
+    for (int k = 0; k < 5; k++)
+        for (int depth = 1; depth <= 16; depth *= 2)
+            for (int variant = 0; variant < 4; variant++) {
+                layout l = {.type = types[k], .depth = depth, .interlace = variant & 1, .width = 13, .height = 11};
+                l.transparent = (variant & 2) && l.type == PNG_COLOR_TYPE_PALETTE;
+                bool packed = l.type == PNG_COLOR_TYPE_GRAY || l.type == PNG_COLOR_TYPE_PALETTE;
+                if ((depth < 8 && !packed) || (depth == 16 && l.type == PNG_COLOR_TYPE_PALETTE)) continue;
+                picture p;
+                make_png(&l, at("kind.png"));
+                must(picture_read(&p, at("kind.png"), brown, &err));
+                assert_true(p.width == 13 && p.height == 11);
+                for (int i = 0; i < 13 * 11 * 3; i++) {
+                    int expected = expected_value(&l, i / 3 % 13, i / 3 / 13, i % 3, brown);
+                    if (abs(p.rgb[i] - expected) > 1)
+                        test_failed("colour type %d, depth %d, interlace %d, tRNS %d: value %d is %d, expected %d\n",
+                                    l.type, depth, l.interlace, l.transparent, i, p.rgb[i], expected);
+                }
+                picture_free(&p);
+            }
+}
+
+static void written_and_read(void **state) {
+    (void)state;
+    picture p, back;
+    must(picture_open(&p, 17, 5, &err));
+    for (int i = 0; i < 17 * 5 * 3; i++) p.rgb[i] = (uint8_t)number((uint64_t)i);
+    must(picture_write(&p, at("out.png"), &err));
+    must(picture_read(&back, at("out.png"), white, &err));
+    assert_true(back.width == 17 && back.height == 5);
+    assert_memory_equal(back.rgb, p.rgb, 17 * 5 * 3);
+    picture_free(&p);
+    picture_free(&back);
+}
+
+/* ------------------------------------------------------------------ JPEG */
+
+static void every_jpeg(void **state) {
+    (void)state;
+    enum { W = 40, H = 24 };
+    uint8_t pixels[W * H * 4];
+    for (int kind = 0; kind < 3; kind++) { /* grey, colour, CMYK */
+        int width = kind == 0 ? 1 : kind == 1 ? 3 : 4;
+        for (int i = 0; i < W * H; i++)
+            for (int c = 0; c < width; c++)
+                pixels[i * width + c] = (uint8_t)(c == 3 ? 200 : 40 + 60 * c + i % W + i / W);
+        tjhandle coder = tjInitCompress();
+        unsigned char *file = NULL;
+        unsigned long bytes = 0;
+        int format = kind == 0 ? TJPF_GRAY : kind == 1 ? TJPF_RGB : TJPF_CMYK;
+        assert_int_equal(tjCompress2(coder, pixels, W, 0, H, format, &file, &bytes,
+                                     kind == 0 ? TJSAMP_GRAY : TJSAMP_444, 95, 0), 0);
+        picture p;
+        must(picture_parse(&p, file, bytes, "picture", white, &err));
+        assert_true(p.width == W && p.height == H);
+        for (int i = 0; i < W * H * 3; i++) {
+            int given = pixels[i / 3 * width + (kind == 0 ? 0 : i % 3)];
+            if (kind == 2) given = given * 200 / 255;
+            close_to(p.rgb[i], given, 6, kind == 0 ? "a grey JPEG" : kind == 1 ? "a colour JPEG" : "a CMYK JPEG");
+        }
+        picture_free(&p);
+        for (unsigned long cut = 0; cut < bytes - 2; cut += 7) { /* the end marker alone may be missing */
+            pcv_error reason;
+            assert_int_equal(picture_parse(&p, file, cut, "cut", white, &reason), PCV_DATA);
+            assert_non_null(strstr(reason.message, "cut"));
+        }
+        tjFree(file);
+        tjDestroy(coder);
+    }
+}
+
+/* ------------------------------------------------------------------ files that mean harm */
+
+static void damaged_files(void **state) {
+    (void)state;
+    layout l = {.type = PNG_COLOR_TYPE_RGB, .depth = 8, .width = 20, .height = 20};
+    file_bytes good;
+    pcv_error reason;
+    picture p;
+    make_png(&l, at("good.png"));
+    must(file_read(at("good.png"), 1 << 20, &good, &err));
+    for (size_t cut = 0; cut + 16 < good.size; cut += 5)
+        assert_int_equal(picture_parse(&p, good.data, cut, "cut", white, &reason), PCV_DATA);
+    for (int i = 0; i < 2000; i++) { /* any damage ends in a picture or in an error */
+        size_t where = number((uint64_t)(3 * i)) % good.size;
+        char old = good.data[where];
+        good.data[where] = (char)number((uint64_t)(3 * i + 1));
+        if (!picture_parse(&p, good.data, good.size, "flipped", white, &reason)) picture_free(&p);
+        good.data[where] = old;
+    }
+    static const uint8_t vast[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n', 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0, 0, 0xFF,
+                                   0xFF, 0, 0, 0xFF, 0xFF, 8, 2, 0, 0, 0};
+    assert_int_equal(picture_parse(&p, vast, sizeof vast, "vast.png", white, &reason), PCV_DATA);
+    assert_non_null(strstr(reason.message, "vast.png"));
+    assert_int_equal(picture_parse(&p, "<html>", 6, "page.png", white, &reason), PCV_DATA);
+    assert_non_null(strstr(reason.message, "neither a PNG nor a JPEG"));
+    assert_int_equal(picture_read(&p, at("absent.png"), white, &reason), PCV_NOINPUT);
+    file_bytes_free(&good);
+}
+
+/* ------------------------------------------------------------------ scaling */
+
+static double lanczos(double x) {
+    if (x == 0) return 1;
+    return fabs(x) >= 3 ? 0 : 3 * sin(M_PI * x) * sin(M_PI * x / 3) / (M_PI * M_PI * x * x);
+}
+
+/* The two-dimensional sum, straight from its formula; the weights separate. */
+static double scaled_value(const picture *p, int left, int top, int side, int size, int x, int y, int c) {
+    double scale = (double)side / size, width = scale > 1 ? scale : 1, sum = 0, total = 0;
+    for (int v = 0; v < side; v++)
+        for (int u = 0; u < side; u++) {
+            double w = lanczos((u + 0.5 - (x + 0.5) * scale) / width) * lanczos((v + 0.5 - (y + 0.5) * scale) / width);
+            sum += w * p->rgb[3 * ((top + v) * p->width + left + u) + c];
+            total += w;
+        }
+    sum /= total;
+    return sum < 0 ? 0 : sum > 255 ? 255 : sum;
+}
+
+static void scaling(void **state) {
+    (void)state;
+    static const int sides[][3] = {{50, 37, 16}, {37, 50, 16}, {20, 20, 20}, {9, 12, 32}, {1, 1, 5}, {70, 64, 1}};
+    for (size_t k = 0; k < sizeof sides / sizeof *sides; k++) {
+        picture p, q;
+        int width = sides[k][0], height = sides[k][1], size = sides[k][2], side = width < height ? width : height;
+        must(picture_open(&p, width, height, &err));
+        must(picture_open(&q, width, height, &err));
+        for (int i = 0; i < 3 * width * height; i++) p.rgb[i] = q.rgb[i] = (uint8_t)number((uint64_t)i);
+        must(picture_square(&q, size, &err));
+        assert_true(q.width == size && q.height == size);
+        for (int i = 0; i < 3 * size * size; i++)
+            close_to(q.rgb[i], scaled_value(&p, (width - side) / 2, (height - side) / 2, side, size, i / 3 % size,
+                                            i / 3 / size, i % 3), 0.51, "a scaled value");
+        picture_free(&p);
+        picture_free(&q);
+    }
+}
+
+/* ------------------------------------------------------------------ tokens */
+
+static tokenizer open_order(const char *order, int size, int ids) {
+    tokenizer t;
+    token_config c;
+    memset(&c, 0, sizeof c);
+    fields_default(&token_fields, &c);
+    c.size = size;
+    c.channel_ids = ids;
+    snprintf(c.order, sizeof c.order, "%s", order);
+    must(tokenizer_open(&t, "image", &c, &err));
+    return t;
+}
+
+/* Value of the picture that token `index` (from 1) stands for, from its positions. */
+static int value_at(const tokenizer *t, int64_t index) {
+    int32_t axis[TOKEN_AXES];
+    tokenizer_position(t, index, axis);
+    return (int)(((axis[1] - 2) * t->config.size + axis[0] - 2) * 3 + axis[2] - 2);
+}
+
+static void orders(void **state) {
+    (void)state;
+    static const char *const names[] = {"raster", "planes", "spiral", "coarse-to-fine", "random:1", "random:2"};
+    static const int spiral[] = {0, 1, 2, 5, 8, 7, 6, 3, 4}, coarse[] = {0, 8, 128, 136};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        for (int size = 1; size <= 17; size += 4) {
+            tokenizer t = open_order(names[k], size, CHANNEL_IDS_SHARED);
+            char seen[3 * 17 * 17] = {0};
+            assert_int_equal(t.length, 3 * size * size);
+            for (int64_t i = 1; i <= t.length; i++) {
+                int value = value_at(&t, i);
+                if (value < 0 || value >= t.length || seen[value]++)
+                    test_failed("order %s, size %d: token %d is value %d\n", names[k], size, (int)i, value);
+            }
+            tokenizer_close(&t);
+        }
+    tokenizer t = open_order("spiral", 3, CHANNEL_IDS_SHARED);
+    for (int i = 0; i < 27; i++) assert_int_equal(value_at(&t, i + 1), 3 * spiral[i / 3] + i % 3);
+    tokenizer_close(&t);
+    t = open_order("coarse-to-fine", 16, CHANNEL_IDS_SHARED); /* the first four pixels lie 8 apart */
+    for (int i = 0; i < 4; i++) assert_int_equal(value_at(&t, 3 * i + 1), 3 * coarse[i]);
+    tokenizer_close(&t);
+    t = open_order("planes", 4, CHANNEL_IDS_SHARED);
+    for (int i = 0; i < 48; i++) assert_int_equal(value_at(&t, i + 1), i % 16 * 3 + i / 16);
+    int32_t axis[TOKEN_AXES];
+    tokenizer_position(&t, 0, axis);
+    assert_true(axis[0] == 1 && axis[1] == 1 && axis[2] == 1);
+    tokenizer_close(&t);
+}
+
+static void pictures_and_back(void **state) {
+    (void)state;
+    static const char *const names[] = {"raster", "planes", "random:7"};
+    layout l = {.type = PNG_COLOR_TYPE_RGB, .depth = 8, .width = 12, .height = 12};
+    make_png(&l, at("square.png"));
+    for (int ids = 0; ids < 2; ids++)
+        for (int k = 0; k < 3; k++) {
+            tokenizer t = open_order(names[k], 12, ids);
+            id_list list = {0}, again = {0};
+            picture p;
+            must(t.type->read(&t, at("square.png"), &list, &err));
+            assert_int_equal(list.count, 3 * 12 * 12);
+            assert_int_equal(t.vocab, ids ? 3 + 768 : 3 + 256);
+            for (size_t i = 0; i < list.count; i++) {
+                int value = value_at(&t, (int64_t)i + 1), c = value % 3;
+                int expected = sample(&l, value / 3 % 12, value / 36, c) + 3 + (ids ? 256 * c : 0);
+                assert_int_equal(list.v[i], expected);
+            }
+            must(t.type->write(&t, list.v, list.count, at("again.png"), &err));
+            must(t.type->read(&t, at("again.png"), &again, &err));
+            assert_memory_equal(again.v, list.v, list.count * sizeof *list.v);
+            must(image_picture(&t, list.v, 100, &p, &err)); /* a part: the rest is grey */
+            for (int i = 0; i < 3 * 12 * 12; i++) {
+                int index = 0;
+                while (value_at(&t, index + 1) != i) index++;
+                assert_int_equal(p.rgb[i], index < 100 ? sample(&l, i / 3 % 12, i / 36, i % 3) : 128);
+            }
+            picture_free(&p);
+            id_list_free(&list);
+            id_list_free(&again);
+            tokenizer_close(&t);
+        }
+}
+
+static void channel_mask(void **state) {
+    (void)state;
+    tokenizer t = open_order("planes", 2, CHANNEL_IDS_OWN);
+    float logits[3 + 768];
+    int32_t ids[13] = {0};
+    for (size_t count = 1; count <= 12; count++) {
+        for (int v = 0; v < 3 + 768; v++) logits[v] = 0;
+        t.type->mask(&t, ids, count, logits);
+        int channel = (int)(count - 1) / 4; /* planes of four pixels */
+        for (int v = 3; v < 3 + 768; v++) assert_true((logits[v] == 0) == ((v - 3) / 256 == channel));
+    }
+    tokenizer_close(&t);
+}
+
+static void own_order(void **state) {
+    (void)state;
+    static const char *const bad[] = {"0 1 2", "0 1 2 2", "0 1 2 4", "0 1 x 3", "0 1 2 -1", ""};
+    char order[FIELD_TEXT];
+    tokenizer t, back;
+    pcv_error reason;
+    token_config c;
+    snprintf(order, sizeof order, "%s", at("mine.txt"));
+    must(file_write(order, "3 1\n0, 2", 8, &err));
+    t = open_order(order, 2, CHANNEL_IDS_SHARED);
+    must(tokenizer_save(&t, at("."), &err));
+    assert_int_equal(remove(order), 0);
+    must(tokenizer_load(&back, at("."), &err)); /* of its own copy */
+    for (int i = 0; i < 12; i++) {
+        static const int pixels[] = {3, 1, 0, 2};
+        assert_int_equal(value_at(&t, i + 1), 3 * pixels[i / 3] + i % 3);
+        assert_int_equal(value_at(&back, i + 1), value_at(&t, i + 1));
+    }
+    c = t.config;
+    tokenizer_close(&back);
+    tokenizer_close(&t);
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+        must(file_write(order, bad[k], strlen(bad[k]), &err));
+        snprintf(c.order, sizeof c.order, "%s", order);
+        assert_int_equal(tokenizer_open(&t, "image", &c, &reason), PCV_DATA);
+        assert_non_null(strstr(reason.message, "mine.txt"));
+    }
+    snprintf(c.order, sizeof c.order, "random:x");
+    assert_int_equal(tokenizer_open(&t, "image", &c, &reason), PCV_CONFIG);
+    snprintf(c.order, sizeof c.order, "raster");
+    snprintf(c.background, sizeof c.background, "white");
+    assert_int_equal(tokenizer_open(&t, "image", &c, &reason), PCV_CONFIG);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_png),     cmocka_unit_test(written_and_read), cmocka_unit_test(every_jpeg),
+        cmocka_unit_test(damaged_files), cmocka_unit_test(scaling),          cmocka_unit_test(orders),
+        cmocka_unit_test(pictures_and_back), cmocka_unit_test(channel_mask), cmocka_unit_test(own_order),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
