@@ -1,18 +1,21 @@
 /* Generated documents as files: pictures, music, sound. */
+#include "gen/document.h"
 #include "base/clock.h"
-#include "gen/engine.h"
+#include "base/file.h"
+#include "config/settings.h"
 #include "token/image.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { GAP = 2, MOST_CELLS = 1024 };
+enum { GAP = 2, MOST_CELLS = 1024, SAMPLES = 2 };
 
 /* A generation of one document after the other. */
 typedef struct writer {
-    pcv_engine *engine;
+    model *m;
+    const tokenizer *t;
+    sample_config config;
     const pcv_document_options *o;
-    const pcv_settings *settings;
     const pcv_watch *watch;
     pcv_generation *g;
     int64_t documents; /* in all, for progress */
@@ -33,19 +36,20 @@ static int report(const writer *w, int64_t done, int64_t expected, pcv_error *er
 
 /* Continues ids[count], without the start token, until the document ends or has the wanted length. */
 static int extend(writer *w, id_list *ids, pcv_error *err) {
-    const tokenizer *t = &w->engine->tokens;
-    pcv_session *s = NULL;
+    const tokenizer *t = w->t;
+    sample_config config = w->config;
+    pcv_session s = {0};
     int status = 0;
-    TRY(pcv_session_open(&s, w->engine, w->settings, err));
-    s->config.seed += w->number;
     double start = clock_now();
-    TRY(pcv_session_feed(s, ids->v, ids->count, err));
-    int64_t wanted = t->length ? t->length - (int64_t)ids->count : s->config.length, done = 0;
+    config.seed += w->number;
+    TRY(session_start(&s, w->m, t, &config, err));
+    TRY(pcv_session_feed(&s, ids->v, ids->count, err));
+    int64_t wanted = t->length ? t->length - (int64_t)ids->count : config.length, done = 0;
     w->g->end = PCV_END_LENGTH;
     for (; done < wanted; done++) {
         int32_t id;
         if (done % 16 == 0) TRY(report(w, done, wanted, err));
-        TRY(pcv_session_next(s, &id, err));
+        TRY(pcv_session_next(&s, &id, err));
         if (w->g->tokens == 0) w->g->first_seconds = clock_now() - start;
         if (id < 0) {
             w->g->end = PCV_END_DOCUMENT;
@@ -56,25 +60,33 @@ static int extend(writer *w, id_list *ids, pcv_error *err) {
     }
     w->g->seconds = clock_now() - w->start - w->g->first_seconds;
 out:
-    pcv_session_close(s);
+    session_stop(&s);
     return status;
 }
 
 /* The beginning of a given file that is kept. */
 static int read_beginning(const writer *w, const char *path, id_list *all, id_list *kept, pcv_error *err) {
-    int status = w->engine->tokens.type->read(&w->engine->tokens, path, all, err);
+    int status = w->t->type->read(w->t, path, all, err);
     return status ? status : id_list_add(kept, all->v, (size_t)(w->o->keep * (double)all->count), err);
 }
 
 /* ------------------------------------------------------------------ one document */
 
+/* "song.mid.png" for "song.mid". */
+static int draw_beside(const writer *w, const id_list *ids, pcv_error *err) {
+    char path[PATH_SIZE];
+    if (snprintf(path, sizeof path, "%s.png", w->o->output) >= (int)sizeof path)
+        return fail(err, PCV_USAGE, "%.60s...: the path is too long", w->o->output);
+    return w->t->type->draw(w->t, ids->v, ids->count, path, err);
+}
+
 static int write_one(writer *w, pcv_error *err) {
-    const tokenizer *t = &w->engine->tokens;
     id_list all = {0}, ids = {0};
     int status = 0;
     if (w->o->given && w->o->given[0]) TRY(read_beginning(w, w->o->given[0], &all, &ids, err));
     TRY(extend(w, &ids, err));
-    TRY(t->type->write(t, ids.v, ids.count, w->o->output, err));
+    TRY(w->t->type->write(w->t, ids.v, ids.count, w->o->output, err));
+    if (w->t->type->draw) TRY(draw_beside(w, &ids, err));
 out:
     id_list_free(&all);
     id_list_free(&ids);
@@ -85,14 +97,14 @@ out:
 
 static int put(const writer *w, picture *sheet, const id_list *ids, int column, int row, pcv_error *err) {
     picture p = {0};
-    int status = image_picture(&w->engine->tokens, ids->v, ids->count, &p, err);
+    int status = image_picture(w->t, ids->v, ids->count, &p, err);
     if (!status) picture_place(sheet, &p, GAP + column * (p.width + GAP), GAP + row * (p.height + GAP));
     picture_free(&p);
     return status;
 }
 
 static int open_sheet(const writer *w, picture *sheet, int columns, int rows, pcv_error *err) {
-    int side = (int)w->engine->tokens.config.size + GAP;
+    int side = (int)w->t->config.size + GAP;
     int status = picture_open(sheet, columns * side + GAP, rows * side + GAP, err);
     if (!status) memset(sheet->rgb, 0xFF, 3 * (size_t)sheet->width * (size_t)sheet->height);
     return status;
@@ -138,10 +150,20 @@ out:
     return status;
 }
 
+/* ------------------------------------------------------------------ what others call */
+
+int document_sample(model *m, const tokenizer *t, const sample_config *config, const char *path, pcv_error *err) {
+    bool pictures = t->type == &token_image;
+    pcv_document_options o = {.output = path, .columns = SAMPLES, .rows = SAMPLES};
+    pcv_generation g = {0};
+    writer w = {.m = m, .t = t, .config = *config, .o = &o, .g = &g, .documents = 1, .start = clock_now()};
+    return pictures ? write_grid(&w, err) : write_one(&w, err);
+}
+
 int pcv_generate_document(pcv_engine *engine, const pcv_document_options *o, const pcv_settings *settings,
                           const pcv_watch *watch, pcv_generation *g, pcv_error *err) {
     const tokenizer *t = &engine->tokens;
-    writer w = {.engine = engine, .o = o, .settings = settings, .watch = watch, .g = g, .start = clock_now()};
+    writer w = {.m = engine->m, .t = t, .o = o, .watch = watch, .g = g, .start = clock_now()};
     bool pictures = t->type == &token_image, grid = o->columns > 0, many = o->given && o->given[0] && o->given[1];
     *g = (pcv_generation){0};
     if (!t->type->write)
@@ -153,6 +175,8 @@ int pcv_generate_document(pcv_engine *engine, const pcv_document_options *o, con
     if (grid && (o->rows < 1 || (int64_t)o->columns * o->rows > MOST_CELLS))
         return fail(err, PCV_USAGE, "a grid of %d x %d, expected at most %d pictures", o->columns, o->rows, MOST_CELLS);
     if (!(o->keep >= 0 && o->keep <= 1)) return fail(err, PCV_USAGE, "keep is %g, expected 0 to 1", o->keep);
+    int status = settings_sample(settings, &w.config, err);
+    if (status) return status;
     if (grid) return write_grid(&w, err);
     if (many) return write_completions(&w, err);
     w.documents = 1;

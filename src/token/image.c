@@ -281,6 +281,7 @@ const token_type token_image = {
     .help = "red, green and blue of every pixel, 256 values each",
     .kind = "image",
     .unit = "dimension",
+    .extension = ".png",
     .keys = keys,
     .open = open_image,
     .close = close_image,

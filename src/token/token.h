@@ -34,6 +34,7 @@ typedef struct token_type {
     const char *name, *help;
     const char *kind; /* of `prepare KIND`; the first type of a kind is its default */
     const char *unit; /* what a token is, for people: "byte", "event" */
+    const char *extension; /* of the files that write makes: ".png"; NULL: text */
     const char *const *keys; /* rows of token_fields that it reads, NULL-terminated; NULL: none */
 
     /* Fills in *t from t->config, which is checked against the fields' ranges. */
@@ -50,6 +51,8 @@ typedef struct token_type {
      * tokens stand for, whatever they are: incomplete ones too. */
     int (*read)(const tokenizer *t, const char *path, id_list *ids, pcv_error *err);
     int (*write)(const tokenizer *t, const int32_t *ids, size_t count, const char *path, pcv_error *err);
+    /* A PNG that shows what cannot be seen in such a file: a piano roll, a spectrogram; or NULL. */
+    int (*draw)(const tokenizer *t, const int32_t *ids, size_t count, const char *path, pcv_error *err);
 
     /* The rest may be NULL. */
 

@@ -88,11 +88,19 @@ void metrics_write(metrics *m, const char *group, int64_t step, const metric *li
     text_free(&line);
 }
 
-void metrics_sample(metrics *m, int64_t step, const char *sample, size_t size) {
+static void write_sample(metrics *m, int64_t step, const char *key, const char *sample, size_t size) {
     text line = {0};
-    text_add(&line, "{\"step\": %lld, \"time\": %.3f, \"sample\": ", (long long)step, clock_wall());
+    text_add(&line, "{\"step\": %lld, \"time\": %.3f, \"%s\": ", (long long)step, clock_wall(), key);
     text_json(&line, sample, size);
     text_add(&line, "}\n");
     write_line(m, &line);
     text_free(&line);
+}
+
+void metrics_sample(metrics *m, int64_t step, const char *sample, size_t size) {
+    write_sample(m, step, "sample", sample, size);
+}
+
+void metrics_sample_file(metrics *m, int64_t step, const char *name) {
+    write_sample(m, step, "sample_file", name, strlen(name));
 }

@@ -1,7 +1,7 @@
 /* The record of a run: metrics.jsonl, one JSON object a line, and the same scalars for TensorBoard.
  *
  * A line holds "step" and what was measured then: training lines have "loss" (nats per token), "lr",
- * "grad_norm", "tokens_per_second", ...; validation lines "validation_loss"; sample lines "sample".
+ * "grad_norm", "tokens_per_second", ...; validation lines "validation_loss"; sample lines "sample" or "sample_file".
  * When writing fails it is said once and training goes on. */
 #ifndef TRAIN_METRICS_H
 #define TRAIN_METRICS_H
@@ -28,5 +28,6 @@ typedef struct metric {
 /* One line; names appear in TensorBoard as "group/name". */
 void metrics_write(metrics *m, const char *group, int64_t step, const metric *list, int count);
 void metrics_sample(metrics *m, int64_t step, const char *text, size_t size);
+void metrics_sample_file(metrics *m, int64_t step, const char *name); /* relative to the run */
 
 #endif

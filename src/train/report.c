@@ -34,7 +34,8 @@ static const struct {
 
 typedef struct sample {
     int64_t step;
-    char *text;
+    char *text; /* or the name of a file in the run */
+    bool is_file;
 } sample;
 
 typedef struct report {
@@ -70,10 +71,13 @@ static int add_line(report *r, const json_t *line, pcv_error *err) {
     if ((value = json_object_get(line, "seconds"))) r->seconds = json_number_value(value);
     if ((value = json_object_get(line, "tokens"))) r->tokens = json_number_value(value);
     value = json_object_get(line, "sample");
+    const json_t *file = json_object_get(line, "sample_file");
+    if (file) value = file;
     if (status || !json_is_string(value)) return status;
     sample *s = &r->samples[r->sample_count++ % MOST_SAMPLES];
     mem_free(s->text);
     s->step = r->last_step;
+    s->is_file = file != NULL;
     return mem_string(&s->text, json_string_value(value), err);
 }
 
@@ -149,12 +153,31 @@ static void add_facts(text *t, const report *r, const char *unit) {
     add_fact(t, "minutes of training", "%.1f", r->seconds / 60);
 }
 
+static bool ends_with(const char *name, const char *end) {
+    size_t n = strlen(name), m = strlen(end);
+    return n >= m && !strcmp(name + n - m, end);
+}
+
+/* Pictures as pictures, sound with a player; what has a picture beside it, with that. */
+static void add_file(text *t, const char *name) {
+    bool picture = ends_with(name, ".png");
+    text_add(t, "<div class=\"sample\">");
+    if (ends_with(name, ".wav")) text_add(t, "<audio controls src=\"%s\"></audio><br>", name);
+    else if (!picture) text_add(t, "<a href=\"%s\">%s</a><br>", name, name);
+    text_add(t, "<img src=\"%s%s\" alt=\"%s\"></div>", name, picture ? "" : ".png", name);
+}
+
 static void add_samples(text *t, const report *r) {
     int64_t count = r->sample_count < MOST_SAMPLES ? r->sample_count : MOST_SAMPLES;
     if (!count) text_add(t, "<p class=\"soft\">None yet.</p>");
     for (int64_t i = 1; i <= count; i++) {
         const sample *s = &r->samples[(r->sample_count - i) % MOST_SAMPLES];
-        text_add(t, "<div class=\"soft\">after update %lld</div><pre>", (long long)s->step);
+        text_add(t, "<div class=\"soft\">after update %lld</div>", (long long)s->step);
+        if (s->is_file) {
+            add_file(t, s->text);
+            continue;
+        }
+        text_add(t, "<pre>");
         text_html(t, s->text, strlen(s->text));
         text_add(t, "</pre>");
     }

@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "config/settings.h"
 #include "cpu/cpu.h"
-#include "gen/engine.h"
+#include "gen/document.h"
 #include "model/weights.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
@@ -324,21 +324,35 @@ static int validate(trainer *w, pcv_error *err) {
     return save(w, err);
 }
 
+/* A fresh document as a file of the run. */
+static int sample_file(trainer *w, pcv_error *err) {
+    char folder[PATH_SIZE], name[128], path[PATH_SIZE];
+    const tokenizer *t = &w->d->tokens;
+    sample_config c;
+    int status = 0;
+    snprintf(name, sizeof name, "samples/step-%08lld%s", (long long)w->state.step, t->type->extension);
+    TRY(path_join(folder, w->options->run, "samples", err));
+    TRY(path_join(path, w->options->run, name, err));
+    TRY(folder_make(folder, err));
+    TRY(settings_sample(NULL, &c, err));
+    TRY(document_sample(w->m, t, &c, path, err));
+    metrics_sample_file(&w->log, w->state.step, name);
+out:
+    return status;
+}
+
 /* Text that continues a piece of the validation split, into the record. */
-static int write_sample(trainer *w, pcv_error *err) {
+static int sample_text(trainer *w, pcv_error *err) {
     pcv_session s = {0};
     sample_config c;
     text out = {0};
     int32_t prompt[PROMPT], id;
     int status = 0;
-    if (!w->d->tokens.type->piece) return 0; /* no text to show */
-    if (w->d->generated || dataset_documents(w->d, SPLIT_VALIDATION) == 0) return 0;
     int64_t length = dataset_length(w->d, SPLIT_VALIDATION, 0), count = length - 2 < PROMPT ? length - 2 : PROMPT;
     if (count < 0) return 0;
     TRY(settings_sample(NULL, &c, err));
     int64_t from = 1 + (length - 2 - count) / 2;
     TRY(dataset_read(w->d, SPLIT_VALIDATION, 0, from, count, prompt, err));
-    use_average(w, true);
     TRY(session_start(&s, w->m, &w->d->tokens, &c, err));
     TRY(pcv_session_feed(&s, prompt, (size_t)count, err));
     for (int64_t i = 0; i < count + SAMPLE; i++) {
@@ -352,9 +366,17 @@ static int write_sample(trainer *w, pcv_error *err) {
     }
     if (text_ok(&out)) metrics_sample(&w->log, w->state.step, out.data, out.size);
 out:
-    use_average(w, false);
     session_stop(&s);
     text_free(&out);
+    return status;
+}
+
+static int write_sample(trainer *w, pcv_error *err) {
+    bool whole = w->d->tokens.type->write != NULL;
+    if (w->d->generated || dataset_documents(w->d, SPLIT_VALIDATION) == 0) return 0;
+    use_average(w, true);
+    int status = whole ? sample_file(w, err) : sample_text(w, err);
+    use_average(w, false);
     if (status != PCV_MEMORY) return status;
     say(w, "update %lld: no memory for a sample; training goes on", (long long)w->state.step);
     return 0;

@@ -1,0 +1,10 @@
+/* Generated documents as files: pictures, music, sound. */
+#ifndef GEN_DOCUMENT_H
+#define GEN_DOCUMENT_H
+
+#include "gen/engine.h"
+
+/* A fresh document as a file, of pictures a sheet of four; for tokenizers that write. */
+int document_sample(model *m, const tokenizer *t, const sample_config *config, const char *path, pcv_error *err);
+
+#endif
