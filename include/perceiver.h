@@ -196,7 +196,7 @@ typedef struct pcv_prepare_options {
     const char *const *inputs;     /* files and folders to be split, NULL-terminated, or NULL */
     const char *const *splits[3];  /* given train, validation, test files, or NULL */
     const char *output;            /* folder to make */
-    const char *tokenizer;         /* "bytes" (259 ids), "bytes-262", "image"; NULL: the kind's first */
+    const char *tokenizer;         /* "bytes", "bytes-262", "sentencepiece:8000", "FILE.model", ...; NULL: the kind's first */
     const pcv_settings *settings;  /* of the tokenizer: group PCV_TOKENS; or NULL */
     const char *split_percent;     /* "90,5,5" when NULL */
     uint64_t seed;                 /* of the split */
@@ -269,7 +269,9 @@ enum { PCV_BUCKETS = 40 };
 
 typedef struct pcv_evaluation {
     int64_t tokens, bytes, documents;
+    int64_t words; /* of text: separated by white space */
     double loss; /* nats per token */
+    double word_perplexity; /* exp(nats / words), whatever the tokens are; 0: no words */
     double bits_per_token, bits_per_byte, perplexity, accuracy;
     double bits_per_dim;        /* of pictures; 0: of none */
     double standard_error;      /* of loss */

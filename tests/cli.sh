@@ -632,6 +632,27 @@ fails $usage 'name a file' attend run -o none.png
 fails $noinput 'nothing.txt' attend run nothing.txt -o none.png
 no_leftovers
 
+begin "pieces of words"
+if [ -e "$(dirname "$perceiver")/perceiver-sentencepiece.so" ]; then
+    works prepare text text -o pieces --tokenizer sentencepiece:300
+    [ -s pieces/sentencepiece.model ] || fail "no model in the data set"
+    works train pieces -o worded $small --steps 4 --eval-every 4
+    works eval worded --json
+    json out
+    has out '"bits_per_byte"'
+    has out '"word_perplexity"'
+    works generate worded --prompt "It was" --length 20 --ignore-end
+    works score worded text/1.txt
+    works prepare text text -o same --tokenizer pieces/sentencepiece.model
+    cmp -s pieces/test.tokens same/test.tokens || fail "the same model gives other tokens"
+    echo 'no model' >fake.model
+    fails $data 'not a SentencePiece model' prepare text text -o refused --tokenizer fake.model
+else
+    PERCEIVER_PLUGINS=$work fails $config 'this plug-in is not there' prepare text text -o refused --tokenizer sentencepiece:300
+fi
+fails $usage 'sentencepiece' prepare text text -o refused --tokenizer sentencepiece:two
+lacks refused
+
 begin "pictures"
 mkdir pictures
 for i in 0 1 2 3 4 5 6 7; do cp map.png "pictures/$i.png"; done

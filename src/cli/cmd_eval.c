@@ -27,6 +27,7 @@ static void print_json(const pcv_evaluation *e) {
     if (e->bytes)
         printf(", \"bits_per_byte\": %.9g, \"standard_error_bits_per_byte\": %.4g", e->bits_per_byte,
                e->standard_error_bits);
+    if (e->words) printf(", \"words\": %" PRId64 ", \"word_perplexity\": %.9g", e->words, e->word_perplexity);
     if (e->bits_per_dim) printf(", \"bits_per_dim\": %.9g", e->bits_per_dim);
     printf(", \"perplexity\": %.9g, \"accuracy\": %.9g, \"standard_error\": %.4g, \"latents\": %" PRId64
            ", \"context\": %" PRId64 ", \"stride\": %" PRId64 ", \"seconds\": %.4g", e->perplexity, e->accuracy,
@@ -45,6 +46,7 @@ static void print_text(const pcv_evaluation *e) {
     printf("bits per token   %10.4f +- %.4f\nnats per token   %10.4f\nperplexity       %10.4f\n"
            "accuracy         %10.4f %%\n", e->bits_per_token, e->standard_error / ln2, e->loss, e->perplexity,
            100 * e->accuracy);
+    if (e->words) printf("word perplexity  %10.4f\n", e->word_perplexity);
     if (e->positions > 1) {
         printf("\nby position in the document      targets  bits per token\n");
         for (int i = 0; i < e->positions; i++)

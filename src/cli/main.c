@@ -17,7 +17,7 @@ const command commands[] = {
       {"train", OPTION_LIST, "PATH...", "files to train on, in place of a split"},
       {"validation", OPTION_LIST, "PATH...", "files to validate on"},
       {"test", OPTION_LIST, "PATH...", "files to test on"},
-      {"tokenizer", OPTION_VALUE, "NAME", "bytes (259 ids) or bytes-262 (krasserm's ids)"}},
+      {"tokenizer", OPTION_VALUE, "NAME", "bytes, bytes-262 (krasserm's ids), sentencepiece:N, or FILE.model"}},
      {PCV_TOKENS}, 1, "perceiver prepare text ~/books -o data/books"},
     {"plan", "[DATASET] [model and training options]", "Tell what a training needs, before it starts", 0, 1,
      cmd_plan,

@@ -5,6 +5,7 @@
 static const char *const channel_id_names[] = {"shared", "own", NULL};
 
 static const field rows[] = {
+    {"pieces", NULL, FIELD_INT, AT(pieces), 16, 1000000, NULL, "8000", "sentencepiece: pieces to learn"},
     {"size", "size", FIELD_INT, AT(size), 1, 4096, NULL, "32", "image: pixels of each side"},
     {"order", "order", FIELD_STRING, AT(order), 0, 0, NULL, "raster",
      "image: raster, planes, spiral, coarse-to-fine, random:SEED, or a file of indices"},

@@ -7,6 +7,9 @@
 typedef enum channel_ids { CHANNEL_IDS_SHARED, CHANNEL_IDS_OWN } channel_ids;
 
 typedef struct token_config {
+    /* text */
+    int64_t pieces;         /* sentencepiece: to learn */
+    char model[FIELD_TEXT]; /* sentencepiece: a model file of the user's own, or "" */
     /* images */
     int64_t size;                /* pixels of each side */
     char order[FIELD_TEXT];      /* "raster", "planes", "spiral", "coarse-to-fine", "random:SEED", or a file */

@@ -71,10 +71,3 @@ int dataset_shape(const dataset *d, const pcv_settings *settings, model_config *
     axes->count = t->axes;
     return 0;
 }
-
-int64_t dataset_bytes(const dataset *d, split_name split) {
-    if (d->generated || !d->tokens.type->piece) return 0;
-    int64_t bytes = 0, documents = dataset_documents(d, split);
-    for (int64_t i = 0; i < documents; i++) bytes += dataset_length(d, split, i) - 2;
-    return bytes;
-}

@@ -53,9 +53,6 @@ void dataset_resize(dataset *d, int64_t length);
  * else was asked for. PCV_CONFIG when something else was that cannot be. */
 int dataset_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err);
 
-/* Bytes of the original files behind the documents, for bits per byte; 0: not known. */
-int64_t dataset_bytes(const dataset *d, split_name split);
-
 /* The two kinds. */
 int folder_open(dataset *d, const char *path, pcv_error *err);
 int copy_open(dataset *d, const char *length, pcv_error *err);

@@ -326,10 +326,10 @@ out:
 
 static int encode_all(job *j, pcv_error *err) {
     int status = 0;
+    TRY(train_tokenizer(j, err));
     for (int s = 0; s < SPLITS; s++)
         TRY(split_create(&j->out[s], j->folder, (split_name)s, j->tokens.vocab, err));
     size_t together = reads_whole(j) ? 2 * (size_t)omp_get_max_threads() : 1;
-    TRY(train_tokenizer(j, err));
     for (size_t i = 0; i < j->count; i += together) {
         if (together > j->count - i) together = j->count - i;
         TRY(reads_whole(j) ? encode_files(j, i, together, err) : encode_text(j, &j->sources[i], err));
@@ -372,14 +372,16 @@ static int open_tokenizer(job *j, pcv_error *err) {
     token_config config;
     if (!type) return unknown_kind(o->kind, err);
     int status = settings_tokens(o->settings, &config, err);
-    if (!status) status = tokenizer_open(&j->tokens, o->tokenizer ? o->tokenizer : type->name, &config, err);
+    const char *name = type->name;
+    if (!status && o->tokenizer) status = tokenizer_choose(o->tokenizer, &name, &config, err);
+    if (!status) status = tokenizer_open(&j->tokens, name, &config, err);
     if (status) return status;
     type = j->tokens.type;
     if (strcmp(type->kind, kind))
         return fail(err, PCV_USAGE, "tokenizer '%s' is one for %s, not for %s", type->name, type->kind, o->kind);
     for (int i = 0; i < token_fields.count; i++) {
         const field *f = &token_fields.rows[i];
-        if (settings_get(o->settings, f->flag) && !name_in(type->keys, f->key))
+        if (f->flag && settings_get(o->settings, f->flag) && !name_in(type->keys, f->key))
             return fail(err, PCV_USAGE, "--%s: tokenizer '%s' has no such setting", f->flag, type->name);
     }
     return 0;

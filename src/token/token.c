@@ -8,7 +8,7 @@
 
 enum { MOST_TYPES = 16 };
 
-const token_type *const token_types[] = {&token_bytes, &token_bytes_262, &token_image, NULL};
+const token_type *const token_types[] = {&token_bytes, &token_bytes_262, &token_sentencepiece, &token_image, NULL};
 
 int id_list_add(id_list *list, const int32_t *ids, size_t count, pcv_error *err) {
     if (list->count + count > list->capacity) {
@@ -31,6 +31,22 @@ const token_type *tokenizer_of_kind(const char *kind) {
     for (int i = 0; token_types[i]; i++)
         if (!strcmp(token_types[i]->kind, kind)) return token_types[i];
     return NULL;
+}
+
+int tokenizer_choose(const char *choice, const char **name, token_config *config, pcv_error *err) {
+    static const char pieces[] = "sentencepiece:", file[] = ".model";
+    size_t size = strlen(choice);
+    *name = choice;
+    if (!strncmp(choice, pieces, sizeof pieces - 1)) {
+        const field *f = fields_by_key(&token_fields, "pieces");
+        *name = token_sentencepiece.name;
+        return field_parse(f, config, choice + sizeof pieces - 1, "--tokenizer", err);
+    }
+    if (size < sizeof file || strcmp(choice + size - (sizeof file - 1), file)) return 0;
+    *name = token_sentencepiece.name;
+    if (size >= sizeof config->model) return fail(err, PCV_USAGE, "--tokenizer: the path is too long");
+    memcpy(config->model, choice, size + 1);
+    return 0;
 }
 
 int tokenizer_open(tokenizer *t, const char *name, const token_config *config, pcv_error *err) {

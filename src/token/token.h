@@ -41,14 +41,14 @@ typedef struct token_type {
     int (*open)(tokenizer *t, pcv_error *err);
     void (*close)(tokenizer *t); /* frees t->state; or NULL */
 
-    /* Text. Stores the ids of `size` bytes, at most one per byte; returns how many. */
+    /* Text. Stores the ids of `size` bytes, at most two per byte; returns how many. */
     size_t (*encode)(const tokenizer *t, const void *bytes, size_t size, int32_t *ids);
     /* The bytes of a token; *size 0 for one that stands for none. */
     const char *(*piece)(const tokenizer *t, int32_t id, size_t *size);
 
-    /* Whole files, in place of encode and piece. read appends the file's tokens without start and end; PCV_DATA or
-     * PCV_NOINPUT: the file is skipped with that message. Several threads read at once. write makes the file that
-     * tokens stand for, whatever they are: incomplete ones too. */
+    /* Whole files, in place of encode and piece, or beside them for texts that cannot be cut anywhere. read appends
+     * the file's tokens without start and end; PCV_DATA or PCV_NOINPUT: the file is skipped with that message. Several
+     * threads read at once. write makes the file that tokens stand for, whatever they are: incomplete ones too. */
     int (*read)(const tokenizer *t, const char *path, id_list *ids, pcv_error *err);
     int (*write)(const tokenizer *t, const int32_t *ids, size_t count, const char *path, pcv_error *err);
     /* A PNG that shows what cannot be seen in such a file: a piano roll, a spectrogram; or NULL. */
@@ -81,12 +81,15 @@ struct tokenizer {
     void *state;             /* the type's own */
 };
 
-extern const token_type token_bytes, token_bytes_262, token_image;
+extern const token_type token_bytes, token_bytes_262, token_sentencepiece, token_image;
 extern const token_type *const token_types[]; /* ends with NULL */
 
 /* config NULL: the defaults. A tokenizer that learns is of use after train or load. */
 int tokenizer_open(tokenizer *t, const char *name, const token_config *config, pcv_error *err);
 void tokenizer_close(tokenizer *t);
+
+/* Takes a choice apart: a type's name, "sentencepiece:8000", or "FILE.model", whose details go to *config. */
+int tokenizer_choose(const char *choice, const char **name, token_config *config, pcv_error *err);
 
 /* The default type of a kind of data, NULL when there is none. */
 const token_type *tokenizer_of_kind(const char *kind);

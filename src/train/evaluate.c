@@ -4,6 +4,7 @@
 #include "config/settings.h"
 #include "gen/engine.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@ enum { SPANS = 48, FIRST_BUCKET = 512 };
 /* Sums over targets. Targets of one window are correlated, so the standard error treats windows as the
  * independent units: with window sums s_b over n_b targets and mean m, var = sum (s_b - n_b m)^2 / n^2. */
 typedef struct tally {
-    int64_t tokens, hits, bytes;
+    int64_t tokens, hits, bytes, words;
     double loss, bytes_loss;
     double ss, sn, nn; /* sums over windows of s^2, s n, n^2 */
 } tally;
@@ -129,6 +130,18 @@ typedef struct bucket_sums {
     double squares[PCV_BUCKETS];
 } bucket_sums;
 
+/* A target's bytes, and the words that begin in it: what follows white space and is none. */
+static void count_text(const tokenizer *tokens, int32_t before, int32_t target, tally *t) {
+    size_t size;
+    if (!tokens->type->piece) return;
+    const char *piece = tokens->type->piece(tokens, before, &size);
+    char last = size ? piece[size - 1] : ' ';
+    piece = tokens->type->piece(tokens, target, &size);
+    for (size_t i = 0; i < size; last = piece[i++])
+        t->words += isspace((unsigned char)last) && !isspace((unsigned char)piece[i]);
+    t->bytes += (int64_t)size;
+}
+
 /* Adds row r of a batch. e NULL: no buckets. */
 static void add_row(const evaluation_job *job, const batch_buffer *b, int64_t r, tally *t,
                     pcv_evaluation *e, bucket_sums *sums) {
@@ -140,11 +153,9 @@ static void add_row(const evaluation_job *job, const batch_buffer *b, int64_t r,
         int64_t i = r * positions + u;
         if (b->targets[i] < 0) continue;
         double loss = (double)b->loss[i * LOSS_COLUMNS + LOSS_NATS];
-        size_t size = 0;
-        if (job->d->tokens.type->piece) job->d->tokens.type->piece(&job->d->tokens, b->targets[i], &size);
         sum += loss;
         count++;
-        t->bytes += (int64_t)size;
+        count_text(&job->d->tokens, b->ids[r * b->length + w->count - 1 - positions + u], b->targets[i], t);
         t->hits += b->loss[i * LOSS_COLUMNS + LOSS_HIT] > 0;
         if (!e) continue;
         pcv_bucket *k = bucket_of(e, w->from + w->count - positions + u);
@@ -347,6 +358,8 @@ int evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
     if (job->contexts && c->context > positions) TRY(score_contexts(job, e, err));
     e->tokens = t.tokens;
     e->bytes = t.bytes;
+    e->words = t.words;
+    e->word_perplexity = t.words ? exp(t.loss / (double)t.words) : 0;
     e->loss = t.loss / (double)t.tokens;
     e->standard_error = tally_error(&t);
     e->bits_per_token = e->loss / ln2;

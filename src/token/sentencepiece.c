@@ -1,0 +1,299 @@
+/* Pieces of words (Kudo and Richardson 2018), by the SentencePiece library behind a plug-in: learned from the files to
+ * train on, or a model that the user has. Ids of the model stand behind padding, end and start.
+ *
+ * A model of ours loses nothing: characters that it does not know, bytes that are no UTF-8, and the one character
+ * that SentencePiece uses for the space all go through its pieces of single bytes. Texts are encoded line by line; a
+ * line end is a piece of its own, so that no piece crosses one. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/plugin.h"
+#include "base/text.h"
+#include "plugins/sentencepiece.h"
+#include "token/token.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MODEL_FILE "sentencepiece.model"
+
+enum {
+    MODEL_LIMIT = 64 << 20, /* bytes of a model file */
+    TEXT_LIMIT = 1 << 30,   /* bytes of a text that is read whole */
+    SPAN = 1 << 16,         /* bytes that are encoded at once, at most */
+    LESSON = 4096,          /* bytes of a line to learn from, at most */
+    LESSONS = 12 << 20,     /* bytes of all of them together */
+    SECONDS = 60,           /* for the child that tries a model */
+};
+
+static const char space[] = "\xE2\x96\x81"; /* U+2581, a space within a piece */
+
+typedef struct sentencepiece_state {
+    const sentencepiece_table *library;
+    void *model;
+    file_bytes file;  /* of the model, to be kept with data sets and runs */
+    char *text;       /* the bytes of all pieces, one behind the other */
+    size_t *begin;    /* [pieces + 1] where a piece's bytes begin */
+    int32_t byte[256]; /* id of the piece for a single byte, -1: none */
+    int unknown;
+} sentencepiece_state;
+
+static sentencepiece_state *state_of(const tokenizer *t) { return t->state; }
+
+static int need_library(tokenizer *t, pcv_error *err) {
+    const void *table;
+    sentencepiece_state *s = state_of(t);
+    if (s->library) return 0;
+    int status = plugin_open("sentencepiece", SENTENCEPIECE_VERSION,
+                             "install libsentencepiece-dev and build again, or take --tokenizer bytes", &table, err);
+    if (!status) s->library = table;
+    return status;
+}
+
+/* ------------------------------------------------------------------ a model */
+
+/* The library is not made for hostile models (it may crash), so a child tries first. */
+static int try_model(const sentencepiece_state *s, const char *path, pcv_error *err) {
+    char message[SENTENCEPIECE_MESSAGE];
+    int result = 0;
+    pid_t child = fork();
+    if (child < 0) return fail_errno(err, PCV_MEMORY, "cannot start a process that tries %s", path);
+    if (child == 0) {
+        alarm(SECONDS);
+        void *model = s->library->open(path, message);
+        int32_t ids[64];
+        bool works = model && s->library->encode(model, "a line to try", 13, ids, 64) >= 0;
+        _exit(works ? 0 : 1);
+    }
+    if (waitpid(child, &result, 0) == child && WIFEXITED(result) && WEXITSTATUS(result) == 0) return 0;
+    return fail(err, PCV_DATA, "%s: not a SentencePiece model, or a damaged one", path);
+}
+
+/* The bytes of piece `id` into out (NULL: count them). */
+static size_t piece_bytes(sentencepiece_state *s, int id, char *out) {
+    size_t size, used = 0;
+    int kind;
+    const char *piece = s->library->piece(s->model, id, &size, &kind);
+    if (kind == PIECE_CONTROL) return 0;
+    if (kind == PIECE_UNKNOWN) {
+        s->unknown = id;
+        return 0;
+    }
+    if (kind == PIECE_BYTE) { /* "<0x41>" */
+        long value = size > 3 ? strtol(piece + 3, NULL, 16) & 255 : 0;
+        s->byte[value] = id;
+        if (out) *out = (char)value;
+        return 1;
+    }
+    for (size_t i = 0; i < size; used++) {
+        bool blank = i + 3 <= size && !memcmp(piece + i, space, 3);
+        if (out) out[used] = blank ? ' ' : piece[i];
+        i += blank ? 3 : 1;
+    }
+    return used;
+}
+
+static int adopt(tokenizer *t, const char *path, pcv_error *err) {
+    sentencepiece_state *s = state_of(t);
+    char message[SENTENCEPIECE_MESSAGE] = "";
+    size_t total = 0;
+    int status = 0;
+    TRY(need_library(t, err));
+    TRY(file_read(path, MODEL_LIMIT, &s->file, err));
+    TRY(try_model(s, path, err));
+    s->model = s->library->open(path, message);
+    if (!s->model) return fail(err, PCV_DATA, "%s: not a SentencePiece model: %s", path, message);
+    int pieces = s->library->pieces(s->model);
+    for (int i = 0; i < pieces; i++) total += piece_bytes(s, i, NULL);
+    TRY(mem_get(&s->text, total + 1, "a vocabulary", err));
+    TRY(mem_get(&s->begin, ((size_t)pieces + 1) * sizeof *s->begin, "a vocabulary", err));
+    for (int i = 0; i < pieces; i++) s->begin[i + 1] = s->begin[i] + piece_bytes(s, i, s->text + s->begin[i]);
+    t->vocab = t->first + pieces;
+out:
+    return status;
+}
+
+static int open_pieces(tokenizer *t, pcv_error *err) {
+    sentencepiece_state *s;
+    int status = mem_get(&s, sizeof *s, "a tokenizer", err);
+    if (status) return status;
+    t->state = s;
+    t->pad = 0, t->end = 1, t->start = 2, t->first = 3;
+    t->vocab = t->first + t->config.pieces;
+    for (int i = 0; i < 256; i++) s->byte[i] = -1;
+    s->unknown = -1;
+    return t->config.model[0] ? adopt(t, t->config.model, err) : 0;
+}
+
+static void close_pieces(tokenizer *t) {
+    sentencepiece_state *s = t->state;
+    if (!s) return;
+    if (s->model) s->library->close(s->model);
+    file_bytes_free(&s->file);
+    mem_free(s->text);
+    mem_free(s->begin);
+    mem_free(s);
+}
+
+/* ------------------------------------------------------------------ text to ids and back */
+
+static size_t put_bytes(const tokenizer *t, const char *bytes, size_t size, int32_t *ids) {
+    const sentencepiece_state *s = state_of(t);
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++) {
+        int32_t id = s->byte[(unsigned char)bytes[i]];
+        if (id < 0) id = s->unknown;
+        if (id >= 0) ids[count++] = t->first + id;
+    }
+    return count;
+}
+
+/* How many bytes of text[size] are characters that the library can be given: up to a line end at most, which is
+ * included, and to a place where a span that grows too long may be cut. */
+static size_t plain_span(const char *text, size_t size) {
+    size_t at = 0, blank = 0;
+    while (at < size && at < SPAN) {
+        int length = utf8_length(text + at, size - at);
+        if (length < 1 || !text[at] || (length == 3 && !memcmp(text + at, space, 3))) return at;
+        if (text[at] == ' ') blank = at;
+        at += (size_t)length;
+        if (text[at - 1] == '\n') return at;
+    }
+    return at < size && blank ? blank : at;
+}
+
+static size_t encode(const tokenizer *t, const void *bytes, size_t size, int32_t *ids) {
+    const sentencepiece_state *s = state_of(t);
+    const char *text = bytes;
+    size_t count = 0;
+    for (size_t at = 0; at < size;) {
+        size_t span = plain_span(text + at, size - at);
+        int64_t found = span ? s->library->encode(s->model, text + at, span, ids + count, 2 * span) : -1;
+        if (found < 0) { /* one character as bytes, or what the library would not take */
+            int length = span ? (int)span : utf8_length(text + at, size - at);
+            span = length < 1 ? 1 : (size_t)length;
+            count += put_bytes(t, text + at, span, ids + count);
+        } else {
+            for (int64_t i = 0; i < found; i++) ids[count++] += t->first;
+        }
+        at += span;
+    }
+    return count;
+}
+
+static const char *piece(const tokenizer *t, int32_t id, size_t *size) {
+    const sentencepiece_state *s = state_of(t);
+    *size = 0;
+    if (id < t->first || id >= t->vocab || !s->begin) return "";
+    int32_t p = id - t->first;
+    *size = s->begin[p + 1] - s->begin[p];
+    return s->text + s->begin[p];
+}
+
+static int read_text(const tokenizer *t, const char *path, id_list *ids, pcv_error *err) {
+    file_bytes content;
+    int32_t *found = NULL;
+    int status = file_read(path, TEXT_LIMIT, &content, err);
+    if (status) return status;
+    TRY(mem_get(&found, 2 * (content.size + 1) * sizeof *found, "a document's tokens", err));
+    TRY(id_list_add(ids, found, encode(t, content.data, content.size, found), err));
+out:
+    mem_free(found);
+    file_bytes_free(&content);
+    return status;
+}
+
+/* ------------------------------------------------------------------ learning */
+
+/* Lines of the files to learn from, evenly spread over all of them when they are too many. */
+typedef struct lessons {
+    const char *const *paths;
+    size_t count, next;
+    size_t each; /* bytes to take of a file */
+    file_bytes file;
+    size_t at, end;
+} lessons;
+
+static bool next_file(lessons *l) {
+    pcv_error ignored; /* it will be reported when it is encoded */
+    file_bytes_free(&l->file);
+    l->file = (file_bytes){0};
+    if (l->next == l->count) return false;
+    l->at = l->end = 0;
+    if (file_read(l->paths[l->next++], TEXT_LIMIT, &l->file, &ignored)) {
+        l->file = (file_bytes){0};
+        return true;
+    }
+    l->at = l->file.size > l->each ? (l->file.size - l->each) / 2 : 0;
+    l->end = l->at + (l->file.size > l->each ? l->each : l->file.size);
+    return true;
+}
+
+static int next_line(void *context, const char **line, size_t *size) {
+    lessons *l = context;
+    while (l->at >= l->end)
+        if (!next_file(l)) return 0;
+    const char *from = l->file.data + l->at;
+    size_t left = l->end - l->at, length = left < LESSON ? left : LESSON;
+    const char *end = memchr(from, '\n', length);
+    if (end) length = (size_t)(end - from);
+    while (!end && length < left && length > 1 && from[length - 1] != ' ') length--;
+    *line = from;
+    *size = length;
+    l->at += length + (end != NULL);
+    return 1;
+}
+
+static int train(tokenizer *t, const char *const *paths, size_t count, uint64_t seed, const pcv_watch *watch,
+                 pcv_error *err) {
+    char folder[] = "/tmp/perceiver-pieces-XXXXXX", prefix[64], path[80], message[SENTENCEPIECE_MESSAGE] = "";
+    lessons l = {.paths = paths, .count = count, .each = LESSONS / (count ? count : 1) + 1};
+    int status = 0;
+    if (t->config.model[0]) return 0; /* the user's own */
+    TRY(need_library(t, err));
+    if (!mkdtemp(folder)) return fail_errno(err, PCV_CANTCREATE, "%s", folder);
+    if (watch && watch->message) watch->message(watch->context, "learning pieces of words");
+    snprintf(prefix, sizeof prefix, "%s/pieces", folder);
+    snprintf(path, sizeof path, "%s.model", prefix);
+    if (state_of(t)->library->train((int)t->config.pieces, (uint32_t)seed, prefix, next_line, &l, message))
+        status = fail(err, PCV_DATA, "SentencePiece could not learn %lld pieces from these files: %s",
+                      (long long)t->config.pieces, message);
+    if (!status) status = adopt(t, path, err);
+    path_remove(folder, NULL);
+out:
+    file_bytes_free(&l.file);
+    return status;
+}
+
+static int save(const tokenizer *t, const char *folder, pcv_error *err) {
+    const sentencepiece_state *s = state_of(t);
+    char path[PATH_SIZE];
+    int status = path_join(path, folder, MODEL_FILE, err);
+    return status ? status : file_write(path, s->file.data, s->file.size, err);
+}
+
+static int load(tokenizer *t, const char *folder, pcv_error *err) {
+    char path[PATH_SIZE];
+    int status = path_join(path, folder, MODEL_FILE, err);
+    return status ? status : adopt(t, path, err);
+}
+
+static const char *const keys[] = {"pieces", NULL};
+
+const token_type token_sentencepiece = {
+    .name = "sentencepiece",
+    .help = "pieces of words, learned from the data, or from a file",
+    .kind = "text",
+    .unit = "piece",
+    .keys = keys,
+    .open = open_pieces,
+    .close = close_pieces,
+    .encode = encode,
+    .piece = piece,
+    .read = read_text,
+    .train = train,
+    .save = save,
+    .load = load,
+};
