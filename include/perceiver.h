@@ -149,7 +149,7 @@ PCV_API int pcv_generate(pcv_session *session, pcv_text_fn *text, void *context,
 PCV_API int pcv_engine_is_text(const pcv_engine *engine); /* its documents can go through pcv_generate */
 
 PCV_API int64_t pcv_engine_vocabulary(const pcv_engine *engine);
-PCV_API const char *pcv_engine_kind(const pcv_engine *engine); /* of data: "text", "bytes", "copy", "image" */
+PCV_API const char *pcv_engine_kind(const pcv_engine *engine); /* of data: "text", "bytes", "copy", "image", "midi" */
 PCV_API int64_t pcv_session_length(const pcv_session *session);
 
 /* ------------------------------------------------------------------ experimental */
@@ -180,7 +180,7 @@ typedef struct pcv_watch {
 
 /* Documents that are no text go to a file as a whole. */
 typedef struct pcv_document_options {
-    const char *output;       /* file to make: a PNG for pictures */
+    const char *output;       /* file to make: PNG for pictures, MIDI for music */
     const char *const *given; /* files that are continued, NULL-terminated, or NULL; several: pictures, in one sheet */
     double keep;              /* the part of their tokens that is kept, 0 to 1 */
     int columns, rows;        /* a sheet of so many pictures; 0: one document */
@@ -192,11 +192,11 @@ PCV_API int pcv_generate_document(pcv_engine *engine, const pcv_document_options
 /* ---- data sets */
 
 typedef struct pcv_prepare_options {
-    const char *kind;              /* "text", "bytes", "image" */
+    const char *kind;              /* "text", "bytes", "image", "midi" */
     const char *const *inputs;     /* files and folders to be split, NULL-terminated, or NULL */
     const char *const *splits[3];  /* given train, validation, test files, or NULL */
     const char *output;            /* folder to make */
-    const char *tokenizer;         /* "bytes", "bytes-262", "sentencepiece:8000", "FILE.model", ...; NULL: the kind's first */
+    const char *tokenizer;         /* "bytes-262", "sentencepiece:8000", "FILE.model", ...; NULL: the kind's first */
     const pcv_settings *settings;  /* of the tokenizer: group PCV_TOKENS; or NULL */
     const char *split_percent;     /* "90,5,5" when NULL */
     uint64_t seed;                 /* of the split */

@@ -698,6 +698,42 @@ lacks refused
 lacks none.png
 no_leftovers
 
+begin "music"
+mkdir music
+make_midi() { # make_midi STEP FILE: forty notes, one after the other
+    printf 'MThd\0\0\0\006\0\0\0\001\0\140MTrk\0\0\001\104'
+    for i in $(seq 0 39); do
+        # shellcheck disable=SC2059
+        printf "\\0\\220\\$(printf %o $((40 + i * $1 % 40)))\\100\\060\\200\\$(printf %o $((40 + i * $1 % 40)))\\0"
+    done
+    printf '\0\377\057\0'
+}
+for i in 1 3 7 9 11; do make_midi $i >music/$i.mid; done
+head -c 200 music/1.mid >music/cut.mid
+echo '<html>' >music/page.mid
+works prepare midi music -o events
+has err '^skipped +2 files'
+works prepare midi music -o events-389 --tokenizer midi-389
+works train events -o played $small --steps 4 --eval-every 2
+has played/report.html 'samples/step-00000004.mid'
+works generate played -o song.mid --length 60
+[ "$(head -c 4 song.mid)" = MThd ] || fail "song.mid is not a MIDI file"
+png song.mid.png
+mkdir again-music
+for i in 1 2 3; do cp song.mid again-music/$i.mid; done
+works prepare midi again-music -o again-events # what was made can be read
+works generate played -o longer.mid --prompt-file music/3.mid --length 20
+[ "$(bytes longer.mid)" -gt 200 ] || fail "the prompt is not in longer.mid"
+works eval played --json --tokens 100
+json out
+works score played music/7.mid
+works train events-389 -o played-389 $small --steps 2
+works generate played-389 -o song-389.mid --length 60
+fails $data 'page.mid' generate played -o none.mid --prompt-file music/page.mid
+fails $usage 'are for pictures' generate played -o none.mid --grid 2x2
+lacks none.mid
+no_leftovers
+
 begin "info"
 works info run
 has out 'layers +2'

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define ORDER_FILE "order.txt"
-static const char from_file[] = "file"; /* config.order of a permutation that lies in ORDER_FILE */
+static const char from_file[] = "<" ORDER_FILE ">"; /* config.order of a permutation that lies beside tokenizer.json */
 
 enum { GREY = 128, DIGITS = 12 };
 

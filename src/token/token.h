@@ -81,7 +81,7 @@ struct tokenizer {
     void *state;             /* the type's own */
 };
 
-extern const token_type token_bytes, token_bytes_262, token_sentencepiece, token_image;
+extern const token_type token_bytes, token_bytes_262, token_sentencepiece, token_image, token_midi, token_midi_389;
 extern const token_type *const token_types[]; /* ends with NULL */
 
 /* config NULL: the defaults. A tokenizer that learns is of use after train or load. */
