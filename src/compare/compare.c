@@ -340,6 +340,7 @@ int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, cons
     TRY(dataset_open(&c->data, o.dataset, 1, err));
     if (!o.quality_only) TRY(open_cells(c, err));
     if (!o.cost_only) TRY(quality_plan(c, err));
+    if (!o.cost_only) TRY(quality_check(c, err));
     if (o.resume) TRY(read_record(c, err));
     say_plan(c, !o.quality_only, !o.cost_only);
     if (o.dry_run) goto out;

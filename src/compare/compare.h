@@ -88,6 +88,8 @@ int cost_measure(comparison *c, cost_cell *cell, pcv_error *err);
  * for equal time of a step. */
 int quality_plan(comparison *c, pcv_error *err);
 int quality_equal_step(comparison *c, pcv_error *err);
+/* PCV_CONFIG when no document is long enough for all to be scored on the same targets. */
+int quality_check(const comparison *c, pcv_error *err);
 int quality_run_all(comparison *c, pcv_error *err);
 
 /* A finished cell goes to the end of the record. */

@@ -139,6 +139,24 @@ static int longest_pass(const comparison *c, int64_t *longest, pcv_error *err) {
     return status;
 }
 
+int quality_check(const comparison *c, pcv_error *err) {
+    static const split_name splits[] = {SPLIT_VALIDATION, SPLIT_TEST};
+    int64_t need;
+    int status = longest_pass(c, &need, err);
+    for (int k = 0; k < 2 && !status; k++) {
+        int64_t longest = 0, documents = c->data->generated ? 1 : dataset_documents(c->data, splits[k]);
+        for (int64_t i = 0; i < documents; i++) {
+            int64_t length = dataset_length(c->data, splits[k], i);
+            if (length > longest) longest = length;
+        }
+        if (longest > need + SPAN) continue;
+        status = fail(err, PCV_CONFIG, "%s: the longest pass reads %lld tokens, but the longest document of the %s "
+                      "split has %lld, so that no targets can be scored by all; lower --context, @N or --memory",
+                      c->data->name, (long long)need, split_names[splits[k]], (long long)longest);
+    }
+    return status;
+}
+
 /* Scores the same targets for every entry, whatever its context. */
 static int score(const comparison *c, const char *run, split_name split, int64_t targets, pcv_sweep_point *p,
                  pcv_error *err) {
