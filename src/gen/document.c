@@ -93,6 +93,18 @@ out:
     return status;
 }
 
+/* "song.mid.wav", where the machine can make it. */
+static int play_beside(const writer *w, pcv_error *err) {
+    char path[PATH_SIZE];
+    pcv_error reason;
+    if (snprintf(path, sizeof path, "%s.wav", w->o->output) >= (int)sizeof path)
+        return fail(err, PCV_USAGE, "%.60s...: the path is too long", w->o->output);
+    int status = w->t->type->play(w->o->output, path, &reason);
+    if (status != PCV_NOINPUT) return status ? fail(err, status, "%s", reason.message) : 0;
+    if (w->watch && w->watch->message) w->watch->message(w->watch->context, reason.message);
+    return 0;
+}
+
 /* ------------------------------------------------------------------ sheets of pictures */
 
 static int put(const writer *w, picture *sheet, const id_list *ids, int column, int row, pcv_error *err) {
@@ -180,5 +192,6 @@ int pcv_generate_document(pcv_engine *engine, const pcv_document_options *o, con
     if (grid) return write_grid(&w, err);
     if (many) return write_completions(&w, err);
     w.documents = 1;
-    return write_one(&w, err);
+    status = write_one(&w, err);
+    return status || !t->type->play ? status : play_beside(&w, err);
 }

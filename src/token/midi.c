@@ -20,6 +20,7 @@
 #include "token/midi.h"
 #include "base/mem.h"
 #include "media/piano_roll.h"
+#include "media/synthesizer.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -560,6 +561,7 @@ const token_type token_midi = {
     .read = read_midi,
     .write = write_midi,
     .draw = draw_midi,
+    .play = synthesize,
     .mask = mask,
 };
 const token_type token_midi_389 = {
@@ -572,5 +574,6 @@ const token_type token_midi_389 = {
     .read = read_midi,
     .write = write_midi,
     .draw = draw_midi,
+    .play = synthesize,
     .mask = mask,
 };

@@ -53,6 +53,8 @@ typedef struct token_type {
     int (*write)(const tokenizer *t, const int32_t *ids, size_t count, const char *path, pcv_error *err);
     /* A PNG that shows what cannot be seen in such a file: a piano roll, a spectrogram; or NULL. */
     int (*draw)(const tokenizer *t, const int32_t *ids, size_t count, const char *path, pcv_error *err);
+    /* A WAV of such a file, by what this machine may have; PCV_NOINPUT: it has not; or NULL. */
+    int (*play)(const char *file, const char *wav, pcv_error *err);
 
     /* The rest may be NULL. */
 
