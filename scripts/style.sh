@@ -11,7 +11,7 @@ complain() {
 
 # A folder includes only itself and folders in front of it. gen/ stands before train/, because the trainer
 # writes samples.
-order="base config tensor ops cpu cuda nn model token data gen train serve cli"
+order="base config media tensor ops cpu cuda nn model token data gen train serve cli"
 seen=
 for folder in $order; do
     seen="$seen $folder"
