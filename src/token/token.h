@@ -78,7 +78,7 @@ struct tokenizer {
     void *state;             /* the type's own */
 };
 
-extern const token_type token_bytes, token_bytes_262;
+extern const token_type token_bytes, token_bytes_262, token_mulaw, token_rvq;
 extern const token_type *const token_types[]; /* ends with NULL */
 
 /* config NULL: the defaults. A tokenizer that learns is of use after train or load. */
