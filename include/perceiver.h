@@ -149,7 +149,7 @@ PCV_API int pcv_generate(pcv_session *session, pcv_text_fn *text, void *context,
 PCV_API int pcv_engine_is_text(const pcv_engine *engine); /* its documents can go through pcv_generate */
 
 PCV_API int64_t pcv_engine_vocabulary(const pcv_engine *engine);
-PCV_API const char *pcv_engine_kind(const pcv_engine *engine); /* of data: "text", "bytes", "copy", "image", "midi" */
+PCV_API const char *pcv_engine_kind(const pcv_engine *engine); /* of data: "text", "image", ... */
 PCV_API int64_t pcv_session_length(const pcv_session *session);
 
 /* ------------------------------------------------------------------ experimental */
@@ -180,7 +180,7 @@ typedef struct pcv_watch {
 
 /* Documents that are no text go to a file as a whole. */
 typedef struct pcv_document_options {
-    const char *output;       /* file to make: PNG for pictures, MIDI for music */
+    const char *output;       /* file to make: PNG for pictures, MIDI for music, WAV for sound */
     const char *const *given; /* files that are continued, NULL-terminated, or NULL; several: pictures, in one sheet */
     double keep;              /* the part of their tokens that is kept, 0 to 1 */
     int columns, rows;        /* a sheet of so many pictures; 0: one document */
@@ -192,7 +192,7 @@ PCV_API int pcv_generate_document(pcv_engine *engine, const pcv_document_options
 /* ---- data sets */
 
 typedef struct pcv_prepare_options {
-    const char *kind;              /* "text", "bytes", "image", "midi" */
+    const char *kind;              /* "text", "bytes", "image", "midi", "audio" */
     const char *const *inputs;     /* files and folders to be split, NULL-terminated, or NULL */
     const char *const *splits[3];  /* given train, validation, test files, or NULL */
     const char *output;            /* folder to make */
@@ -274,6 +274,7 @@ typedef struct pcv_evaluation {
     double word_perplexity; /* exp(nats / words), whatever the tokens are; 0: no words */
     double bits_per_token, bits_per_byte, perplexity, accuracy;
     double bits_per_dim;        /* of pictures; 0: of none */
+    double bits_per_second;     /* of sound; 0: of none */
     double standard_error;      /* of loss */
     double standard_error_bits; /* of bits_per_byte */
     double seconds;

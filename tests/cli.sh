@@ -652,7 +652,7 @@ if [ -e "$(dirname "$perceiver")/perceiver-sentencepiece.so" ]; then
 else
     PERCEIVER_PLUGINS=$work fails $config 'this plug-in is not there' prepare text text -o refused --tokenizer sentencepiece:300
 fi
-fails $usage 'sentencepiece' prepare text text -o refused --tokenizer sentencepiece:two
+fails "$usage|$config" 'whole number' prepare text text -o refused --tokenizer sentencepiece:two
 lacks refused
 
 begin "pictures"
@@ -713,9 +713,9 @@ make_midi() { # make_midi STEP FILE: forty notes, one after the other
 for i in 1 3 7 9 11; do make_midi $i >music/$i.mid; done
 head -c 200 music/1.mid >music/cut.mid
 echo '<html>' >music/page.mid
-works prepare midi music -o events
+works prepare midi --train music --validation music/1.mid --test music/3.mid -o events
 has err '^skipped +2 files'
-works prepare midi music -o events-389 --tokenizer midi-389
+works prepare midi --train music --test music/3.mid -o events-389 --tokenizer midi-389
 works train events -o played $small --steps 4 --eval-every 2
 has played/report.html 'samples/step-00000004.mid'
 works generate played -o song.mid --length 60
@@ -734,6 +734,43 @@ works generate played-389 -o song-389.mid --length 60
 fails $data 'page.mid' generate played -o none.mid --prompt-file music/page.mid
 fails $usage 'are for pictures' generate played -o none.mid --grid 2x2
 lacks none.mid
+no_leftovers
+
+begin "sound"
+mkdir sounds
+make_wav() { # make_wav PATTERN: half a second, 8 bits, 8,000 samples a second
+    printf 'RIFF\304\017\0\0WAVEfmt \020\0\0\0\001\0\001\0\100\037\0\0\100\037\0\0\001\0\010\0data\240\017\0\0'
+    yes "$1" | head -c 4000
+}
+for i in az mzm azmb kyky zzaa; do make_wav $i >sounds/$i.wav; done
+head -c 20 sounds/az.wav >sounds/cut.wav
+echo '<html>' >sounds/page.wav
+works prepare audio --train sounds --validation sounds/az.wav --test sounds/kyky.wav -o samples --rate 4000
+has err '^skipped +2 files'
+equal "bytes of a split" "$(bytes samples/test.tokens)" "$((2 * (2000 + 2)))"
+works train samples -o heard $small --steps 4 --eval-every 4
+has heard/report.html '<audio controls src="samples/step-00000004.wav"'
+works eval heard --json --tokens 200
+json out
+has out '"bits_per_second"'
+works generate heard -o said.wav --prompt-file sounds/az.wav --length 100
+[ "$(head -c 4 said.wav)" = RIFF ] || fail "said.wav is not a WAV file"
+png said.wav.png
+works prepare audio --train sounds --test sounds/az.wav -o codes --codec rvq --rate 8000 --frame 64 --codebooks 3 --codes 16
+has err 'kbit/s'
+[ -s codes/codec.safetensors ] || fail "the data set does not hold its codebooks"
+works train codes -o coded $small --steps 3
+has coded/config.json '"origin": "data"'
+works generate coded -o coded.wav --length 60
+works score coded sounds/az.wav
+works prepare audio --train sounds --test sounds/az.wav -o codes-again --codec rvq --rate 8000 --frame 64 --codebooks 3 --codes 16
+cmp -s codes/codec.safetensors codes-again/codec.safetensors || fail "the same seed learned other codebooks"
+fails $config 'come in pairs' prepare audio sounds -o refused --codec rvq --codes 15
+fails $usage 'exclude each other' prepare audio sounds -o refused --codec rvq --tokenizer mulaw
+fails $usage 'no such setting' prepare audio sounds -o refused --codebooks 3
+fails $data 'page.wav' generate heard -o none.wav --prompt-file sounds/page.wav
+lacks refused
+lacks none.wav
 no_leftovers
 
 begin "info"

@@ -21,6 +21,8 @@ typedef enum rng_purpose {
     RNG_TASK,   /* contents of generated data sets; step = document */
     RNG_TEST,
     RNG_ORDER, /* permutations of pixels */
+    RNG_CODEC, /* what a sound codec learns from */
+    RNG_NOISE, /* of decoded sound; step = frame */
 } rng_purpose;
 
 /* Four 32-bit numbers at one point of a stream. */

@@ -32,8 +32,10 @@ int cmd_prepare(arguments *a, pcv_error *err) {
     const char *seed = arguments_value(a, "seed");
     o.output = arguments_value(a, "o");
     o.split_percent = arguments_value(a, "split");
-    o.tokenizer = arguments_value(a, "tokenizer");
+    o.tokenizer = arguments_value(a, "codec") ? arguments_value(a, "codec") : arguments_value(a, "tokenizer");
     for (int i = 0; i < 3; i++) o.splits[i] = arguments_list(a, names[i]);
+    if (arguments_value(a, "codec") && arguments_value(a, "tokenizer"))
+        return cli_fail(err, PCV_USAGE, "--codec and --tokenizer exclude each other");
     if (!o.output) return cli_fail(err, PCV_USAGE, "-o names the folder to make");
     int status = seed ? parse_seed(seed, &o.seed, err) : 0;
     if (status) return status;

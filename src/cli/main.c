@@ -9,7 +9,7 @@
 #define CONFIG_OPTION {"config", OPTION_VALUE, "FILE", "take settings from a config.json"}
 
 const command commands[] = {
-    {"prepare", "text|bytes|image|midi INPUT... -o DATASET", "Encode files or folders into a data set", 1,
+    {"prepare", "text|bytes|image|midi|audio INPUT... -o DATASET", "Encode files or folders into a data set", 1,
      MOST_ARGUMENTS, cmd_prepare,
      {{"o", OPTION_VALUE, "DATASET", "folder to make"},
       {"split", OPTION_VALUE, "A,B,C", "percentages of files for train, validation, test (90,5,5)"},
@@ -17,6 +17,7 @@ const command commands[] = {
       {"train", OPTION_LIST, "PATH...", "files to train on, in place of a split"},
       {"validation", OPTION_LIST, "PATH...", "files to validate on"},
       {"test", OPTION_LIST, "PATH...", "files to test on"},
+      {"codec", OPTION_VALUE, "mulaw|rvq", "audio: samples, or codes learned from the data (mulaw)"},
       {"tokenizer", OPTION_VALUE, "NAME",
        "text: bytes, bytes-262, sentencepiece:N or FILE.model; midi: midi, midi-389 (krasserm's)"}},
      {PCV_TOKENS}, 1, "perceiver prepare text ~/books -o data/books"},

@@ -281,6 +281,13 @@ void picture_place(picture *to, const picture *from, int x, int y) {
         }
 }
 
+void colour_of(double x, uint8_t rgb[3]) {
+    static const double stops[][3] = {{0, 0, 4}, {87, 16, 110}, {188, 55, 84}, {249, 142, 9}, {252, 255, 220}};
+    double at = 4 * x;
+    int i = at >= 4 ? 3 : (int)at;
+    for (int k = 0; k < 3; k++) rgb[k] = (uint8_t)(stops[i][k] + (at - i) * (stops[i + 1][k] - stops[i][k]) + 0.5);
+}
+
 int colour_parse(const char *text, uint8_t rgb[3], pcv_error *err) {
     const char *at = text + (*text == '#');
     char *end;

@@ -45,6 +45,9 @@ int picture_write(const picture *p, const char *path, pcv_error *err); /* PNG */
 int picture_write_palette(const char *path, int width, int height, const uint8_t *pixels, const uint8_t (*palette)[3],
                           int entries, pcv_error *err);
 
+/* Black, violet, red, yellow, white for 0 to 1. */
+void colour_of(double x, uint8_t rgb[3]);
+
 /* "#rrggbb" or "rrggbb". */
 int colour_parse(const char *text, uint8_t rgb[3], pcv_error *err);
 

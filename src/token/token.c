@@ -8,8 +8,9 @@
 
 enum { MOST_TYPES = 16 };
 
-const token_type *const token_types[] = {&token_bytes, &token_bytes_262, &token_sentencepiece, &token_image,
-                                         &token_midi,  &token_midi_389,  NULL};
+const token_type *const token_types[] = {
+    &token_bytes, &token_bytes_262, &token_sentencepiece, &token_image, &token_midi,
+    &token_midi_389, &token_mulaw, &token_rvq, NULL};
 
 int id_list_add(id_list *list, const int32_t *ids, size_t count, pcv_error *err) {
     if (list->count + count > list->capacity) {

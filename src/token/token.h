@@ -76,6 +76,7 @@ struct tokenizer {
     int64_t vocab;
     int32_t pad, start, end; /* every document is start, tokens, end; end -1: documents have none */
     int32_t first;           /* ids from here on are content */
+    double second;           /* tokens of a second of sound; 0: of no sound */
     int64_t length;          /* tokens of content in every document; 0: any number */
     int axes;                /* of positions; 0: a token's index is all there is */
     int64_t axis_rows[TOKEN_AXES]; /* positions of each axis are below this */
@@ -83,7 +84,8 @@ struct tokenizer {
     void *state;             /* the type's own */
 };
 
-extern const token_type token_bytes, token_bytes_262, token_sentencepiece, token_image, token_midi, token_midi_389;
+extern const token_type token_bytes, token_bytes_262, token_sentencepiece, token_image, token_midi, token_midi_389,
+    token_mulaw, token_rvq;
 extern const token_type *const token_types[]; /* ends with NULL */
 
 /* config NULL: the defaults. A tokenizer that learns is of use after train or load. */

@@ -96,19 +96,10 @@ void pcv_attention_free(pcv_attention *m) {
 
 enum { COLOURS = 64 };
 
-/* Black, violet, red, yellow, white for 0 to 1. */
-static void colour(double x, unsigned char rgb[3]) {
-    static const double stops[][3] = {{0, 0, 4}, {87, 16, 110}, {188, 55, 84}, {249, 142, 9}, {252, 255, 220}};
-    double at = 4 * x;
-    int i = at >= 4 ? 3 : (int)at;
-    for (int k = 0; k < 3; k++)
-        rgb[k] = (unsigned char)(stops[i][k] + (at - i) * (stops[i + 1][k] - stops[i][k]) + 0.5);
-}
-
 int pcv_attention_draw(const char *path, const pcv_attention *m, pcv_error *err) {
     const double decades = 6;
     unsigned char *pixels = NULL, map[COLOURS][3];
-    for (int i = 0; i < COLOURS; i++) colour((double)i / (COLOURS - 1), map[i]);
+    for (int i = 0; i < COLOURS; i++) colour_of((double)i / (COLOURS - 1), map[i]);
     int status = mem_get(&pixels, (size_t)(m->rows * m->bins), "a picture", err);
     for (int64_t i = 0; i < m->rows * m->bins && !status; i++) {
         double shade = 1 + log10((double)m->value[i] + 1e-30) / decades;

@@ -26,7 +26,8 @@
 
 #define KEPT "the last good checkpoint is kept; try a lower --lr, a longer --warmup or a lower --clip"
 
-enum { VALIDATIONS = 10, MOST_BAD_STEPS = 10, MOST_FAILED_SAVES = 3, PROMPT = 128, SAMPLE = 256, GROW_MEMORY = 20 };
+enum { VALIDATIONS = 10, MOST_BAD_STEPS = 10, MOST_FAILED_SAVES = 3, GROW_MEMORY = 20 };
+enum { PROMPT = 128, SAMPLE = 256, SAMPLE_SECONDS = 2, SAMPLE_MOST = 16000 }; /* tokens, but for the seconds */
 
 typedef struct trainer {
     const pcv_train_options *options;
@@ -335,6 +336,7 @@ static int sample_file(trainer *w, pcv_error *err) {
     TRY(path_join(path, w->options->run, name, err));
     TRY(folder_make(folder, err));
     TRY(settings_sample(NULL, &c, err));
+    if (t->second > 0) c.length = (int64_t)fmin(SAMPLE_SECONDS * t->second, SAMPLE_MOST);
     TRY(document_sample(w->m, t, &c, path, err));
     metrics_sample_file(&w->log, w->state.step, name);
 out:

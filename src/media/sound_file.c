@@ -1,0 +1,183 @@
+#include "media/sound_file.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <math.h>
+#include <sndfile.h>
+#include <soxr.h>
+#include <string.h>
+
+enum { PIECE = 1 << 14 }; /* frames, a sample of every channel each */
+
+typedef struct reader {
+    const char *path;
+    file_reader file;
+    SNDFILE *in;
+    SF_INFO info;
+    soxr_t resampler; /* NULL: the rate is the wanted one */
+    float *piece;     /* [PIECE, channels] */
+    float *out;       /* [PIECE] from the resampler */
+    int64_t frames;   /* read so far */
+} reader;
+
+/* ------------------------------------------------------------------ reading */
+
+static int open_file(reader *r, pcv_error *err) {
+    int status = file_open(&r->file, r->path, err);
+    if (status) return status;
+    r->in = sf_open_fd(r->file.fd, SFM_READ, &r->info, SF_FALSE);
+    if (!r->in) return fail(err, PCV_DATA, "%s: no sound file (WAV, FLAC, OGG, MP3): %s", r->path, sf_strerror(NULL));
+    if (r->info.channels < 1 || r->info.channels > SOUND_CHANNELS)
+        return fail(err, PCV_DATA, "%s: %d channels, expected 1 to %d", r->path, r->info.channels, SOUND_CHANNELS);
+    if (r->info.samplerate < SOUND_RATE_LEAST || r->info.samplerate > SOUND_RATE_MOST)
+        return fail(err, PCV_DATA, "%s: %d samples a second, expected %d to %d", r->path, r->info.samplerate,
+                    SOUND_RATE_LEAST, SOUND_RATE_MOST);
+    return 0;
+}
+
+static int open_resampler(reader *r, int64_t rate, pcv_error *err) {
+    soxr_error_t reason;
+    soxr_runtime_spec_t one_thread = soxr_runtime_spec(1);
+    if (r->info.samplerate == rate) return 0;
+    r->resampler = soxr_create(r->info.samplerate, (double)rate, 1, &reason, NULL, NULL, &one_thread);
+    if (r->resampler) return 0;
+    return fail(err, PCV_MEMORY, "%s: cannot resample from %d to %lld samples a second: %s", r->path,
+                r->info.samplerate, (long long)rate, reason);
+}
+
+static int append(sound *s, const reader *r, const float *samples, size_t count, pcv_error *err) {
+    size_t most = (size_t)s->rate * 3600 * SOUND_HOURS;
+    if (count > most - s->count)
+        return fail(err, PCV_DATA, "%s: more than %d hours of sound, the most that is read; cut it into pieces",
+                    r->path, SOUND_HOURS);
+    if (s->count + count > s->capacity) {
+        size_t capacity = s->count + count + s->capacity / 2 + PIECE;
+        int status = mem_resize(&s->samples, capacity * sizeof *s->samples, "a sound", err);
+        if (status) return status;
+        s->capacity = capacity;
+    }
+    if (count) memcpy(s->samples + s->count, samples, count * sizeof *samples);
+    s->count += count;
+    return 0;
+}
+
+/* samples NULL: the end. */
+static int resample(sound *s, reader *r, const float *samples, size_t count, pcv_error *err) {
+    if (!r->resampler) return append(s, r, samples, count, err);
+    for (size_t used, made = 1; samples ? count > 0 : made > 0; count -= used, samples += samples ? used : 0) {
+        soxr_error_t reason = soxr_process(r->resampler, samples, count, &used, r->out, PIECE, &made);
+        if (reason) return fail(err, PCV_MEMORY, "%s: cannot resample: %s", r->path, reason);
+        int status = append(s, r, r->out, made, err);
+        if (status) return status;
+    }
+    return 0;
+}
+
+/* The mean of the channels in place. */
+static int mix(const reader *r, size_t frames, pcv_error *err) {
+    int channels = r->info.channels;
+    for (size_t i = 0; i < frames; i++) {
+        double sum = 0;
+        for (int c = 0; c < channels; c++) sum += (double)r->piece[i * (size_t)channels + (size_t)c];
+        if (!isfinite(sum))
+            return fail(err, PCV_DATA, "%s: sample %lld is not a number", r->path, (long long)r->frames + (long long)i);
+        sum /= channels;
+        r->piece[i] = (float)(sum < -1 ? -1 : sum > 1 ? 1 : sum);
+    }
+    return 0;
+}
+
+/* Of FLAC the header's length is exact; other formats estimate it, or mend it while they open the file. */
+static int check_end(const reader *r, pcv_error *err) {
+    bool is_exact = (r->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_FLAC;
+    if (sf_error(r->in))
+        return fail(err, PCV_DATA, "%s: damaged behind sample %lld: %s", r->path, (long long)r->frames,
+                    sf_strerror(r->in));
+    if (is_exact && r->info.frames != SF_COUNT_MAX && r->frames < r->info.frames)
+        return fail(err, PCV_DATA, "%s: ends after %lld of %lld samples: the file is truncated", r->path,
+                    (long long)r->frames, (long long)r->info.frames);
+    return r->frames ? 0 : fail(err, PCV_DATA, "%s: no samples", r->path);
+}
+
+static int read_all(sound *s, reader *r, pcv_error *err) {
+    int status = 0;
+    TRY(open_file(r, err));
+    TRY(open_resampler(r, s->rate, err));
+    TRY(mem_get(&r->piece, (size_t)(PIECE * r->info.channels) * sizeof *r->piece, "a piece of sound", err));
+    TRY(mem_get(&r->out, PIECE * sizeof *r->out, "a piece of sound", err));
+    for (sf_count_t got; (got = sf_readf_float(r->in, r->piece, PIECE)) > 0; r->frames += got) {
+        TRY(mix(r, (size_t)got, err));
+        TRY(resample(s, r, r->piece, (size_t)got, err));
+    }
+    TRY(check_end(r, err));
+    if (r->resampler) TRY(resample(s, r, NULL, 0, err));
+out:
+    return status;
+}
+
+int sound_read(sound *s, const char *path, int64_t rate, pcv_error *err) {
+    reader r = {.path = path, .file = {.fd = -1}};
+    *s = (sound){.rate = rate};
+    int status = read_all(s, &r, err);
+    if (r.in) sf_close(r.in);
+    if (r.resampler) soxr_delete(r.resampler);
+    file_close(&r.file);
+    mem_free(r.piece);
+    mem_free(r.out);
+    if (status) sound_free(s);
+    return status;
+}
+
+void sound_free(sound *s) {
+    mem_free(s->samples);
+    *s = (sound){0};
+}
+
+/* ------------------------------------------------------------------ writing */
+
+enum { HEADER = 44 };
+
+static void put(unsigned char *at, uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; i++) at[i] = (unsigned char)(value >> 8 * i);
+}
+
+static void make_header(unsigned char header[HEADER], uint64_t bytes, uint64_t rate) {
+    memcpy(header, "RIFF....WAVEfmt ", 16);
+    put(header + 4, HEADER - 8 + bytes, 4);
+    put(header + 16, 16, 4); /* bytes of the format */
+    put(header + 20, 1, 2);  /* PCM */
+    put(header + 22, 1, 2);  /* channels */
+    put(header + 24, rate, 4);
+    put(header + 28, 2 * rate, 4); /* bytes a second */
+    put(header + 32, 2, 2);        /* bytes of a frame */
+    put(header + 34, 16, 2);       /* bits of a sample */
+    memcpy(header + 36, "data", 4);
+    put(header + 40, bytes, 4);
+}
+
+static int16_t to_int16(float x) {
+    float scaled = 32768 * x;
+    if (!(scaled > -32768)) return x == x ? -32768 : 0;
+    return (int16_t)(scaled >= 32767 ? 32767 : lrintf(scaled));
+}
+
+int sound_write(const char *path, const float *samples, size_t count, int64_t rate, pcv_error *err) {
+    unsigned char header[HEADER], bytes[2 * 4096];
+    file_writer w = {.fd = -1};
+    int status = 0;
+    if (count > (UINT32_MAX - HEADER) / 2)
+        return fail(err, PCV_DATA, "%s: %zu samples do not fit into a WAV file", path, count);
+    make_header(header, 2 * (uint64_t)count, (uint64_t)rate);
+    TRY(file_create(&w, path, err));
+    TRY(file_append(&w, header, HEADER, err));
+    for (size_t at = 0; at < count;) {
+        size_t n = count - at < sizeof bytes / 2 ? count - at : sizeof bytes / 2;
+        for (size_t i = 0; i < n; i++) put(bytes + 2 * i, (uint16_t)to_int16(samples[at + i]), 2);
+        TRY(file_append(&w, bytes, 2 * n, err));
+        at += n;
+    }
+    TRY(file_commit(&w, err));
+out:
+    file_abandon(&w);
+    return status;
+}
