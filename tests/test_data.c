@@ -54,6 +54,8 @@ static void tokenizer_files(void **state) {
         must(tokenizer_save(&t, at("."), &err));
         must(tokenizer_load(&back, at("."), &err));
         assert_true(back.type == t.type && back.vocab == t.vocab && back.start == t.start);
+        tokenizer_close(&back);
+        tokenizer_close(&t);
     }
     refused(tokenizer_open(&t, "byte", NULL, &err), PCV_CONFIG, "did you mean 'bytes'?");
     put("tokenizer.json", "{\"kind\": 3}", 11);

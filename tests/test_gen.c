@@ -187,7 +187,7 @@ static void impossible_models(void **state) {
         "query=linear input_channels=130", "query=linear latent_kv_norm=shared",
         "query=linear input_channels=128 tied_embeddings=true", "positions.axes=5000",
         "positions.kind=learned positions.axes=100", "cross_after_layers=6",
-        "positions.kind=sinusoidal positions.axes=5000,5000", "latents_per_position=2",
+        "positions.kind=sinusoidal positions.axes=5000,9,9,9,9", "latents_per_position=2",
         "positions.rotary.fraction=0 latents_per_position=3", "!context=0", "!latents=0",
         "!latents=-8", "!channels=0", "!heads=0", "!heads=-4", "!layers=-1", "!vocab_size=-7",
         "!latents_per_position=0", "!context=9223372036854775807", "!channels=4611686018427387904",

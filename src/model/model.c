@@ -82,7 +82,8 @@ int model_cache_open(model_cache **out, const model *m, int64_t context, int64_t
         TRY(mem_get(&cache->relative, (size_t)c->layers * sizeof *cache->relative, "a cache", err));
     for (int64_t l = 0; cache->relative && l < c->layers; l++) {
         matrix *r = &cache->relative[l];
-        *r = (matrix){.rows = c->memory + c->context, .cols = c->channels, .stride = dtype_stride(F32, c->channels)};
+        *r = (matrix){.rows = c->memory + c->context, .cols = c->channels, .type = m->be->real};
+        r->stride = dtype_stride(r->type, c->channels);
         TRY(backend_alloc(m->be, &r->data, matrix_bytes(r), "a cache", err));
     }
     *out = cache;
