@@ -607,8 +607,11 @@ has limited/index.html 'stops in front of [0-9]+ tokens: memory'
 has limited/cost_memory.svg '>memory</text>'
 # shellcheck disable=SC2086
 fails $config 'no step fits into 0.0001 GiB' compare set -o refused $compare --memory-limit 0.0001 --cost-only
+mkdir short
+for i in 1 2 3 4; do head -c 200 text/1.txt >short/$i.txt; done
+works prepare text short -o short-set
 # shellcheck disable=SC2086
-fails $config 'no targets can be scored by all' compare set $compare --memory 100000 --dry-run
+fails $config 'can score the same targets' compare short-set $compare --dry-run
 fails $usage 'an empty list' compare set -o refused --depths ''
 fails $usage "'x' is not a number" compare set -o refused --depths x
 fails $usage 'does not grow' compare set -o refused --contexts 64,32

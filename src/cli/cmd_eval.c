@@ -29,7 +29,7 @@ static void print_json(const pcv_evaluation *e) {
                e->standard_error_bits);
     if (e->words) printf(", \"words\": %" PRId64 ", \"word_perplexity\": %.9g", e->words, e->word_perplexity);
     if (e->bits_per_second > 0) printf(", \"bits_per_second\": %.9g", e->bits_per_second);
-    if (e->bits_per_dim) printf(", \"bits_per_dim\": %.9g", e->bits_per_dim);
+    if (e->bits_per_dim > 0) printf(", \"bits_per_dim\": %.9g", e->bits_per_dim);
     printf(", \"perplexity\": %.9g, \"accuracy\": %.9g, \"standard_error\": %.4g, \"latents\": %" PRId64
            ", \"context\": %" PRId64 ", \"stride\": %" PRId64 ", \"seconds\": %.4g", e->perplexity, e->accuracy,
            e->standard_error, e->latents, e->context, e->stride, e->seconds);
@@ -44,7 +44,7 @@ static void print_text(const pcv_evaluation *e) {
     if (e->bytes)
         printf("bits per byte    %10.4f +- %.4f\n", e->bits_per_byte, e->standard_error_bits);
     if (e->bits_per_second > 0) printf("bits per second  %10.1f\n", e->bits_per_second);
-    if (e->bits_per_dim) printf("bits per dim     %10.4f +- %.4f\n", e->bits_per_dim, e->standard_error / ln2);
+    if (e->bits_per_dim > 0) printf("bits per dim     %10.4f +- %.4f\n", e->bits_per_dim, e->standard_error / ln2);
     printf("bits per token   %10.4f +- %.4f\nnats per token   %10.4f\nperplexity       %10.4f\n"
            "accuracy         %10.4f %%\n", e->bits_per_token, e->standard_error / ln2, e->loss, e->perplexity,
            100 * e->accuracy);

@@ -139,22 +139,26 @@ static int longest_pass(const comparison *c, int64_t *longest, pcv_error *err) {
     return status;
 }
 
-int quality_check(const comparison *c, pcv_error *err) {
-    static const split_name splits[] = {SPLIT_VALIDATION, SPLIT_TEST};
-    int64_t need;
-    int status = longest_pass(c, &need, err);
-    for (int k = 0; k < 2 && !status; k++) {
-        int64_t longest = 0, documents = c->data->generated ? 1 : dataset_documents(c->data, splits[k]);
-        for (int64_t i = 0; i < documents; i++) {
-            int64_t length = dataset_length(c->data, splits[k], i);
-            if (length > longest) longest = length;
-        }
-        if (longest > need + SPAN) continue;
-        status = fail(err, PCV_CONFIG, "%s: the longest pass reads %lld tokens, but the longest document of the %s "
-                      "split has %lld, so that no targets can be scored by all; lower --context, @N or --memory",
-                      c->data->name, (long long)need, split_names[splits[k]], (long long)longest);
+/* Tokens in front of every target of a split: enough for the longest pass, where documents are twice as long. */
+static int shared_text(const comparison *c, split_name split, int64_t *need, pcv_error *err) {
+    int64_t longest = 0, documents = c->data->generated ? 1 : dataset_documents(c->data, split);
+    for (int64_t i = 0; i < documents; i++) {
+        int64_t length = dataset_length(c->data, split, i);
+        if (length > longest) longest = length;
     }
+    if (longest <= 2 * SPAN)
+        return fail(err, PCV_CONFIG, "%s: the longest document of the %s split has %lld tokens, expected more than %d, "
+                    "so that all can score the same targets", c->data->name, split_names[split], (long long)longest,
+                    2 * SPAN);
+    int status = longest_pass(c, need, err);
+    if (*need > longest / 2) *need = longest / 2;
     return status;
+}
+
+int quality_check(const comparison *c, pcv_error *err) {
+    int64_t need;
+    int status = shared_text(c, SPLIT_VALIDATION, &need, err);
+    return status ? status : shared_text(c, SPLIT_TEST, &need, err);
 }
 
 /* Scores the same targets for every entry, whatever its context. */
@@ -172,8 +176,9 @@ static int score(const comparison *c, const char *run, split_name split, int64_t
     TRY(evaluation_open(&job, &e, &t, engine, c->options->dataset, NULL, err));
     e.tokens = targets;
     int64_t own = e.context, need;
-    TRY(longest_pass(c, &need, err));
-    *p = (pcv_sweep_point){.latents = e.latents, .context = own, .stride = e.stride < SPAN ? e.stride : SPAN};
+    TRY(shared_text(c, split, &need, err));
+    *p = (pcv_sweep_point){.latents = e.latents, .context = own < need ? own : need,
+                           .stride = e.stride < SPAN ? e.stride : SPAN};
     e.context = need;
     TRY(evaluate_points(&job, p, 1, SPAN, need, err));
     if (!p->tokens)
