@@ -688,6 +688,8 @@ static void hostile_report(void **state) {
         "{\"step\": 1, \"loss\": 2, \"lr\": 0.001, \"grad_norm\": 0.5, \"seconds\": 120}\n"
         "{\"step\": 2, \"validation_loss\": 1, \"loss\": null, \"lr\": \"</script>\"}\n"
         "{\"step\": 2, \"sample\": \"</script><b> & \\\"q\\\" \\u0001 \\u00e9 {{title}}\"}\n"
+        "{\"step\": 2, \"sample_file\": \"samples/\\\"><script>.png\"}\n"
+        "{\"step\": 2, \"sample_file\": \"samples/../../etc/passwd.png\"}\n"
         "{\"step\": \"<i>\", \"loss\": 5}\nnot JSON <b>\n{\"step\": 3, \"lo";
     file_bytes plain = page_of("plain", "{}", "");
     file_bytes page = page_of("<u>run", config, lines);

@@ -89,6 +89,18 @@ void text_html(text *t, const char *bytes, size_t size) {
     }
 }
 
+void text_base64(text *t, const void *bytes, size_t size) {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *b = bytes;
+    for (size_t i = 0; i < size; i += 3) {
+        size_t n = size - i < 3 ? size - i : 3;
+        uint32_t group = (uint32_t)b[i] << 16 | (n > 1 ? (uint32_t)b[i + 1] << 8 : 0) | (n > 2 ? b[i + 2] : 0);
+        char out[4];
+        for (int k = 0; k < 4; k++) out[k] = k <= (int)n ? letters[group >> (18 - 6 * k) & 63] : '=';
+        text_bytes(t, out, 4);
+    }
+}
+
 void text_json(text *t, const char *bytes, size_t size) {
     text_bytes(t, "\"", 1);
     for (size_t i = 0; i < size;) {

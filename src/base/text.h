@@ -21,6 +21,7 @@ void text_add(text *t, const char *format, ...) __attribute__((format(printf, 2,
 void text_bytes(text *t, const void *bytes, size_t size);
 void text_html(text *t, const char *bytes, size_t size); /* escaped for HTML; bad UTF-8 as U+FFFD */
 void text_json(text *t, const char *bytes, size_t size); /* a JSON string with its quotes */
+void text_base64(text *t, const void *bytes, size_t size);
 bool text_ok(const text *t);
 void text_free(text *t);
 

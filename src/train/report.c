@@ -5,11 +5,12 @@
 #include "base/text.h"
 #include "train/embed.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
-enum { MOST_POINTS = 1500, MOST_SAMPLES = 8, CONFIG_LIMIT = 1 << 20 };
+enum { MOST_POINTS = 1500, MOST_SAMPLES = 8, CONFIG_LIMIT = 1 << 20, MUSIC_LIMIT = 1 << 18 };
 
 typedef struct point {
     double step, value;
@@ -57,6 +58,15 @@ static int push_point(series *s, double step, double value, pcv_error *err) {
     return 0;
 }
 
+/* "samples/" and a plain name: the record is as untrusted as any file. */
+static bool is_sample(const char *name) {
+    static const char folder[] = "samples/";
+    if (!name || strncmp(name, folder, sizeof folder - 1)) return false;
+    for (const char *c = name + sizeof folder - 1; *c; c++)
+        if (!isalnum((unsigned char)*c) && *c != '-' && *c != '.') return false;
+    return true;
+}
+
 static int add_line(report *r, const json_t *line, pcv_error *err) {
     const json_t *step = json_object_get(line, "step"), *value;
     int status = 0;
@@ -73,6 +83,7 @@ static int add_line(report *r, const json_t *line, pcv_error *err) {
     value = json_object_get(line, "sample");
     const json_t *file = json_object_get(line, "sample_file");
     if (file) value = file;
+    if (file && !is_sample(json_string_value(file))) return status;
     if (status || !json_is_string(value)) return status;
     sample *s = &r->samples[r->sample_count++ % MOST_SAMPLES];
     mem_free(s->text);
@@ -135,7 +146,9 @@ static void add_fact(text *t, const char *label, const char *format, double valu
 /* What a token of this data is. */
 static const char *unit_of(const json_t *config) {
     const char *kind = json_string_value(json_object_get(config, "kind"));
-    return kind && (!strcmp(kind, "text") || !strcmp(kind, "bytes")) ? "byte" : "token";
+    bool bytes = json_integer_value(json_object_get(config, "vocab_size")) < 300;
+    if (kind && !strcmp(kind, "image")) return "dimension";
+    return kind && bytes && (!strcmp(kind, "text") || !strcmp(kind, "bytes")) ? "byte" : "token";
 }
 
 static void add_facts(text *t, const report *r, const char *unit) {
@@ -158,23 +171,35 @@ static bool ends_with(const char *name, const char *end) {
     return n >= m && !strcmp(name + n - m, end);
 }
 
-/* Pictures as pictures, sound with a player; what has a picture beside it, with that. */
-static void add_file(text *t, const char *name) {
+/* A page that was opened as a file may not read others, so the music lies in it. */
+static void add_player(text *t, const char *run, const char *name) {
+    char path[PATH_SIZE];
+    file_bytes file;
+    if (path_join(path, run, name, NULL) || file_read(path, MUSIC_LIMIT, &file, NULL)) return;
+    text_add(t, "<button data-midi=\"");
+    text_base64(t, file.data, file.size);
+    text_add(t, "\">play</button> ");
+    file_bytes_free(&file);
+}
+
+/* Pictures as pictures, music and sound with a player; what has a picture beside it, with that. */
+static void add_file(text *t, const char *run, const char *name) {
     bool picture = ends_with(name, ".png");
     text_add(t, "<div class=\"sample\">");
+    if (ends_with(name, ".mid")) add_player(t, run, name);
     if (ends_with(name, ".wav")) text_add(t, "<audio controls src=\"%s\"></audio><br>", name);
     else if (!picture) text_add(t, "<a href=\"%s\">%s</a><br>", name, name);
     text_add(t, "<img src=\"%s%s\" alt=\"%s\"></div>", name, picture ? "" : ".png", name);
 }
 
-static void add_samples(text *t, const report *r) {
+static void add_samples(text *t, const report *r, const char *run) {
     int64_t count = r->sample_count < MOST_SAMPLES ? r->sample_count : MOST_SAMPLES;
     if (!count) text_add(t, "<p class=\"soft\">None yet.</p>");
     for (int64_t i = 1; i <= count; i++) {
         const sample *s = &r->samples[(r->sample_count - i) % MOST_SAMPLES];
         text_add(t, "<div class=\"soft\">after update %lld</div>", (long long)s->step);
         if (s->is_file) {
-            add_file(t, s->text);
+            add_file(t, run, s->text);
             continue;
         }
         text_add(t, "<pre>");
@@ -227,7 +252,7 @@ static void fill_page(text *out, const report *r, const json_t *config, const ch
         else if (!strcmp(mark, "subtitle")) add_subtitle(out, config);
         else if (!strcmp(mark, "facts")) add_facts(out, r, unit_of(config));
         else if (!strcmp(mark, "unit")) text_add(out, "%s", unit_of(config));
-        else if (!strcmp(mark, "samples")) add_samples(out, r);
+        else if (!strcmp(mark, "samples")) add_samples(out, r, run);
         else if (!strcmp(mark, "configuration")) add_rows(out, config, "");
         else if (!strcmp(mark, "chart")) text_bytes(out, chart_js, (size_t)(chart_js_end - chart_js));
         else if (!strcmp(mark, "data")) add_data(out, r);
