@@ -343,7 +343,8 @@ PCV_API void pcv_attention_free(pcv_attention *map);
 
 typedef struct pcv_compare_options {
     const char *dataset, *output;
-    const char *archs; /* "perceiver-ar,transformer@1024": names, with contexts for the trainings; NULL: all */
+    const char *archs; /* "perceiver-ar,transformer@1024,transformer-xl@256x4": names, with contexts and rows of a batch
+                          for the trainings; NULL: all */
     const char *depths, *contexts; /* of the measured steps: "1,6,12,36"; NULL: a usual list */
     const char *rates;            /* learning rates to choose from by short trainings; NULL: the settings' own */
     bool cost_only, quality_only;

@@ -578,7 +578,7 @@ fails $config 'start-length' train set -o refused $small --arch transformer-xl -
 fails $config 'gathers its keys' generate arch-sparse-transformer --cache bf16 --length 1
 
 begin "compare"
-compare="$small --archs perceiver-ar,transformer@16,transformer-xl --depths 1,2 --contexts 16,32,64"
+compare="$small --archs perceiver-ar,transformer@16,transformer-xl@32x2 --depths 1,2 --contexts 16,32,64"
 # shellcheck disable=SC2086
 works compare set $compare --dry-run
 has err 'cost: 18 training steps'
@@ -613,6 +613,7 @@ works prepare text short -o short-set
 # shellcheck disable=SC2086
 fails $config 'can score the same targets' compare short-set $compare --dry-run
 fails $usage 'an empty list' compare set -o refused --depths ''
+fails $usage "'y' is not a number" compare set -o refused --archs transformer@16xy
 fails $usage "'x' is not a number" compare set -o refused --depths x
 fails $usage 'does not grow' compare set -o refused --contexts 64,32
 fails "$usage|$config" "transformre" compare set -o refused --archs transformre

@@ -59,7 +59,7 @@ const command commands[] = {
     {"compare", "DATASET -o DIR [model and training options]", "Measure and train architectures under one budget",
      1, 1, cmd_compare,
      {{"o", OPTION_VALUE, "DIR", "folder to make: CSV, SVG, and a page"},
-      {"archs", OPTION_VALUE, "A,B@N...", "architectures, with contexts to train at (all)"},
+      {"archs", OPTION_VALUE, "A,B@NxR...", "architectures, with contexts to train at and rows of a batch (all)"},
       {"depths", OPTION_VALUE, "N,N...", "layers of the measured steps (1,6,12,36)"},
       {"contexts", OPTION_VALUE, "N,N...", "contexts of the measured steps (512 to 131072)"},
       {"rates", OPTION_VALUE, "X,X...", "learning rates to choose from, for each architecture (--lr)"},

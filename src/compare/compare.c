@@ -42,19 +42,28 @@ static int parse_count(const char *part, const char *flag, int64_t most, int64_t
     return 0;
 }
 
+/* "1024", or "256x4": a context, and rows of a batch. */
+static int parse_training(char *context, entry *e, pcv_error *err) {
+    char *rows = strchr(context, 'x');
+    if (rows) *rows++ = 0;
+    int status = parse_count(context, "archs", MOST_TOKENS, &e->context, err);
+    return status || !rows ? status : parse_count(rows, "archs", 65536, &e->rows, err);
+}
+
 static int take_arch(comparison *c, const char *part, pcv_error *err) {
     entry *e = &c->entry[c->entries];
     char name[128];
-    const char *at = strchr(part, '@');
     int status = 0;
     model_config *m = NULL;
-    snprintf(name, sizeof name, "%.*s", (int)(at ? (size_t)(at - part) : strlen(part)), part);
+    snprintf(name, sizeof name, "%s", part);
+    char *at = strchr(name, '@');
+    if (at) *at = 0;
     TRY(mem_get(&m, sizeof *m, "a comparison", err));
     const field *f = fields_by_flag(&model_fields, "arch");
     TRY(field_parse(f, m, name, "--archs", err));
     *e = (entry){.architecture = m->architecture};
     snprintf(e->name, sizeof e->name, "%s", f->names[e->architecture]);
-    if (at) TRY(parse_count(at + 1, "archs", MOST_TOKENS, &e->context, err));
+    if (at) TRY(parse_training(at + 1, e, err));
     for (int i = 0; i < c->entries; i++)
         if (!strcmp(c->entry[i].name, e->name))
             status = fail(err, PCV_USAGE, "--archs: '%s' is there twice", e->name);
@@ -335,6 +344,7 @@ int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, cons
     *c = (comparison){.options = &o, .settings = settings, .watch = watch};
     TRY(settings_train(settings, &t, err));
     TRY(parse_lists(c, &t, err));
+    c->batch = t.batch;
     TRY(check_output(&o, err));
     if (o.minutes == 0) o.minutes = t.minutes > 0 ? t.minutes : 30;
     TRY(dataset_open(&c->data, o.dataset, 1, err));

@@ -55,7 +55,7 @@ typedef struct quality_run {
 typedef struct entry {
     char name[32];
     int architecture;
-    int64_t context; /* "name@context"; 0: the settings' */
+    int64_t context, rows; /* "name@context", "name@contextxrows" of its trainings; 0: the settings' */
 } entry;
 
 typedef struct comparison {
@@ -66,6 +66,7 @@ typedef struct comparison {
     int64_t depth[MOST_VALUES], context[MOST_VALUES];
     double rate[MOST_VALUES];
     int entries, depths, contexts, rates;
+    int64_t batch; /* of the trainings whose entries do not say */
     cost_cell *cell; /* [entries, depths, contexts] */
     int cells;
     quality_run quality[MOST_ARCHS];

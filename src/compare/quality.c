@@ -119,6 +119,7 @@ static int choose(comparison *c, int arch, double rate, double minutes, pcv_erro
     TRY(pcv_settings_set(c->settings, "arch", c->entry[arch].name, err));
     TRY(set_number(c, "layers", (double)q->layers, err));
     TRY(set_number(c, "context", (double)q->context, err));
+    TRY(set_number(c, "batch", (double)(c->entry[arch].rows ? c->entry[arch].rows : c->batch), err));
     TRY(set_number(c, "lr", rate, err));
     TRY(set_number(c, "minutes", minutes, err));
     TRY(set_number(c, "eval-every", 1e8, err)); /* it is scored here */

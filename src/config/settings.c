@@ -163,9 +163,20 @@ static int check_setting(const char *name, const char *value, pcv_error *err) {
     return known ? status : fail(err, PCV_CONFIG, "--%s: there is no such setting", name);
 }
 
+static int replace(char **slot, const char *value, pcv_error *err) {
+    char *copy = NULL;
+    int status = mem_string(&copy, value, err);
+    if (status) return status;
+    mem_free(*slot);
+    *slot = copy;
+    return 0;
+}
+
 int pcv_settings_set(pcv_settings *s, const char *name, const char *value, pcv_error *err) {
     int status = check_setting(name, value, err);
     if (status) return status;
+    for (int i = 0; i < s->count && strcmp(name, "stop"); i++) /* of stops there may be several */
+        if (!strcmp(s->given[i].name, name)) return replace(&s->given[i].value, value, err);
     if (s->count == MOST_SETTINGS)
         return fail(err, PCV_CONFIG, "more than %d settings", MOST_SETTINGS);
     setting *new = &s->given[s->count];
