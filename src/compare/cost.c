@@ -57,13 +57,15 @@ static int by_value(const void *a, const void *b) {
 int cost_measure(comparison *c, cost_cell *cell, pcv_error *err) {
     model_config *config = NULL;
     train_config train;
+    memory_plan plan;
     probe p = {0};
     double list[REPEATS], total = 0, took;
     int count = 0, status = 0;
     TRY(mem_get(&config, sizeof *config, "a comparison", err));
     TRY(settings_train(c->settings, &train, err));
     TRY(comparison_model(c, cell->arch, cell->layers, cell->context, config, err));
-    TRY(probe_open(&p, config, &train, 0, err));
+    TRY(plan_memory(config, &train, &plan, err));
+    TRY(probe_open(&p, config, &train, plan.tensors, err));
     while (count < REPEATS && (count == 0 || total < ENOUGH)) {
         TRY(probe_step(&p, &took, err));
         if (p.steps == 1 && took < ENOUGH) continue;
