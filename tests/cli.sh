@@ -607,11 +607,11 @@ has limited/index.html 'stops in front of [0-9]+ tokens: memory'
 has limited/cost_memory.svg '>memory</text>'
 # shellcheck disable=SC2086
 fails $config 'no step fits into 0.0001 GiB' compare set -o refused $compare --memory-limit 0.0001 --cost-only
-mkdir short
-for i in 1 2 3 4; do head -c 200 text/1.txt >short/$i.txt; done
-works prepare text short -o short-set
+mkdir brief
+for i in 1 2 3 4; do head -c 200 text/1.txt >brief/$i.txt; done
+works prepare text brief -o brief-set
 # shellcheck disable=SC2086
-fails $config 'can score the same targets' compare short-set $compare --dry-run
+fails $config 'can score the same targets' compare brief-set $compare --dry-run
 fails $usage 'an empty list' compare set -o refused --depths ''
 fails $usage "'y' is not a number" compare set -o refused --archs transformer@16xy
 fails $usage "'x' is not a number" compare set -o refused --depths x
@@ -767,6 +767,11 @@ works train codes -o coded $small --steps 3
 has coded/config.json '"origin": "data"'
 works generate coded -o coded.wav --length 60
 works score coded sounds/az.wav
+works prepare audio sounds/az.wav -o alone --codec rvq --rate 8000 --frame 64 --codebooks 3 --codes 16 --split 50,25,25
+for split in train validation test; do # each part begins with a code of the first codebook
+    first=$(tokens alone/$split.tokens | sed -n 2p)
+    [ "$first" -ge 3 ] && [ "$first" -lt 19 ] || fail "alone/$split.tokens begins with $first, expected 3 to 18"
+done
 works prepare audio --train sounds --test sounds/az.wav -o codes-again --codec rvq --rate 8000 --frame 64 --codebooks 3 --codes 16
 cmp -s codes/codec.safetensors codes-again/codec.safetensors || fail "the same seed learned other codebooks"
 fails $config 'come in pairs' prepare audio sounds -o refused --codec rvq --codes 15

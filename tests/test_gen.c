@@ -136,8 +136,11 @@ static void refused_settings(void **state) {
     refused(pcv_settings_set(s, "channels", "65537", &err), PCV_CONFIG, "--channels");
     refused(pcv_settings_set(s, "preset", "tinny", &err), PCV_CONFIG, "did you mean 'tiny'?");
     refused(pcv_settings_set(s, "dialect", "tiny", &err), PCV_CONFIG, "--dialect: 'tiny'");
-    for (int i = 0; i < 256; i++) must(pcv_settings_set(s, "layers", "3", &err));
-    refused(pcv_settings_set(s, "layers", "3", &err), PCV_CONFIG, "more than 256");
+    for (int i = 0; i < 300; i++) must(pcv_settings_set(s, "layers", i < 299 ? "3" : "5", &err)); /* one setting */
+    assert_string_equal(settings_get(s, "layers"), "5");
+    for (int i = 1; i < 256; i++) must(pcv_settings_set(s, "stop", "x", &err));
+    refused(pcv_settings_set(s, "stop", "x", &err), PCV_CONFIG, "more than 256");
+    refused(pcv_settings_set(s, "heads", "3", &err), PCV_CONFIG, "more than 256");
     pcv_settings_close(s);
     for (size_t i = 0; i < COUNT(files); i++) {
         must(pcv_settings_open(&s, &err));
@@ -238,7 +241,7 @@ static void settings_without_memory(void **state) {
 enum { VOCAB = 9, FIRST = 4, DRAWS = 20000 };
 
 /* Ids 0, 2 and 3 must never come out; 1 ends a document. */
-static const tokenizer tokens = {.vocab = VOCAB, .pad = 0, .end = 1, .start = 2, .first = FIRST};
+static const tokenizer tokens = {.type = &token_bytes, .vocab = VOCAB, .pad = 0, .end = 1, .start = 2, .first = FIRST};
 
 static sample_config sampling(double temperature) {
     static sample_config c;

@@ -55,8 +55,8 @@ int dataset_shape(const dataset *d, const pcv_settings *settings, model_config *
                     (long long)t->vocab);
     m->vocab_size = t->vocab;
     if (!t->axes || m->architecture == ARCH_XL) return 0;
-    if (m->positions.kind == POSITION_NONE && !settings_get(settings, "positions"))
-        m->positions.kind = POSITION_LEARNED;
+    bool said = settings_get(settings, "positions") || m->positions.origin == ORIGIN_DATA; /* or a config.json did */
+    if (m->positions.kind == POSITION_NONE && !said) m->positions.kind = POSITION_LEARNED;
     m->positions.origin = ORIGIN_DATA;
     if (m->positions.kind == POSITION_NONE) return 0;
     if (axes->count && axes->count != t->axes)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PIECE = 1 << 20, CUT_SEARCH = 4096 };
@@ -244,16 +245,23 @@ typedef struct reading {
     int status;
 } reading;
 
+/* Where a file's tokens are cut at so many percent: between whole groups, where they form some. */
+static size_t cut_at(const job *j, size_t count, uint64_t percent) {
+    size_t group = j->tokens.period ? (size_t)j->tokens.period : 1;
+    return percent >= 100 ? count : count * percent / 100 / group * group;
+}
+
 static int write_reading(job *j, const source *s, const reading *r, pcv_error *err) {
+    struct stat file;
     int status = 0;
-    uint64_t to = s->to > 100 ? 100 : s->to, from = s->from * r->ids.count / 100, bytes;
-    char hash[HASH_TEXT];
     if (r->status == PCV_MEMORY) return fail(err, PCV_MEMORY, "%s", r->reason.message);
     if (r->status) return skip(j, s, r->reason.message, err);
-    TRY(hash_file(s->path, hash, &bytes, err));
+    if (stat(s->path, &file)) return fail_errno(err, PCV_IO, "%s", s->path);
+    uint64_t to = s->to > 100 ? 100 : s->to;
+    size_t from = cut_at(j, r->ids.count, s->from), end = cut_at(j, r->ids.count, to);
     TRY(begin_document(j, s, err));
-    TRY(split_append(&j->out[s->split], r->ids.v + from, (size_t)(to * r->ids.count / 100 - from), err));
-    TRY(end_document(j, s, bytes * (to - s->from) / 100, err));
+    TRY(split_append(&j->out[s->split], r->ids.v + from, end - from, err));
+    TRY(end_document(j, s, (uint64_t)file.st_size * (to - s->from) / 100, err));
 out:
     return status;
 }

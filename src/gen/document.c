@@ -73,11 +73,15 @@ static int read_beginning(const writer *w, const char *path, id_list *all, id_li
 /* ------------------------------------------------------------------ one document */
 
 /* "song.mid.png" for "song.mid". */
+static int beside(const writer *w, const char *extension, char path[PATH_SIZE], pcv_error *err) {
+    if (snprintf(path, PATH_SIZE, "%s%s", w->o->output, extension) < PATH_SIZE) return 0;
+    return fail(err, PCV_USAGE, "%.60s...: the path is too long", w->o->output);
+}
+
 static int draw_beside(const writer *w, const id_list *ids, pcv_error *err) {
     char path[PATH_SIZE];
-    if (snprintf(path, sizeof path, "%s.png", w->o->output) >= (int)sizeof path)
-        return fail(err, PCV_USAGE, "%.60s...: the path is too long", w->o->output);
-    return w->t->type->draw(w->t, ids->v, ids->count, path, err);
+    int status = beside(w, ".png", path, err);
+    return status ? status : w->t->type->draw(w->t, ids->v, ids->count, path, err);
 }
 
 static int write_one(writer *w, pcv_error *err) {
@@ -97,9 +101,9 @@ out:
 static int play_beside(const writer *w, pcv_error *err) {
     char path[PATH_SIZE];
     pcv_error reason;
-    if (snprintf(path, sizeof path, "%s.wav", w->o->output) >= (int)sizeof path)
-        return fail(err, PCV_USAGE, "%.60s...: the path is too long", w->o->output);
-    int status = w->t->type->play(w->o->output, path, &reason);
+    int status = beside(w, ".wav", path, err);
+    if (status) return status;
+    status = w->t->type->play(w->o->output, path, &reason);
     if (status != PCV_NOINPUT) return status ? fail(err, status, "%s", reason.message) : 0;
     if (w->watch && w->watch->message) w->watch->message(w->watch->context, reason.message);
     return 0;

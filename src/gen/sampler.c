@@ -75,7 +75,7 @@ int sampler_pick(sampler *s, const float *logits, const int32_t *recent, size_t 
     memcpy(s->logits, logits, (size_t)s->vocab * sizeof *logits);
     penalize(s, recent, count);
     mask(s);
-    if (s->tokens->type && s->tokens->type->mask) s->tokens->type->mask(s->tokens, recent, count, s->logits);
+    if (s->tokens->type->mask) s->tokens->type->mask(s->tokens, recent, count, s->logits);
     int32_t best = 0;
     bool finite = true; /* -infinity is a masked id */
     for (int32_t v = 0; v < s->vocab; v++) {

@@ -49,9 +49,9 @@ static void begin_again(timeline *w) {
 }
 
 void timeline_reset(timeline *w) {
-    model_cache_reset(w->cache);
     w->count = w->dropped = w->seen = 0;
     w->ready = false;
+    begin_again(w);
 }
 
 int64_t timeline_latents(const timeline *w) {
@@ -165,9 +165,8 @@ int timeline_append(timeline *w, const int32_t *ids, size_t count, pcv_error *er
     w->ready = w->ready && count == 0;
     if (count > (size_t)w->context && !w->remembers) { /* only the end of a long prompt can matter */
         size_t skip = count - (size_t)w->context;
-        int64_t dropped = w->dropped + w->count + (int64_t)skip;
-        timeline_reset(w);
-        w->dropped = dropped;
+        w->dropped += w->count + (int64_t)skip;
+        w->count = w->seen = 0;
         begin_again(w);
         ids += skip;
         count -= skip;
@@ -192,7 +191,7 @@ int timeline_logits(timeline *w, const float **logits, pcv_error *err) {
          * that belong to a latent's place among the others. */
         bool from_end = w->m->config.positions.origin >= ORIGIN_END;
         bool by_place = w->m->config.query == QUERY_LEARNED;
-        if (from_end) begin_again(w);
+        if (from_end) model_cache_reset(w->cache);
         if (w->remembers) status = advance(w, err);
         else if (w->window == PCV_EXACT || from_end || by_place) status = restart(w, w->latents, err);
         else if (w->seen > 0 && w->count == w->seen + 1) status = step(w, err);

@@ -125,24 +125,29 @@ static int32_t number_of(const builder *w, int64_t row, int64_t place) {
     }
 }
 
-/* Position of an input on one axis: given with the row, or by the map of the data, or its number. */
-static int32_t position_of(const builder *w, int64_t row, int axis, int64_t place) {
+/* Positions of an input on all axes: given with the row, or by the map of the data, or its number. */
+static void find_positions(const builder *w, int64_t row, int64_t place, int64_t axes, int32_t *at) {
     const sequence *s = &w->in->rows[row];
-    int32_t at[POSITION_AXES] = {0};
-    if (s->positions[axis]) return s->positions[axis][place];
-    if (!w->map->at) return number_of(w, row, place);
-    w->map->at(w->map->context, s->before + place, at);
-    return at[axis];
+    if (w->map->at) w->map->at(w->map->context, s->before + place, at);
+    for (int64_t a = 0; a < axes; a++) {
+        if (s->positions[a]) at[a] = s->positions[a][place];
+        else if (!w->map->at) at[a] = number_of(w, row, place);
+        /* steps that are only timed have no map */
+        if (w->c->positions.origin == ORIGIN_DATA) at[a] %= (int32_t)w->c->positions.axes.v[a];
+    }
 }
 
-static int32_t *positions_on(const builder *w, int axis) {
+static void place_on_axes(const builder *w, int64_t axes) {
     batch *b = w->b;
-    int32_t *p = numbers(w->t, b->B * b->M), rows = (int32_t)w->c->positions.axes.v[axis];
+    int32_t *p[POSITION_AXES] = {0};
+    if (!axes) return;
+    for (int64_t a = 0; a < axes; a++) p[a] = numbers(w->t, b->B * b->M);
     for (int64_t i = 0; i < b->B * b->M; i++) {
-        p[i] = w->place[i] < 0 ? 0 : position_of(w, i / b->M, axis, w->place[i]);
-        if (w->c->positions.origin == ORIGIN_DATA) p[i] %= rows; /* steps that are only timed have no map */
+        int32_t at[POSITION_AXES] = {0};
+        if (w->place[i] >= 0) find_positions(w, i / b->M, w->place[i], axes, at);
+        for (int64_t a = 0; a < axes; a++) p[a][i] = at[a];
     }
-    return p;
+    for (int64_t a = 0; a < axes; a++) b->axis[a] = tape_ints(w->t, p[a], b->B * b->M);
 }
 
 /* What rotary positions turn by: the first axis where it is given with the rows, else numbers. */
@@ -160,9 +165,7 @@ static int32_t *rotary_positions(const builder *w) {
 static void number_positions(builder *w) {
     batch *b = w->b;
     const model_config *c = w->c;
-    int64_t axes = c->positions.kind == POSITION_NONE ? 0 : c->positions.axes.count;
-    for (int a = 0; a < axes; a++)
-        b->axis[a] = tape_ints(w->t, positions_on(w, a), b->B * b->M);
+    place_on_axes(w, c->positions.kind == POSITION_NONE ? 0 : c->positions.axes.count);
     if (!model_has_rotary(c)) return;
     int32_t *p = rotary_positions(w), *q = numbers(w->t, b->B * b->N);
     for (int64_t i = 0; i < b->B * b->N; i++) {
