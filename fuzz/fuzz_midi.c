@@ -1,4 +1,5 @@
 /* Any bytes as a MIDI file: read, encoded both ways, decoded, and written; "midi" must come back as the same ids. */
+#include "fuzz.h"
 #include "token/midi.h"
 
 #include <stdlib.h>
@@ -29,7 +30,6 @@ static void round_trip(const char *name, const midi_file *m) {
     tokenizer_close(&t);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     midi_file m;
     pcv_error err;

@@ -159,7 +159,7 @@ PCV_API int64_t pcv_session_length(const pcv_session *session);
 enum { PCV_STOP = 1, PCV_SAVE = 2 };
 typedef struct pcv_progress {
     const char *stage; /* what is going on: "training", "evaluating" */
-    double done, total;
+    double done, total; /* total 0: nobody knows */
     double seconds;   /* since the stage began */
     double rate;      /* units per second */
     const char *unit; /* of rate: "tokens"; NULL: there is no rate */

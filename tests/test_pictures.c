@@ -7,6 +7,8 @@
 #include "token/image.h"
 
 #include <png.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <turbojpeg.h>
 
 static const uint8_t white[3] = {255, 255, 255}, brown[3] = {140, 90, 40};
@@ -18,6 +20,7 @@ static uint32_t number(uint64_t i) { return rng_at(3, RNG_TEST, 0, i).v[0]; }
 typedef struct layout {
     int type, depth, interlace, width, height;
     bool transparent; /* a tRNS chunk */
+    size_t text;      /* bytes of compressed text */
 } layout;
 
 enum { MOST_ROW = 8 * 64, ENTRIES = 16 };
@@ -67,6 +70,13 @@ static void make_png(const layout *l, const char *path) {
     }
     if (l->type == PNG_COLOR_TYPE_PALETTE) png_set_PLTE(png, info, palette, entries_of(l));
     if (l->transparent) png_set_tRNS(png, info, alpha, entries_of(l), NULL);
+    char *text = l->text ? calloc(1, l->text + 1) : NULL;
+    if (text) {
+        png_text chunk = {.compression = PNG_TEXT_COMPRESSION_zTXt, .key = "Comment", .text = memset(text, 'a', l->text),
+                          .text_length = l->text};
+        png_set_text(png, info, &chunk, 1);
+        free(text);
+    }
     png_write_info(png, info);
     for (int pass = png_set_interlace_handling(png); pass; pass--)
         for (int y = 0; y < l->height; y++) {
@@ -194,6 +204,58 @@ static void damaged_files(void **state) {
     assert_non_null(strstr(reason.message, "neither a PNG nor a JPEG"));
     assert_int_equal(picture_read(&p, at("absent.png"), white, &reason), PCV_NOINPUT);
     file_bytes_free(&good);
+}
+
+/* A small file that claims to be vast is refused before anything is made for it. */
+static void vast_jpeg(void **state) {
+    (void)state;
+    static const uint8_t grey[16 * 16];
+    tjhandle coder = tjInitCompress();
+    unsigned char *file = NULL;
+    unsigned long bytes = 0, at = 2;
+    picture p;
+    assert_int_equal(tjCompress2(coder, grey, 16, 0, 16, TJPF_GRAY, &file, &bytes, TJSAMP_GRAY, 90, 0), 0);
+    while (file[at + 1] != 0xC0) at += 2 + (unsigned long)(file[at + 2] << 8 | file[at + 3]); /* start of frame */
+    memset(file + at + 5, 0xFE, 4); /* height and width */
+    refused(picture_parse(&p, file, bytes, "vast.jpg", white, &err), PCV_DATA, "vast.jpg: a picture of 65278 x 65278");
+    tjFree(file);
+    tjDestroy(coder);
+}
+
+static long most_memory(void) { /* KiB */
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_maxrss;
+}
+
+enum { BOMB = 128 << 20 };
+
+static bool write_bomb(void) {
+    layout l = {.type = PNG_COLOR_TYPE_RGB, .depth = 8, .width = 4, .height = 4, .text = BOMB};
+    make_png(&l, at("bomb.png"));
+    return true;
+}
+
+static bool read_bomb(void) {
+    picture p;
+    long before = most_memory();
+    return !picture_read(&p, at("bomb.png"), white, &err) && most_memory() - before < (BOMB >> 10) / 4;
+}
+
+/* Its memory is not what came before. */
+static void in_a_child(bool (*what)(void)) {
+    int result = -1;
+    pid_t child = fork();
+    if (child == 0) _exit(what() ? 0 : 1);
+    assert_true(waitpid(child, &result, 0) == child);
+    assert_int_equal(result, 0);
+}
+
+/* A small file with 128 MiB of compressed text, which nobody asked for. */
+static void text_bomb(void **state) {
+    (void)state;
+    in_a_child(write_bomb);
+    in_a_child(read_bomb);
 }
 
 /* ------------------------------------------------------------------ scaling */
@@ -371,7 +433,8 @@ static void own_order(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_png),     cmocka_unit_test(written_and_read), cmocka_unit_test(every_jpeg),
-        cmocka_unit_test(damaged_files), cmocka_unit_test(scaling),          cmocka_unit_test(orders),
+        cmocka_unit_test(damaged_files), cmocka_unit_test(vast_jpeg),        cmocka_unit_test(text_bomb),
+        cmocka_unit_test(scaling),       cmocka_unit_test(orders),
         cmocka_unit_test(pictures_and_back), cmocka_unit_test(channel_mask), cmocka_unit_test(own_order),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -73,6 +73,8 @@ void progress_end(void) {
     screen.open = 0;
 }
 
+static bool is_complete(const pcv_progress *p) { return p->total > 0 && p->done >= p->total; }
+
 /* "[=====>     ] 45 %  1234 tokens/s  2 min 03 s left  loss ..." cut to the terminal's width. */
 static void show_bar(const pcv_progress *p, const char *left) {
     enum { BAR = 24 };
@@ -83,20 +85,23 @@ static void show_bar(const pcv_progress *p, const char *left) {
     bar[BAR] = 0;
     char rate[64] = "";
     if (p->unit) snprintf(rate, sizeof rate, "%.4g %s/s  ", p->rate, p->unit);
-    int size = snprintf(line, sizeof line, "[%s] %3.0f %%  %s%s left  %s", bar, 100 * share, rate, left,
-                        p->line ? p->line : p->stage);
+    int size = p->total > 0 ? snprintf(line, sizeof line, "[%s] %3.0f %%  %s%s left  %s", bar, 100 * share, rate, left,
+                                       p->line ? p->line : p->stage)
+                            : snprintf(line, sizeof line, "%s, %.0f s", p->stage, p->seconds);
     if (size > columns() - 1) line[columns() - 1] = 0;
     fprintf(stderr, "\r\033[K%s", line);
     fflush(stderr);
     screen.open = 1;
-    if (p->done >= p->total && !p->line) progress_end();
+    if (is_complete(p) && !p->line) progress_end();
 }
 
 static void show_line(const pcv_progress *p, const char *left) {
     char rate[64] = "";
     if (p->unit) snprintf(rate, sizeof rate, "%.4g %s/s, ", p->rate, p->unit);
-    fprintf(stderr, "%s: %.1f %%, %s%s left%s%s\n", p->stage, 100 * (p->total > 0 ? p->done / p->total : 0), rate, left,
-            p->line ? ", " : "", p->line ? p->line : "");
+    if (p->total > 0)
+        fprintf(stderr, "%s: %.1f %%, %s%s left%s%s\n", p->stage, 100 * p->done / p->total, rate, left,
+                p->line ? ", " : "", p->line ? p->line : "");
+    else fprintf(stderr, "%s: %.0f s\n", p->stage, p->seconds);
 }
 
 static int on_progress(void *context, const pcv_progress *p) {
@@ -105,7 +110,7 @@ static int on_progress(void *context, const pcv_progress *p) {
         const char *term = getenv("TERM");
         screen.bar = isatty(STDERR_FILENO) && !getenv("NO_COLOR") && term && strcmp(term, "dumb");
     }
-    bool fresh = strcmp(screen.stage, p->stage) != 0, complete = p->done >= p->total;
+    bool fresh = strcmp(screen.stage, p->stage) != 0, complete = is_complete(p);
     double time = now(), every = screen.bar ? 0.1 : 10;
     if (fresh) snprintf(screen.stage, sizeof screen.stage, "%s", p->stage);
     if (fresh && !screen.bar) screen.shown = time - every + 2; /* first plain line after two seconds */

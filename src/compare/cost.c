@@ -53,7 +53,8 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* Long steps are believed at once; short ones are warmed up and repeated. */
+/* Long steps are believed at once, but for the first of a model that remembers, which has nothing to remember yet;
+ * short ones are warmed up and repeated. */
 int cost_measure(comparison *c, cost_cell *cell, pcv_error *err) {
     model_config *config = NULL;
     train_config train;
@@ -68,7 +69,7 @@ int cost_measure(comparison *c, cost_cell *cell, pcv_error *err) {
     TRY(probe_open(&p, config, &train, plan.tensors, err));
     while (count < REPEATS && (count == 0 || total < ENOUGH)) {
         TRY(probe_step(&p, &took, err));
-        if (p.steps == 1 && took < ENOUGH) continue;
+        if (p.steps == 1 && (took < ENOUGH || config->memory)) continue;
         list[count++] = took;
         total += took;
     }

@@ -52,8 +52,11 @@ static void on_error(png_structp png, png_const_charp message) {
 
 static void on_warning(png_structp png, png_const_charp message) { (void)png, (void)message; }
 
-/* Everything becomes 8-bit RGBA; gamma is left alone, as it is in data sets made by other tools. */
+/* Everything becomes 8-bit RGBA; gamma is left alone, as it is in data sets made by other tools. Chunks of compressed
+ * text and the like are passed over, since a few bytes of them can stand for very many. */
 static void png_begin(png_structp png, png_infop info, png_source *source) {
+    static const png_byte passed_over[] = "zTXt\0iTXt\0tEXt\0iCCP\0eXIf\0sPLT";
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, passed_over, sizeof passed_over / 5);
     png_set_read_fn(png, source, take_bytes);
     png_set_user_limits(png, PICTURE_SIDE, PICTURE_SIDE);
     png_set_chunk_malloc_max(png, PICTURE_FILE);

@@ -64,11 +64,14 @@ static int append(sound *s, const reader *r, const float *samples, size_t count,
 /* samples NULL: the end. */
 static int resample(sound *s, reader *r, const float *samples, size_t count, pcv_error *err) {
     if (!r->resampler) return append(s, r, samples, count, err);
-    for (size_t used, made = 1; samples ? count > 0 : made > 0; count -= used, samples += samples ? used : 0) {
+    for (size_t used, made = 1; samples ? count > 0 : made > 0;) {
         soxr_error_t reason = soxr_process(r->resampler, samples, count, &used, r->out, PIECE, &made);
         if (reason) return fail(err, PCV_MEMORY, "%s: cannot resample: %s", r->path, reason);
         int status = append(s, r, r->out, made, err);
         if (status) return status;
+        if (!samples) continue;
+        count -= used;
+        samples += used;
     }
     return 0;
 }

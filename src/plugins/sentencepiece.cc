@@ -16,9 +16,9 @@ void say(char *message, const std::string &text) { std::snprintf(message, SENTEN
 
 const SentencePieceProcessor *of(const void *model) { return static_cast<const SentencePieceProcessor *>(model); }
 
-void *open_model(const char *path, char *message) {
+void *open_model(const void *bytes, size_t size, char *message) {
     auto *model = new SentencePieceProcessor;
-    const auto status = model->Load(path);
+    const auto status = model->LoadFromSerializedProto({static_cast<const char *>(bytes), size});
     if (status.ok()) return model;
     say(message, status.ToString());
     delete model;
@@ -67,12 +67,13 @@ class Lines : public sentencepiece::SentenceIterator {
 };
 
 // Nothing of a text is lost: no normalization, no added or removed spaces, bytes for rare characters.
-int train(int pieces, uint32_t seed, const char *prefix, sentencepiece_line *next, void *context, char *message) {
+int train(int pieces, uint32_t seed, sentencepiece_line *next, void *context, sentencepiece_keep *keep, void *out,
+          char *message) {
     Lines lines(next, context);
+    std::string model;
     sentencepiece::SetRandomGeneratorSeed(seed);
     const auto status = sentencepiece::SentencePieceTrainer::Train(
         {{"model_type", "unigram"},
-         {"model_prefix", prefix},
          {"vocab_size", std::to_string(pieces)},
          {"hard_vocab_limit", "false"},
          {"character_coverage", "0.9999"},
@@ -85,10 +86,10 @@ int train(int pieces, uint32_t seed, const char *prefix, sentencepiece_line *nex
          {"eos_id", "-1"},
          {"num_threads", "4"},
          {"minloglevel", "2"}},
-        &lines);
-    if (status.ok()) return 0;
-    say(message, status.ToString());
-    return 1;
+        &lines, &model);
+    if (status.ok()) keep(out, model.data(), model.size());
+    else say(message, status.ToString());
+    return status.ok() ? 0 : 1;
 }
 
 const sentencepiece_table table = {SENTENCEPIECE_VERSION, open_model, close_model, count_pieces, piece, encode, train};

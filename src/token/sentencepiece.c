@@ -4,6 +4,7 @@
  * A model of ours loses nothing: characters that it does not know, bytes that are no UTF-8, and the one character
  * that SentencePiece uses for the space all go through its pieces of single bytes. Texts are encoded line by line; a
  * line end is a piece of its own, so that no piece crosses one. */
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/plugin.h"
@@ -11,6 +12,9 @@
 #include "plugins/sentencepiece.h"
 #include "token/token.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +30,8 @@ enum {
     LESSON = 4096,          /* bytes of a line to learn from, at most */
     LESSONS = 12 << 20,     /* bytes of all of them together */
     SECONDS = 60,           /* for the child that tries a model */
+    PIECE = 1 << 16,        /* bytes read at once from the child that learns one */
+    PATIENCE = 100,         /* milliseconds between two looks at it */
 };
 
 static const char space[] = "\xE2\x96\x81"; /* U+2581, a space within a piece */
@@ -55,20 +61,20 @@ static int need_library(tokenizer *t, pcv_error *err) {
 /* ------------------------------------------------------------------ a model */
 
 /* The library is not made for hostile models (it may crash), so a child tries first. */
-static int try_model(const sentencepiece_state *s, const char *path, pcv_error *err) {
+static int try_model(const sentencepiece_state *s, const char *name, pcv_error *err) {
     char message[SENTENCEPIECE_MESSAGE];
     int result = 0;
     pid_t child = fork();
-    if (child < 0) return fail_errno(err, PCV_MEMORY, "cannot start a process that tries %s", path);
+    if (child < 0) return fail_errno(err, PCV_MEMORY, "cannot start a process that tries %s", name);
     if (child == 0) {
         alarm(SECONDS);
-        void *model = s->library->open(path, message);
+        void *model = s->library->open(s->file.data, s->file.size, message);
         int32_t ids[64];
         bool works = model && s->library->encode(model, "a line to try", 13, ids, 64) >= 0;
         _exit(works ? 0 : 1);
     }
     if (waitpid(child, &result, 0) == child && WIFEXITED(result) && WEXITSTATUS(result) == 0) return 0;
-    return fail(err, PCV_DATA, "%s: not a SentencePiece model, or a damaged one", path);
+    return fail(err, PCV_DATA, "%s: not a SentencePiece model, or a damaged one", name);
 }
 
 /* The bytes of piece `id` into out (NULL: count them). */
@@ -95,16 +101,15 @@ static size_t piece_bytes(sentencepiece_state *s, int id, char *out) {
     return used;
 }
 
-static int adopt(tokenizer *t, const char *path, pcv_error *err) {
+/* s->file holds the model; `name` says where it is from. */
+static int adopt(tokenizer *t, const char *name, pcv_error *err) {
     sentencepiece_state *s = state_of(t);
     char message[SENTENCEPIECE_MESSAGE] = "";
     size_t total = 0;
     int status = 0;
-    TRY(need_library(t, err));
-    TRY(file_read(path, MODEL_LIMIT, &s->file, err));
-    TRY(try_model(s, path, err));
-    s->model = s->library->open(path, message);
-    if (!s->model) return fail(err, PCV_DATA, "%s: not a SentencePiece model: %s", path, message);
+    TRY(try_model(s, name, err));
+    s->model = s->library->open(s->file.data, s->file.size, message);
+    if (!s->model) return fail(err, PCV_DATA, "%s: not a SentencePiece model: %s", name, message);
     int pieces = s->library->pieces(s->model);
     for (int i = 0; i < pieces; i++) total += piece_bytes(s, i, NULL);
     TRY(mem_get(&s->text, total + 1, "a vocabulary", err));
@@ -113,6 +118,12 @@ static int adopt(tokenizer *t, const char *path, pcv_error *err) {
     t->vocab = t->first + pieces;
 out:
     return status;
+}
+
+static int read_model(tokenizer *t, const char *path, pcv_error *err) {
+    int status = need_library(t, err);
+    if (!status) status = file_read(path, MODEL_LIMIT, &state_of(t)->file, err);
+    return status ? status : adopt(t, path, err);
 }
 
 static int open_pieces(tokenizer *t, pcv_error *err) {
@@ -124,7 +135,7 @@ static int open_pieces(tokenizer *t, pcv_error *err) {
     t->vocab = t->first + t->config.pieces;
     for (int i = 0; i < 256; i++) s->byte[i] = -1;
     s->unknown = -1;
-    return t->config.model[0] ? adopt(t, t->config.model, err) : 0;
+    return t->config.model[0] ? read_model(t, t->config.model, err) : 0;
 }
 
 static void close_pieces(tokenizer *t) {
@@ -246,24 +257,78 @@ static int next_line(void *context, const char **line, size_t *size) {
     return 1;
 }
 
+/* The library knows no way to stop it, so it learns in a child, which can be killed. */
+typedef struct pupil {
+    pid_t process;
+    int from; /* the child's answer: the model, or, where it exits with 1, why there is none */
+} pupil;
+
+static void answer(void *out, const void *bytes, size_t size) {
+    const char *at = bytes;
+    for (ssize_t n; size; at += n, size -= (size_t)n) {
+        n = write(*(const int *)out, at, size);
+        if (n < 0) _exit(1);
+    }
+}
+
+static int start_pupil(pupil *p, const tokenizer *t, lessons *l, uint64_t seed, pcv_error *err) {
+    char message[SENTENCEPIECE_MESSAGE] = "";
+    const sentencepiece_table *library = state_of(t)->library;
+    int ends[2];
+    if (pipe(ends)) return fail_errno(err, PCV_MEMORY, "cannot start a process that learns pieces");
+    p->process = fork();
+    if (p->process == 0) {
+        int failed = library->train((int)t->config.pieces, (uint32_t)seed, next_line, l, answer, &ends[1], message);
+        if (failed) answer(&ends[1], message, strlen(message));
+        _exit(failed);
+    }
+    close(ends[1]);
+    p->from = ends[0];
+    return p->process < 0 ? fail_errno(err, PCV_MEMORY, "cannot start a process that learns pieces") : 0;
+}
+
+static int report(const pcv_watch *watch, double start, pcv_error *err) {
+    pcv_progress p = {.stage = "learning pieces of words", .seconds = clock_now() - start};
+    if (!watch || !watch->progress || watch->progress(watch->context, &p) != PCV_STOP) return 0;
+    return fail(err, PCV_INTERRUPTED, "interrupted; nothing was written");
+}
+
+/* All that the child says, followed by a zero byte. */
+static int listen_to(const pupil *p, file_bytes *said, const pcv_watch *watch, pcv_error *err) {
+    double start = clock_now();
+    struct pollfd ready = {.fd = p->from, .events = POLLIN};
+    for (ssize_t n = 1; n;) {
+        int status = report(watch, start, err);
+        if (!status) status = mem_resize(&said->data, said->size + PIECE + 1, "a model", err);
+        if (status) return status;
+        if (poll(&ready, 1, PATIENCE) <= 0) continue;
+        n = read(p->from, said->data + said->size, PIECE);
+        if (n < 0 && errno != EINTR) return fail_errno(err, PCV_IO, "cannot read what was learned");
+        if (n > 0) said->size += (size_t)n;
+        if (said->size > MODEL_LIMIT) return fail(err, PCV_DATA, "more than %d bytes were learned", MODEL_LIMIT);
+    }
+    said->data[said->size] = 0;
+    return 0;
+}
+
 static int train(tokenizer *t, const char *const *paths, size_t count, uint64_t seed, const pcv_watch *watch,
                  pcv_error *err) {
-    char folder[] = "/tmp/perceiver-pieces-XXXXXX", prefix[64], path[80], message[SENTENCEPIECE_MESSAGE] = "";
     lessons l = {.paths = paths, .count = count, .each = LESSONS / (count ? count : 1) + 1};
-    int status = 0;
+    pupil p = {.process = -1, .from = -1};
+    file_bytes *model = &state_of(t)->file;
+    int result = -1, status = 0;
     if (t->config.model[0]) return 0; /* the user's own */
     TRY(need_library(t, err));
-    if (!mkdtemp(folder)) return fail_errno(err, PCV_CANTCREATE, "%s", folder);
-    if (watch && watch->message) watch->message(watch->context, "learning pieces of words");
-    snprintf(prefix, sizeof prefix, "%s/pieces", folder);
-    snprintf(path, sizeof path, "%s.model", prefix);
-    if (state_of(t)->library->train((int)t->config.pieces, (uint32_t)seed, prefix, next_line, &l, message))
+    TRY(start_pupil(&p, t, &l, seed, err));
+    status = listen_to(&p, model, watch, err);
+    if (status) kill(p.process, SIGKILL);
+    while (waitpid(p.process, &result, 0) < 0 && errno == EINTR) continue;
+    if (!status && result)
         status = fail(err, PCV_DATA, "SentencePiece could not learn %lld pieces from these files: %s",
-                      (long long)t->config.pieces, message);
-    if (!status) status = adopt(t, path, err);
-    path_remove(folder, NULL);
+                      (long long)t->config.pieces, model->size ? model->data : "it crashed");
+    if (!status) status = adopt(t, "what was learned", err);
 out:
-    file_bytes_free(&l.file);
+    if (p.from >= 0) close(p.from);
     return status;
 }
 
@@ -277,7 +342,7 @@ static int save(const tokenizer *t, const char *folder, pcv_error *err) {
 static int load(tokenizer *t, const char *folder, pcv_error *err) {
     char path[PATH_SIZE];
     int status = path_join(path, folder, MODEL_FILE, err);
-    return status ? status : adopt(t, path, err);
+    return status ? status : read_model(t, path, err);
 }
 
 static const char *const keys[] = {"pieces", NULL};
