@@ -238,6 +238,7 @@ static bool write_bomb(void) {
 
 static bool read_bomb(void) {
     picture p;
+    pcv_error err;
     long before = most_memory();
     return !picture_read(&p, at("bomb.png"), white, &err) && most_memory() - before < (BOMB >> 10) / 4;
 }

@@ -161,31 +161,31 @@ static size_t put_bytes(const tokenizer *t, const char *bytes, size_t size, int3
     return count;
 }
 
-/* How many bytes of text[size] are characters that the library can be given: up to a line end at most, which is
+/* How many bytes of from[size] are characters that the library can be given: up to a line end at most, which is
  * included, and to a place where a span that grows too long may be cut. */
-static size_t plain_span(const char *text, size_t size) {
+static size_t plain_span(const char *from, size_t size) {
     size_t at = 0, blank = 0;
     while (at < size && at < SPAN) {
-        int length = utf8_length(text + at, size - at);
-        if (length < 1 || !text[at] || (length == 3 && !memcmp(text + at, space, 3))) return at;
-        if (text[at] == ' ') blank = at;
+        int length = utf8_length(from + at, size - at);
+        if (length < 1 || !from[at] || (length == 3 && !memcmp(from + at, space, 3))) return at;
+        if (from[at] == ' ') blank = at;
         at += (size_t)length;
-        if (text[at - 1] == '\n') return at;
+        if (from[at - 1] == '\n') return at;
     }
     return at < size && blank ? blank : at;
 }
 
 static size_t encode(const tokenizer *t, const void *bytes, size_t size, int32_t *ids) {
     const sentencepiece_state *s = state_of(t);
-    const char *text = bytes;
+    const char *from = bytes;
     size_t count = 0;
     for (size_t at = 0; at < size;) {
-        size_t span = plain_span(text + at, size - at);
-        int64_t found = span ? s->library->encode(s->model, text + at, span, ids + count, 2 * span) : -1;
+        size_t span = plain_span(from + at, size - at);
+        int64_t found = span ? s->library->encode(s->model, from + at, span, ids + count, 2 * span) : -1;
         if (found < 0) { /* one character as bytes, or what the library would not take */
-            int length = span ? (int)span : utf8_length(text + at, size - at);
+            int length = span ? (int)span : utf8_length(from + at, size - at);
             span = length < 1 ? 1 : (size_t)length;
-            count += put_bytes(t, text + at, span, ids + count);
+            count += put_bytes(t, from + at, span, ids + count);
         } else {
             for (int64_t i = 0; i < found; i++) ids[count++] += t->first;
         }
