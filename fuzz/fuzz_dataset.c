@@ -21,7 +21,6 @@ static void read_all(const dataset *d, split_name split) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const char *const names[] = {"train", "validation", "test"};
     const uint8_t *part[4];
     size_t bytes[4];
     char name[32];
@@ -31,9 +30,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_file("tokenizer.json", part[0], bytes[0]);
     fuzz_file("dataset.json", part[1], bytes[1]);
     for (int i = 0; i < SPLITS; i++) {
-        snprintf(name, sizeof name, "%s.tokens", names[i]);
+        snprintf(name, sizeof name, "%s.tokens", split_names[i]);
         fuzz_file(name, part[2], bytes[2]);
-        snprintf(name, sizeof name, "%s.index", names[i]);
+        snprintf(name, sizeof name, "%s.index", split_names[i]);
         fuzz_file(name, part[3], bytes[3]);
     }
     if (dataset_open(&d, fuzz_folder(), 1, &err)) return 0;

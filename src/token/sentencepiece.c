@@ -267,7 +267,8 @@ static void answer(void *out, const void *bytes, size_t size) {
     const char *at = bytes;
     for (ssize_t n; size; at += n, size -= (size_t)n) {
         n = write(*(const int *)out, at, size);
-        if (n < 0) _exit(1);
+        if (n < 0 && errno != EINTR) _exit(1);
+        if (n < 0) n = 0;
     }
 }
 
@@ -325,7 +326,7 @@ static int train(tokenizer *t, const char *const *paths, size_t count, uint64_t 
     while (waitpid(p.process, &result, 0) < 0 && errno == EINTR) continue;
     if (!status && result)
         status = fail(err, PCV_DATA, "SentencePiece could not learn %lld pieces from these files: %s",
-                      (long long)t->config.pieces, model->size ? model->data : "it crashed");
+                      (long long)t->config.pieces, WIFEXITED(result) ? model->data : "it crashed");
     if (!status) status = adopt(t, "what was learned", err);
 out:
     if (p.from >= 0) close(p.from);
