@@ -7,8 +7,9 @@ DATASET was made by `perceiver prepare midi`, SAMPLES is one made from generated
 Four histograms: pitch classes; the same above the most frequent one of each 200 notes, so that keys do not hide that
 music has one; times from one note's beginning to the next one's (bins of 10 ms, 2 s and more in the last); velocities.
 The distance is the total variation, half the sum of absolute differences: 0 the same, 1 nothing in common. Printed are
-the distances from the test split of the samples, of the train split (what other music of the kind has), and of events
-drawn uniformly at random. Needs numpy.
+the distances from the test split of the samples; of the train split (what other music of the kind has); of as many of
+its pieces as there are samples, cut to their lengths (what so little music of the kind has: the mean and the standard
+deviation of 100 draws); and of events drawn uniformly at random. Needs numpy.
 """
 import argparse
 import json
@@ -62,14 +63,24 @@ def main():
     parser.add_argument("dataset")
     parser.add_argument("samples")
     a = parser.parse_args()
+    rng = np.random.default_rng(1)
     test, count = histograms(tokens(a.dataset, "test"))
-    noise = np.random.default_rng(1).integers(FIRST, FIRST + EVENTS, 1 << 18)
+    samples, train = tokens(a.samples, "train"), tokens(a.dataset, "train")
+
+    def distances(documents):
+        shares, notes = histograms(documents)
+        return [0.5 * np.abs(x - y).sum() for x, y in zip(shares, test)] + [notes]
+
+    def draw():
+        places = rng.choice(len(train), len(samples), len(samples) > len(train))
+        return [train[i][:len(x)] for i, x in zip(places, samples)]
+
+    draws = np.array([distances(draw()) for _ in range(100)])
     print(f"distance from the test split ({count} notes)    pitch class   above the most   inter-onset   velocity   notes")
-    for name, documents in (("samples", tokens(a.samples, "train")), ("train split", tokens(a.dataset, "train")),
-                            ("uniform noise", [noise])):
-        shares, count = histograms(documents)
-        d = [0.5 * np.abs(x - y).sum() for x, y in zip(shares, test)]
-        print(f"{name:43s} {d[0]:14.3f} {d[1]:16.3f} {d[2]:13.3f} {d[3]:10.3f} {count:8d}")
+    for name, d in (("samples", distances(samples)), ("train split", distances(train)),
+                    (f"{len(samples)} pieces of the train split", draws.mean(0)), ("  standard deviation", draws.std(0)),
+                    ("uniform noise", distances([rng.integers(FIRST, FIRST + EVENTS, 1 << 18)]))):
+        print(f"{name:43s} {d[0]:14.3f} {d[1]:16.3f} {d[2]:13.3f} {d[3]:10.3f} {d[4]:8.0f}")
 
 
 if __name__ == "__main__":

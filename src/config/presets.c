@@ -50,6 +50,10 @@ const preset presets[] = {
      "context=3072 latents=512 channels=128 heads=4 layers=4 prefix_dropout=0.5 "
      "training.lr=0.003 training.beta2=0.95 training.warmup=200 training.minutes=30",
      "pictures of 32 x 32 pixels, in half an hour on two cores", NULL},
+    {"music",
+     "context=4096 latents=512 channels=128 heads=4 layers=4 prefix_dropout=0.5 "
+     "training.lr=0.003 training.beta2=0.95 training.warmup=200 training.minutes=30",
+     "MIDI, or samples of sound, in half an hour on two cores", NULL},
     {"copy-131072",
      "context=131072 latents=512 channels=128 heads=1 layers=1 self_reach=32 qk_norm=true "
      "positions.kind=sinusoidal positions.rotary.fraction=0 embedding_scale=0.25 training.start_length=64 "

@@ -13,6 +13,8 @@ static const field rows[] = {
      "image: colour behind transparent pixels"},
     {"channel_ids", "channel-ids", FIELD_CHOICE, AT(channel_ids), 0, 0, channel_id_names, "shared",
      "image: red, green and blue share 256 ids, or have 256 each"},
+    {"longest_note", "longest-note", FIELD_REAL, AT(longest_note), 0, 3600, NULL, "8",
+     "midi: seconds that a sampled note sounds at most; 0: any number"},
     {"rate", "rate", FIELD_INT, AT(rate), 1000, 192000, NULL, "16000", "audio: samples a second"},
     {"frame", "frame", FIELD_INT, AT(frame), 16, 8192, NULL, "320", "audio, rvq: samples of a frame"},
     {"codebooks", "codebooks", FIELD_INT, AT(codebooks), 1, 64, NULL, "8", "audio, rvq: codes of a frame"},

@@ -15,6 +15,8 @@ typedef struct token_config {
     char order[FIELD_TEXT];      /* "raster", "planes", "spiral", "coarse-to-fine", "random:SEED", or a file */
     char background[FIELD_TEXT]; /* "#rrggbb", seen through transparent pixels */
     int channel_ids;             /* red, green and blue share 256 ids, or have 256 each */
+    /* music */
+    double longest_note; /* seconds, of a sampled note; 0: no limit */
     /* audio */
     int64_t rate;      /* samples a second */
     int64_t frame;     /* rvq: samples of a frame */

@@ -34,8 +34,11 @@ enum {
     EVENTS = 388,
     STEPS = 100, /* of a second, and of the longest time shift */
     MOST_DELAYS = 90,
+    KINDS = 4,
     NONE = -1
 };
+
+static const int kinds[KINDS + 1] = {0, OFF, SHIFT, VELOCITY, EVENTS};
 
 typedef struct event {
     double time;
@@ -484,7 +487,11 @@ static int draw_midi(const tokenizer *t, const int32_t *ids, size_t count, const
 typedef struct score {
     bool krasserm;
     int sounding[PITCHES], total;
-    bool fresh[PITCHES]; /* began in this step */
+    bool fresh[PITCHES];    /* began in this step */
+    int64_t began[PITCHES]; /* step in which the pitch began to sound, or in which one of its notes ended */
+    int64_t now, longest;   /* steps; of a note, 0: any number */
+    int64_t patience;       /* steps until a note has sounded that long */
+    bool room;              /* a note may begin */
     int before;          /* as in add_events, of the newest velocity event */
     int last;            /* event */
 } score;
@@ -492,14 +499,17 @@ typedef struct score {
 static void listen(score *s, int e) {
     s->last = e;
     if (e < OFF) {
+        if (!s->sounding[e]) s->began[e] = s->now;
         if (s->krasserm || !s->sounding[e]) s->sounding[e]++, s->total++;
         s->fresh[e] = true;
         if (s->krasserm && s->before == NONE) s->before = 0;
     } else if (e < SHIFT) {
         if (s->sounding[e - OFF]) s->sounding[e - OFF]--, s->total--;
+        s->began[e - OFF] = s->now;
         if (s->krasserm) s->before = NONE;
     } else if (e < VELOCITY) {
         memset(s->fresh, 0, sizeof s->fresh);
+        s->now += e - SHIFT + 1;
     } else {
         s->before = e - VELOCITY;
     }
@@ -507,30 +517,60 @@ static void listen(score *s, int e) {
 
 static bool may_begin(const score *s, int pitch) { return s->sounding[pitch] < (s->krasserm ? MIDI_CHANNELS - 1 : 1); }
 
+/* What may_follow asks of all pitches. */
+static void look_around(score *s) {
+    for (int pitch = 0; pitch < PITCHES; pitch++) {
+        s->room |= may_begin(s, pitch);
+        if (s->sounding[pitch] && s->longest && s->began[pitch] + s->longest - s->now < s->patience)
+            s->patience = s->began[pitch] + s->longest - s->now;
+    }
+}
+
 /* The order of a piece: time shifts, of which all but the last are the longest; a note off; or a velocity and its note.
  * No note ends in the step that it begins in (but krasserm's do). krasserm's notes without a velocity event have four
- * times the velocity of the note before. */
+ * times the velocity of the note before. Notes that have sounded for the longest time end before anything else: a model
+ * that misses an end now and then would otherwise never find it again, and hears more and more notes. */
 static bool may_follow(const score *s, int e) {
-    bool room = false;
-    for (int pitch = 0; pitch < PITCHES && !room; pitch++) room = may_begin(s, pitch);
-    bool chosen = s->last >= VELOCITY && room;
-    if (e < OFF) return may_begin(s, e) && (chosen || (s->before != NONE && (!s->krasserm || s->before < 8)));
+    bool chosen = s->last >= VELOCITY && s->room, overdue = s->patience <= 0;
+    if (e < OFF) return may_begin(s, e) && (chosen || (!overdue && s->before != NONE && (!s->krasserm || s->before < 8)));
     if (chosen) return false;
+    if (e < SHIFT && overdue) return s->sounding[e - OFF] && s->began[e - OFF] + s->longest <= s->now;
     if (e < SHIFT) return s->sounding[e - OFF] && (s->krasserm || !s->fresh[e - OFF]);
-    if (e < VELOCITY) return s->last < SHIFT || s->last >= VELOCITY - 1;
-    return room && (s->krasserm || e - VELOCITY != s->before);
+    if (e < VELOCITY) return e - SHIFT < s->patience && (s->last < SHIFT || s->last >= VELOCITY - 1);
+    return !overdue && s->room && (s->krasserm || e - VELOCITY != s->before);
+}
+
+/* The logarithm of the sum of exponentials. */
+static double log_sum(const float *logits, int from, int to) {
+    float most = -INFINITY;
+    for (int e = from; e < to; e++) most = fmaxf(most, logits[e]);
+    double sum = 0;
+    for (int e = from; e < to && most > -INFINITY; e++) sum += exp((double)logits[e] - (double)most);
+    return (double)most + log(sum);
+}
+
+/* The events of a kind that may follow share its probability. A model that is not sure which notes sound bets on ends
+ * of several; were those of silent pitches just left out, too few notes would end. */
+static void mask_kind(const score *s, int from, int to, float *logits) {
+    double before = log_sum(logits, from, to);
+    for (int e = from; e < to; e++)
+        if (!may_follow(s, e)) logits[e] = -INFINITY;
+    double after = log_sum(logits, from, to);
+    for (int e = from; e < to && isfinite(after); e++) logits[e] += (float)(before - after);
 }
 
 static void mask(const tokenizer *t, const int32_t *ids, size_t count, float *logits) {
-    score s = {.krasserm = is_krasserm(t), .before = is_krasserm(t) ? 0 : NONE, .last = NONE};
+    score s = {.krasserm = is_krasserm(t), .before = is_krasserm(t) ? 0 : NONE, .last = NONE, .patience = INT64_MAX,
+               .longest = (int64_t)ceil(t->config.longest_note * STEPS)};
     for (size_t i = 0; i < count; i++)
         if (ids[i] >= t->first && ids[i] < t->first + EVENTS) listen(&s, ids[i] - t->first);
+    look_around(&s);
     bool whole = s.last >= OFF && s.last < SHIFT && !s.total;
     for (int32_t id = 0; id < t->vocab; id++) {
         int e = id - t->first;
-        bool may = e < 0 || e >= EVENTS ? id == t->end && whole : may_follow(&s, e);
-        if (!may) logits[id] = -INFINITY;
+        if ((e < 0 || e >= EVENTS) && (id != t->end || !whole)) logits[id] = -INFINITY;
     }
+    for (int k = 0; k < KINDS; k++) mask_kind(&s, kinds[k], kinds[k + 1], logits + t->first);
 }
 
 /* ------------------------------------------------------------------ types */
@@ -551,12 +591,15 @@ static int open_krasserm(tokenizer *t, pcv_error *err) {
     return 0;
 }
 
+static const char *const keys[] = {"longest_note", NULL};
+
 const token_type token_midi = {
     .name = "midi",
     .help = "note on, note off, time shift and velocity events of the Perceiver AR paper",
     .kind = "midi",
     .unit = "event",
     .extension = ".mid",
+    .keys = keys,
     .open = open_papers,
     .read = read_midi,
     .write = write_midi,
@@ -570,6 +613,7 @@ const token_type token_midi_389 = {
     .kind = "midi",
     .unit = "event",
     .extension = ".mid",
+    .keys = keys,
     .open = open_krasserm,
     .read = read_midi,
     .write = write_midi,

@@ -59,7 +59,7 @@ typedef struct token_type {
     /* The rest may be NULL. */
 
     /* Sampling: logits of what cannot follow ids[count] (a document so far, the start token included) become
-     * -infinity; at least one id stays. */
+     * -infinity; at least one id stays. The others may grow, to take over a part of what was lost. */
     void (*mask)(const tokenizer *t, const int32_t *ids, size_t count, float *logits);
     /* Where token `index` of a document (0: the start token) lies on each of t->axes axes. */
     void (*position)(const tokenizer *t, int64_t index, int32_t *at);
