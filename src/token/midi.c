@@ -532,7 +532,8 @@ static void look_around(score *s) {
  * that misses an end now and then would otherwise never find it again, and hears more and more notes. */
 static bool may_follow(const score *s, int e) {
     bool chosen = s->last >= VELOCITY && s->room, overdue = s->patience <= 0;
-    if (e < OFF) return may_begin(s, e) && (chosen || (!overdue && s->before != NONE && (!s->krasserm || s->before < 8)));
+    if (e < OFF && !chosen && (overdue || s->before == NONE || (s->krasserm && s->before >= 8))) return false;
+    if (e < OFF) return may_begin(s, e);
     if (chosen) return false;
     if (e < SHIFT && overdue) return s->sounding[e - OFF] && s->began[e - OFF] + s->longest <= s->now;
     if (e < SHIFT) return s->sounding[e - OFF] && (s->krasserm || !s->fresh[e - OFF]);
