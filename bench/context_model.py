@@ -9,23 +9,18 @@ index modulo P have counts of their own: 3 for the channels of pictures in raste
 channel of the pixel before. Needs numpy.
 """
 import argparse
-import json
 import math
-import os
 
 import numpy as np
 
-
-def documents(folder, split, vocabulary):
-    tokens = np.fromfile(os.path.join(folder, split + ".tokens"), "<u4" if vocabulary > 65536 else "<u2")
-    ends = np.fromfile(os.path.join(folder, split + ".index"), "<u8").astype(np.int64)
-    return [tokens[a:b].astype(np.int64) for a, b in zip(ends[:-1], ends[1:])]
+import dataset
 
 
 def rows(docs, offsets, period, vocabulary):
     """Keys of the contexts of growing order, [orders + 1, tokens], and the tokens; the start token is no target."""
     keys, targets = [], []
     for d in docs:
+        d = np.array(d, np.int64)
         at = np.arange(1, len(d))
         key = (at - 1) % period
         levels = [key]
@@ -50,12 +45,11 @@ def main():
     parser.add_argument("--period", type=int, default=1)
     a = parser.parse_args()
     offsets = [int(x) for x in a.offsets.split(",") if x]
-    with open(os.path.join(a.dataset, "dataset.json"), encoding="utf-8") as f:
-        vocabulary = json.load(f)["vocab_size"]
+    vocabulary = dataset.vocabulary(a.dataset)
     if (vocabulary + 1) ** (len(offsets) + 1) * a.period >= 2**63:
         raise SystemExit("too many offsets for this vocabulary")
-    keys, targets = rows(documents(a.dataset, "train", vocabulary), offsets, a.period, vocabulary)
-    test_keys, test_targets = rows(documents(a.dataset, "test", vocabulary), offsets, a.period, vocabulary)
+    keys, targets = rows(dataset.documents(a.dataset, "train"), offsets, a.period, vocabulary)
+    test_keys, test_targets = rows(dataset.documents(a.dataset, "test"), offsets, a.period, vocabulary)
     p = np.full(len(test_targets), 1 / vocabulary)
     for level in range(len(offsets) + 1):
         pairs, pair_counts = np.unique(keys[level] * vocabulary + targets, return_counts=True)

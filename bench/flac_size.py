@@ -6,13 +6,11 @@
 DATASET was made by `perceiver prepare audio` with --codec mulaw, FOLDER holds the files of its test split. Said are the
 8-bit codes, as if they were samples: the same data as the model's; and the files as 16-bit samples. Needs `flac`.
 """
-import json
 import os
-import struct
 import subprocess
 import sys
 
-FIRST = 3
+from dataset import content, tokenizer
 
 
 def packed(arguments, data=None):
@@ -20,27 +18,12 @@ def packed(arguments, data=None):
     return len(done.stdout)
 
 
-def documents(folder):
-    with open(os.path.join(folder, "test.tokens"), "rb") as f:
-        data = f.read()
-    with open(os.path.join(folder, "test.index"), "rb") as f:
-        index = f.read()
-    ids = struct.unpack(f"<{len(data) // 2}H", data)
-    ends = struct.unpack(f"<{len(index) // 8}Q", index)
-    for a, b in zip(ends[:-1], ends[1:]):
-        yield bytes(i - FIRST for i in ids[a + 1:b] if i >= FIRST)
-
-
 def main():
     if len(sys.argv) != 3:
         raise SystemExit(__doc__)
     dataset, folder = sys.argv[1:]
-    with open(os.path.join(dataset, "tokenizer.json"), encoding="utf-8") as f:
-        about = json.load(f)
-    if about["kind"] != "mulaw":
-        raise SystemExit(f"{dataset}: its tokenizer is '{about['kind']}', expected 'mulaw'")
-    rate = about["config"]["rate"]
-    codes = list(documents(dataset))
+    rate = tokenizer(dataset, "mulaw")["config"]["rate"]
+    codes = content(dataset, "test")
     seconds = sum(map(len, codes)) / rate
     raw = ["--force-raw-format", "--bps=8", "--channels=1", f"--sample-rate={rate}", "--sign=unsigned", "--endian=little"]
     eight = sum(packed([*raw, "-"], c) for c in codes)

@@ -12,23 +12,18 @@ its pieces as there are samples, cut to their lengths (what so little music of t
 deviation of 100 draws); and of events drawn uniformly at random. Needs numpy.
 """
 import argparse
-import json
-import os
 
 import numpy as np
 
-FIRST, OFF, SHIFT, VELOCITY, EVENTS = 3, 128, 256, 356, 388
+from dataset import FIRST, documents, tokenizer
+
+OFF, SHIFT, VELOCITY, EVENTS = 128, 256, 356, 388
 LONGEST, NOTES = 200, 200
 
 
-def tokens(folder, split):
-    with open(os.path.join(folder, "tokenizer.json"), encoding="utf-8") as f:
-        about = json.load(f)
-    if about["kind"] != "midi":
-        raise SystemExit(f"{folder}: its tokenizer is '{about['kind']}', expected 'midi'")
-    ids = np.fromfile(os.path.join(folder, split + ".tokens"), "<u2").astype(np.int64)
-    ends = np.fromfile(os.path.join(folder, split + ".index"), "<u8").astype(np.int64)
-    return [ids[a:b] for a, b in zip(ends[:-1], ends[1:])]
+def pieces(folder, split):
+    tokenizer(folder, "midi")
+    return [np.array(ids, np.int64) for ids in documents(folder, split)]
 
 
 def notes_of(ids):
@@ -64,8 +59,8 @@ def main():
     parser.add_argument("samples")
     a = parser.parse_args()
     rng = np.random.default_rng(1)
-    test, count = histograms(tokens(a.dataset, "test"))
-    samples, train = tokens(a.samples, "train"), tokens(a.dataset, "train")
+    test, count = histograms(pieces(a.dataset, "test"))
+    samples, train = pieces(a.samples, "train"), pieces(a.dataset, "train")
 
     def distances(documents):
         shares, notes = histograms(documents)

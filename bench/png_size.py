@@ -16,7 +16,7 @@ import sys
 import tempfile
 import zlib
 
-FIRST = 3
+from dataset import content
 
 
 def chunk(kind, data):
@@ -27,17 +27,6 @@ def png(values, side):
     rows = b"".join(b"\0" + values[y * 3 * side:(y + 1) * 3 * side] for y in range(side))
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
-
-
-def pictures(folder):
-    with open(os.path.join(folder, "test.tokens"), "rb") as f:
-        data = f.read()
-    with open(os.path.join(folder, "test.index"), "rb") as f:
-        index = f.read()
-    ids = struct.unpack(f"<{len(data) // 2}H", data)
-    ends = struct.unpack(f"<{len(index) // 8}Q", index)
-    for a, b in zip(ends[:-1], ends[1:]):
-        yield bytes(i - FIRST for i in ids[a + 1:b])
 
 
 def compressed(path):
@@ -64,7 +53,7 @@ def main():
         raise SystemExit("png_size.py: needs zopflipng or optipng")
     with tempfile.TemporaryDirectory() as folder:
         paths, values = [], 0
-        for i, p in enumerate(pictures(sys.argv[1])):
+        for i, p in enumerate(content(sys.argv[1], "test")):
             paths.append(os.path.join(folder, f"{i}.png"))
             values += len(p)
             with open(paths[-1], "wb") as f:

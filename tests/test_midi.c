@@ -648,6 +648,30 @@ static void masked(void **state) {
         }
 }
 
+/* The probability of a kind, before the mask and after, where any of it may follow. */
+static void shared_by_a_kind(void **state) {
+    (void)state;
+    static const int kinds[] = {0, 128, 256, 356, 388};
+    for (size_t k = 0; k < COUNT(names); k++) {
+        tokenizer t = opened(names[k]);
+        rng r = rng_make(3, RNG_TEST, (uint32_t)k);
+        const int32_t ids[] = {t.start, t.first + 376, t.first + 60, t.first + 380, t.first + 64, t.first + 355};
+        float logits[400];
+        double sums[2][4] = {{0}}, off = 0;
+        for (int32_t id = 0; id < t.vocab; id++) logits[id] = (float)(3 * rng_normal(&r));
+        off = (double)logits[t.first + 188] - (double)logits[t.first + 192];
+        for (int after = 0; after < 2; after++) {
+            if (after) t.type->mask(&t, ids, COUNT(ids), logits);
+            for (int kind = 0; kind < 4; kind++)
+                for (int e = kinds[kind]; e < kinds[kind + 1]; e++) sums[after][kind] += exp((double)logits[t.first + e]);
+        }
+        for (int kind = 0; kind < 4; kind++)
+            if (sums[1][kind] > 0) close_to(sums[1][kind], sums[0][kind], 1e-4 * sums[0][kind], "a kind's probability");
+        assert_true(sums[1][1] > 0 && sums[1][2] > 0 && sums[1][3] > 0);
+        close_to((double)logits[t.first + 188] - (double)logits[t.first + 192], off, 1e-4, "of two ends that are left");
+    }
+}
+
 static void no_memory(void **state) {
     (void)state;
     pedal(NULL);
@@ -697,7 +721,7 @@ int main(void) {
         T(running_status), T(tempo_map), T(frames), T(tracks_in_a_row), T(odd_files), T(refused_headers),
         T(refused_events), T(too_much), T(damage), T(written_bytes), T(written_times), T(two_layouts), T(a_few_notes),
         T(voices), T(velocity_by_accident), T(pedal), T(more_pedals), T(times_and_velocities),
-        T(no_notes), T(sampling), T(any_ids), T(masked),
+        T(no_notes), T(sampling), T(any_ids), T(masked), T(shared_by_a_kind),
         T(no_memory), T(piano_roll),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

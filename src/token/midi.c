@@ -492,8 +492,8 @@ typedef struct score {
     int64_t now, longest;   /* steps; of a note, 0: any number */
     int64_t patience;       /* steps until a note has sounded that long */
     bool room;              /* a note may begin */
-    int before;          /* as in add_events, of the newest velocity event */
-    int last;            /* event */
+    int before;             /* as in add_events, of the newest velocity event */
+    int last;               /* event */
 } score;
 
 static void listen(score *s, int e) {
