@@ -250,6 +250,7 @@ typedef struct pcv_train_options {
 typedef struct pcv_train_report {
     int64_t steps, tokens;
     double seconds, loss, validation_bits, best_validation_bits;
+    int64_t best_update; /* whose weights the run's model.safetensors holds, where there was a validation */
 } pcv_train_report;
 
 /* Trains until the step or minute limit, or until watch->progress asks to stop (PCV_INTERRUPTED

@@ -244,6 +244,36 @@ has run/report.html '<html'
 ! grep -Eq '(src|href)="https?:' run/report.html || fail "the report loads something from elsewhere"
 no_leftovers
 
+begin "train: how threads wait"
+mkfifo pipe
+env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT "$perceiver" generate run --prompt-file - --length 1 <pipe >json.log 2>&1 &
+exec 9>pipe
+for _ in $(seq 100); do
+    spin=$(tr '\0' '\n' <"/proc/$!/environ" 2>json.log | grep GOMP_SPINCOUNT) && break
+    sleep 0.05
+done
+equal "OpenMP's spinning" "$spin" "GOMP_SPINCOUNT=1000"
+exec 9>&-
+wait $! || fail "generate behind a pipe"
+rm pipe
+
+begin "train: the best weights"
+works train set -o learned $small --threads 1 --lr 0.1 --schedule constant --steps 60 --eval-every 10 --save-every 10 --keep 10
+best=$(sed -nE 's/.*"step": ([0-9]+).*"validation_bits_per_token": ([0-9.]+).*/\2 \1/p' learned/metrics.jsonl | sort -n | head -n 1)
+best=${best#* }
+check "the last validation is the best: nothing to see" [ "$best" -lt 60 ]
+has err "after update $best, whose weights are kept"
+cmp -s learned/model.safetensors "learned/checkpoints/step-$(printf %08d "$best")/model.safetensors" ||
+    fail "model.safetensors is not that of the best validation"
+works train set -o learned --resume --steps 62
+cmp -s learned/model.safetensors "learned/checkpoints/step-$(printf %08d "$best")/model.safetensors" ||
+    fail "a resumed run forgot its best weights"
+cp -r set set2
+works train set2 -o learned --resume --steps 64 --lr 0.001
+cmp -s learned/model.safetensors learned/checkpoints/step-00000064/model.safetensors ||
+    fail "validations of another data set were compared"
+rm -r learned set2
+
 begin "train: what it refuses"
 cp -r run before
 fails $cantcreate 'run: exists already.*--resume' train set -o run --steps 4

@@ -527,6 +527,36 @@ static void same_bits(void **state) {
     for (int i = 0; i < 4; i++) id_list_free(&ids[i]);
 }
 
+/* What is known of codes before training: the entries of their codebooks, each book's of size 1, envelopes apart from
+ * shapes. */
+static void what_codes_mean(void **state) {
+    (void)state;
+    enum { BOOKS = 5, CODES = 48, FRAME = 80 };
+    static float v[256], other[256];
+    tokenizer t;
+    must(tokenizer_load(&t, at("one"), &err));
+    int64_t bands = t.vector_size - FRAME;
+    assert_in_range(bands, 2, 21);
+    for (int32_t id = 0; id < t.first; id++) {
+        t.type->vector(&t, id, v);
+        for (int64_t i = 0; i < t.vector_size; i++) assert_true(v[i] == 0);
+    }
+    for (int32_t book = 0; book < BOOKS; book++) {
+        double sum[2] = {0}, mean = 0;
+        for (int32_t code = 0; code < CODES; code++) {
+            t.type->vector(&t, t.first + book * CODES + code, v);
+            for (int64_t i = 0; i < t.vector_size; i++) sum[i >= bands] += (double)v[i] * (double)v[i] / CODES;
+            mean += (double)v[0] / CODES;
+            t.type->vector(&t, t.first + book * CODES + (code ^ 1), other);
+            for (int64_t i = bands; i < t.vector_size; i++) assert_true(v[i] == -other[i]); /* codes come in pairs */
+        }
+        close_to(sum[book > 0], 1, 1e-4, "mean squared length");
+        close_to(sum[book == 0], 0, 0, "the other part");
+        close_to(mean, 0, 1e-4, "mean");
+    }
+    tokenizer_close(&t);
+}
+
 /* `prepare` reads many files at a time. */
 static void reads_at_once(void **state) {
     (void)state;
@@ -685,7 +715,7 @@ int main(void) {
         T(every_format), T(written_bytes), T(refused_files), T(too_long), T(damaged_files), T(no_memory),
         T(fourier_formula), T(mdct_formula), T(mdct_gives_back), T(spectrogram_of_a_tone), T(distances),
         T(mulaw_values), T(mulaw_error),
-        T(more_codes_are_better), T(code_of_what_was_coded), T(same_bits), T(reads_at_once),
+        T(more_codes_are_better), T(code_of_what_was_coded), T(same_bits), T(what_codes_mean), T(reads_at_once),
         T(cut_and_foreign_ids), T(masks_and_positions), T(interruptions), T(refused_settings), T(damaged_codebooks),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

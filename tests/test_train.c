@@ -1,9 +1,11 @@
-/* Training does what it says: one batch is learned by heart, accumulated batches equal one large one,
- * dropped prefix positions are really gone, and a small copy task is solved through the public interface. */
+/* Training does what it says: a model begins with its data, one batch is learned by heart, accumulated batches equal
+ * one large one, dropped prefix positions are really gone, and a small copy task is solved through the public
+ * interface. */
 #include "check.h"
 #include "config/settings.h"
 #include "cpu/cpu.h"
 #include "model/batch.h"
+#include "train/begin.h"
 #include "train/optimizer.h"
 #include "train/plan.h"
 #include "train/step.h"
@@ -22,6 +24,64 @@ static model *build(backend *be, const char *list, int64_t context) {
     must(model_init(m, 4, &err));
     return m;
 }
+
+/* ------------------------------------------------------------------ what the data tells */
+
+enum { MEANINGS = 6 };
+static const int32_t words[2][6] = {{2, 5, 7, 7, 5, 1}, {2, 7, 9, 1}};
+static const int64_t lengths[2] = {6, 4};
+
+static int64_t two(const dataset *d, split_name split) { return d && split == SPLIT_TRAIN ? 2 : 0; }
+
+static int64_t length_of(const dataset *d, split_name split, int64_t i) { return d && split == SPLIT_TRAIN ? lengths[i] : 0; }
+
+static int read_words(const dataset *d, split_name split, int64_t i, int64_t from, int64_t count, int32_t *ids, pcv_error *e) {
+    assert_true(d && e && split == SPLIT_TRAIN && from >= 1 && from + count <= lengths[i]);
+    memcpy(ids, words[i] + from, (size_t)count * sizeof *ids);
+    return 0;
+}
+
+/* Of 7 and 8 the same is known, of 9 the opposite, of 10 something else, and of the rest nothing. */
+static void meaning(const tokenizer *t, int32_t id, float *v) {
+    (void)t;
+    memset(v, 0, MEANINGS * sizeof *v);
+    if (id == 7 || id == 8) v[0] = 0.6f, v[2] = 0.8f;
+    if (id == 9) v[0] = -0.6f, v[2] = -0.8f;
+    if (id == 10) v[5] = 1;
+}
+
+static void a_model_begins_with_its_data(void **state) {
+    (void)state;
+    static const char size256[] = "output_bias=true channels=256 heads=4 embedding_scale=0.5";
+    static const token_type tokens = {.vector = meaning};
+    static const dataset_type type = {.documents = two, .length = length_of, .read = read_words};
+    static const int counts[23] = {[1] = 2, [5] = 2, [7] = 3, [9] = 1};
+    dataset d = {.type = &type, .first_target = 1, .tokens = {.type = &tokens, .vocab = 23, .vector_size = MEANINGS}};
+    backend *be;
+    must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+    model *m = build(be, size256, 48), *random = build(be, size256, 48);
+    must(begin_with_data(m, &d, 1, &err));
+    parameter_slice s = parameters_slice(&m->params, parameters_find(&m->params, "token_embedding.weight"));
+    const float *row = (const float *)m->params.values.data + s.offset;
+    const float *before = (const float *)random->params.values.data + s.offset;
+    double size = 0;
+    for (int64_t x = 0; x < 256; x++) {
+        assert_true(row[7 * 256 + x] == row[8 * 256 + x] && row[7 * 256 + x] == -row[9 * 256 + x]);
+        assert_true(row[7 * 256 + x] != row[10 * 256 + x]);
+        size += (double)row[7 * 256 + x] * (double)row[7 * 256 + x] / 256;
+    }
+    close_to(sqrt(size), 0.5, 0.07, "size of an embedding");
+    assert_memory_equal(row, before, 7 * 256 * sizeof *row);
+    assert_memory_equal(row + 11 * 256, before + 11 * 256, 12 * 256 * sizeof *row);
+    s = parameters_slice(&m->params, parameters_find(&m->params, "output.bias"));
+    const float *bias = (const float *)m->params.values.data + s.offset;
+    for (int i = 0; i < 23; i++) close_to((double)bias[i], log((counts[i] + 0.5) / (8 + 23 * 0.5)), 1e-6, "output bias");
+    model_close(m);
+    model_close(random);
+    be->close(be);
+}
+
+/* ------------------------------------------------------------------ steps */
 
 static void fill_tokens(step_buffer *b, int64_t rows) {
     for (int64_t i = 0; i < rows * (b->context + 1); i++)
@@ -195,7 +255,8 @@ static void the_copy_task_is_solved(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_batch_is_learned_by_heart), cmocka_unit_test(accumulation_equals_a_large_batch),
+        cmocka_unit_test(a_model_begins_with_its_data), cmocka_unit_test(one_batch_is_learned_by_heart),
+        cmocka_unit_test(accumulation_equals_a_large_batch),
         cmocka_unit_test(dropped_prefixes_are_gone), cmocka_unit_test(less_is_planned_with_dropped_prefixes),
         cmocka_unit_test(the_copy_task_is_solved)};
     return cmocka_run_group_tests(tests, NULL, NULL);

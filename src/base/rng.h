@@ -23,6 +23,7 @@ typedef enum rng_purpose {
     RNG_ORDER, /* permutations of pixels */
     RNG_CODEC, /* what a sound codec learns from */
     RNG_NOISE, /* of decoded sound; step = frame */
+    RNG_MAP,   /* from what is known of tokens to embeddings */
 } rng_purpose;
 
 /* Four 32-bit numbers at one point of a stream. */

@@ -85,8 +85,8 @@ static int parse_grid(const char *text, pcv_document_options *o, pcv_error *err)
 
 /* Pictures, music, sound: whole files. */
 static int generate_document(arguments *a, pcv_engine *engine, pcv_error *err) {
-    const char *prompt = arguments_value(a, "prompt-file"), *keep = arguments_value(a, "keep");
-    const char *prompts[] = {prompt, NULL};
+    const char *file = arguments_value(a, "prompt-file"), *keep = arguments_value(a, "keep");
+    const char *prompts[] = {file, NULL};
     pcv_document_options o = {.output = arguments_value(a, "o"), .given = arguments_list(a, "complete"), .keep = 0.5};
     pcv_watch watch = progress_watch();
     pcv_generation g;
@@ -95,8 +95,8 @@ static int generate_document(arguments *a, pcv_engine *engine, pcv_error *err) {
         return cli_fail(err, PCV_USAGE, "--prompt is text, but this model generates %s; give --complete FILE",
                         pcv_engine_kind(engine));
     if (!o.output) return cli_fail(err, PCV_USAGE, "-o names the file to make");
-    if (prompt && o.given) return cli_fail(err, PCV_USAGE, "--prompt-file and --complete exclude each other");
-    if (prompt) {
+    if (file && o.given) return cli_fail(err, PCV_USAGE, "--prompt-file and --complete exclude each other");
+    if (file) {
         o.given = prompts;
         o.keep = 1;
     }

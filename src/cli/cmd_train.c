@@ -19,7 +19,8 @@ int cmd_train(arguments *a, pcv_error *err) {
     duration_text(report.seconds, time, sizeof time);
     fprintf(stderr, "trained %" PRId64 " updates, %" PRId64 " target tokens in %s", report.steps, report.tokens, time);
     if (report.best_validation_bits > 0)
-        fprintf(stderr, "; best validation %.4f bits per token", report.best_validation_bits);
+        fprintf(stderr, "; best validation %.4f bits per token, after update %" PRId64 ", whose weights are kept",
+                report.best_validation_bits, report.best_update);
     fprintf(stderr, "\nrun %s, report %s/report.html\n", o.run, o.run);
     return 0;
 }

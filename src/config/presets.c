@@ -12,23 +12,25 @@ const preset dialects[] = {
     {"official",
      "activation=squared_relu query=linear latent_kv_norm=input bias=all positions.kind=none "
      "positions.origin=one positions.rotary.fraction=0.5 positions.rotary.endpoint=true "
-     "tied_embeddings=false output_norm=true output_bias=true zero_head=true dropout=0.1",
+     "tied_embeddings=false output_norm=true output_bias=true zero_head=true dropout=0.1 "
+     "training.begin=random",
      "google-research/perceiver-ar (Hawthorne et al. 2022)", NULL},
     {"krasserm",
      "activation=gelu query=identity latent_kv_norm=query bias=cross_output positions.kind=learned "
      "positions.rotary.fraction=0.5 positions.rotary.base=10000 positions.rotary.layers=1 "
      "tied_embeddings=true output_norm=false output_bias=true init=normal init_scale=0.02 "
-     "embedding_scale=0.02",
+     "embedding_scale=0.02 training.begin=random",
      "krasserm/perceiver-io", NULL},
     {"lucidrains",
      "activation=gelu query=identity latent_kv_norm=query bias=cross_output positions.kind=learned "
      "positions.rotary.fraction=0.5 positions.rotary.base=10000 positions.rotary.layout=halves "
-     "tied_embeddings=false output_norm=false output_bias=false embedding_scale=1",
+     "tied_embeddings=false output_norm=false output_bias=false embedding_scale=1 "
+     "training.begin=random",
      "lucidrains/perceiver-ar-pytorch", NULL},
     {"flaxformer",
      "activation=geglu query=identity latent_kv_norm=shared bias=none norm=rms norm_epsilon=1e-6 "
      "positions.rotary.fraction=1 positions.rotary.base=10000 positions.rotary.layout=halves "
-     "scale_scores=false tied_embeddings=false output_norm=true output_bias=false",
+     "scale_scores=false tied_embeddings=false output_norm=true output_bias=false training.begin=random",
      "google/flaxformer (T5X)", NULL},
     {0},
 };
@@ -57,6 +59,11 @@ const preset presets[] = {
     {"music",
      "context=4096 " SMALL,
      "MIDI, or samples of sound, in half an hour on two cores", NULL},
+    {"codes",
+     "context=1024 latents=512 channels=64 heads=4 layers=2 prefix_dropout=0.5 dropout=0.3 output_bias=true "
+     "training.total_batch=4096 training.lr=0.002 training.warmup=20 training.weight_decay=0.1 "
+     "training.eval_every=50 training.minutes=5",
+     "codes of a few minutes of sound, in five minutes", NULL},
     {"copy-131072",
      "context=131072 latents=512 channels=128 heads=1 layers=1 self_reach=32 qk_norm=true "
      "positions.kind=sinusoidal positions.rotary.fraction=0 embedding_scale=0.25 training.start_length=64 "

@@ -12,6 +12,8 @@ typedef enum schedule_kind {
     SCHEDULE_WSD
 } schedule_kind;
 
+typedef enum begin_kind { BEGIN_DATA, BEGIN_RANDOM } begin_kind;
+
 typedef enum packing { PACK_F32, PACK_BF16, PACK_INT8 } packing;
 
 typedef enum precision_name { PRECISION_F32, PRECISION_BF16 } precision_name;
@@ -28,6 +30,7 @@ typedef struct train_config {
     double weight_decay, beta1, beta2, epsilon, clip;
     double z_loss, label_smoothing;
     double ema; /* decay of the averaged weights, 0: none */
+    int begin; /* begin_kind */
     int64_t min_crop;
     int64_t start_length; /* of the pieces trained on at first; 0: the context */
     double grow_accuracy;

@@ -64,6 +64,11 @@ static float square(const float *x, int64_t n) {
     return (float)sum;
 }
 
+void quantizer_vector(const quantizer *q, int64_t stage, int32_t code, float *y) {
+    memset(y, 0, (size_t)q->dims * sizeof *y);
+    add_code(q, stage, code, 1, y);
+}
+
 void quantizer_decode(const quantizer *q, const int32_t *code, float *y) {
     memset(y, 0, (size_t)q->dims * sizeof *y);
     for (int64_t k = 0; k < q->stages; k++)

@@ -45,6 +45,9 @@ double quantizer_steps(const quantizer *q);
  * The result does not depend on the number of threads; several threads may encode at once. */
 int quantizer_encode(const quantizer *q, const float *x, int64_t rows, int32_t *code, pcv_error *err);
 
+/* y [dims] = what a code of one stage stands for. */
+void quantizer_vector(const quantizer *q, int64_t stage, int32_t code, float *y);
+
 /* y [dims] = the sum of the entries; a negative code stands for none. */
 void quantizer_decode(const quantizer *q, const int32_t *code, float *y);
 

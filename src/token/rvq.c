@@ -41,6 +41,8 @@ typedef struct codec {
     int64_t bands, edge[BANDS + 1];
     quantizer envelope; /* one stage of [bands + 1]: binary logarithms of powers, and the loudness */
     quantizer shape;    /* the other codes */
+    float mean[BANDS + 1]; /* of the envelopes */
+    float *unit;           /* [codebooks]: what makes the mean squared length of a codebook's vectors 1 */
 } codec;
 
 static codec *codec_of(const tokenizer *t) { return t->state; }
@@ -91,6 +93,8 @@ static int open_rvq(tokenizer *t, pcv_error *err) {
     TRY(mdct_open(&c->m, (int)c->size, err));
     TRY(quantizer_open(&c->envelope, c->bands + 1, 1, o->codes, false, err));
     TRY(quantizer_open(&c->shape, c->size, o->codebooks - 1, o->codes, true, err));
+    TRY(mem_get(&c->unit, (size_t)o->codebooks * sizeof *c->unit, "a codec", err));
+    t->vector_size = c->envelope.dims + c->shape.dims;
 out:
     return status;
 }
@@ -101,6 +105,7 @@ static void close_rvq(tokenizer *t) {
     mdct_close(&c->m);
     quantizer_close(&c->envelope);
     quantizer_close(&c->shape);
+    mem_free(c->unit);
     mem_free(c);
 }
 
@@ -287,6 +292,46 @@ static void position_rvq(const tokenizer *t, int64_t index, int32_t *at) {
     at[0] = index < 1 ? 0 : (int32_t)((index - 1) % t->config.codebooks + 1);
 }
 
+/* ------------------------------------------------------------------ what codes mean */
+
+/* v [bands + 1 + size]: an envelope, less the mean of all, and behind it a shape; one of the two is zero. */
+static void place(const codec *c, int64_t book, int32_t code, float *v) {
+    int64_t dims = c->envelope.dims;
+    memset(v, 0, (size_t)(dims + c->size) * sizeof *v);
+    if (book) {
+        quantizer_vector(&c->shape, book - 1, code, v + dims);
+        return;
+    }
+    quantizer_vector(&c->envelope, 0, code, v);
+    for (int64_t i = 0; i < dims; i++) v[i] -= c->mean[i];
+}
+
+static void measure_books(codec *c) {
+    float v[BANDS + 1 + MDCT_MOST];
+    int64_t dims = c->envelope.dims, codes = c->envelope.codes, all = dims + c->size;
+    double mean[BANDS + 1] = {0};
+    for (int32_t code = 0; code < codes; code++) {
+        quantizer_vector(&c->envelope, 0, code, v);
+        for (int64_t i = 0; i < dims; i++) mean[i] += (double)v[i] / (double)codes;
+    }
+    for (int64_t i = 0; i < dims; i++) c->mean[i] = (float)mean[i];
+    for (int64_t book = 0; book <= c->shape.stages; book++) {
+        double sum = 0;
+        for (int32_t code = 0; code < codes; code++) {
+            place(c, book, code, v);
+            for (int64_t i = 0; i < all; i++) sum += (double)v[i] * (double)v[i];
+        }
+        c->unit[book] = sum > 0 ? (float)sqrt((double)codes / sum) : 0;
+    }
+}
+
+static void vector_rvq(const tokenizer *t, int32_t id, float *v) {
+    const codec *c = codec_of(t);
+    int64_t value = id - t->first, book = value / t->config.codes;
+    place(c, value < 0 ? 0 : book, (int32_t)(value < 0 ? 0 : value % t->config.codes), v);
+    for (int64_t i = 0; i < t->vector_size; i++) v[i] *= value < 0 ? 0 : c->unit[book];
+}
+
 /* ------------------------------------------------------------------ learning */
 
 /* Frames in random order, every frame of all files equally likely (Vitter 1985, algorithm R). */
@@ -353,6 +398,7 @@ static int learn(codec *c, float *x, int64_t rows, rng *random, quantizer_work *
         even_out(c, envelope, false, x + r * c->size);
     }
     TRY(quantizer_train(&c->shape, x, rows, random, work, err));
+    measure_books(c);
 out:
     mem_free(envelope);
     mem_free(left);
@@ -421,6 +467,7 @@ static int load_rvq(tokenizer *t, const char *folder, pcv_error *err) {
     TRY(safetensors_open(&file, path, err));
     TRY(load_book(&file, "envelopes", &c->envelope, err));
     TRY(load_book(&file, "codebooks", &c->shape, err));
+    measure_books(c);
 out:
     safetensors_close(&file);
     return status;
@@ -442,6 +489,7 @@ const token_type token_rvq = {
     .draw = draw_rvq,
     .mask = mask_rvq,
     .position = position_rvq,
+    .vector = vector_rvq,
     .train = train_rvq,
     .save = save_rvq,
     .load = load_rvq,

@@ -63,6 +63,9 @@ typedef struct token_type {
     void (*mask)(const tokenizer *t, const int32_t *ids, size_t count, float *logits);
     /* Where token `index` of a document (0: the start token) lies on each of t->axes axes. */
     void (*position)(const tokenizer *t, int64_t index, int32_t *at);
+    /* v [t->vector_size] = what is known of a token before any training, alike for tokens that mean alike; of a mean
+     * squared length of 1, or zeros where nothing is known. */
+    void (*vector)(const tokenizer *t, int32_t id, float *v);
     /* Learns from the files to train on; and keeps what was learned in files of its own beside tokenizer.json. */
     int (*train)(tokenizer *t, const char *const *paths, size_t count, uint64_t seed, const pcv_watch *watch,
                  pcv_error *err);
@@ -81,6 +84,7 @@ struct tokenizer {
     int axes;                /* of positions; 0: a token's index is all there is */
     int64_t axis_rows[TOKEN_AXES]; /* positions of each axis are below this */
     int64_t period;          /* positions repeat after so many tokens behind the start token; 0: never */
+    int64_t vector_size;     /* of type->vector */
     void *state;             /* the type's own */
 };
 

@@ -10,6 +10,7 @@
 #include "cpu/cpu.h"
 #include "gen/document.h"
 #include "model/weights.h"
+#include "train/begin.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/metrics.h"
@@ -52,6 +53,7 @@ typedef struct trainer {
     char run_id[HASH_TEXT];
     int lock;
     bool made; /* this call made the run's folder */
+    bool moved; /* the run goes on with another data set */
     int bad_steps, failed_saves, validations;
     double started;    /* clock at which state.seconds was 0 */
     double last_save;  /* state.seconds of it */
@@ -104,6 +106,7 @@ static int read_run(trainer *w, pcv_error *err) {
     TRY(json_get_string(w->extra, "run", &id, path, err));
     TRY(json_get_string(w->extra, "dataset", &name, path, err));
     snprintf(w->run_id, sizeof w->run_id, "%s", id);
+    w->moved = w->options->dataset && strcmp(w->options->dataset, name);
     TRY(dataset_open(&w->d, w->options->dataset ? w->options->dataset : name, (uint64_t)w->c.seed, err));
     if (w->d->tokens.vocab != w->mc.vocab_size)
         status = fail(err, PCV_DATA, "%s: %lld ids, but the run was trained with %lld", w->d->name,
@@ -158,6 +161,7 @@ static int open_model(trainer *w, pcv_error *err) {
     if (w->d->tokens.axes) w->m->positions = (position_map){tokenizer_position, tokenizer_place, &w->d->tokens};
     w->m->recompute = w->c.recompute;
     TRY(model_init(w->m, (uint64_t)w->c.seed, err));
+    if (w->c.begin == BEGIN_DATA) TRY(begin_with_data(w->m, w->d, (uint64_t)w->c.seed, err));
     TRY(optimizer_open(&w->o, &w->m->params, w->c.ema > 0, err));
     TRY(tape_init(&w->t, w->be, plan.tensors, err));
     w->t.seed = (uint64_t)w->c.seed;
@@ -242,6 +246,7 @@ static int restore(trainer *w, pcv_error *err) {
         }
     }
     if (status) return status;
+    if (w->moved) w->state.best_bits = 0; /* of other data */
     if (w->state.length == 0) w->state.length = w->c.start_length ? w->c.start_length : w->mc.context;
     status = set_length(w, w->state.length, err);
     if (status) return status;
@@ -253,12 +258,14 @@ static int restore(trainer *w, pcv_error *err) {
 
 /* ------------------------------------------------------------------ saving */
 
+/* The run's own weights: those of the best validation, and the newest as long as there was none. */
 static int publish_weights(trainer *w, pcv_error *err) {
     char path[PATH_SIZE], hash[HASH_TEXT];
     uint64_t size;
     matrix values = w->o.average.data ? w->o.average : w->m->params.values;
     int status = path_join(path, w->options->run, RUN_WEIGHTS, err);
     if (status) return status;
+    if (w->state.best_bits > 0 && w->state.best_step != w->state.step && path_exists(path)) return 0;
     return weights_save(&w->m->params, &(weight_block){"", values}, 1, NULL, path, hash, &size, err);
 }
 
@@ -273,6 +280,7 @@ static int save(trainer *w, pcv_error *err) {
         return 0;
     }
     say(w, "cannot save: %s", reason.message);
+    if (w->state.best_step == w->state.step) w->state.best_bits = 0; /* the next validation's weights will be kept */
     if (status == PCV_NUMERIC)
         return fail(err, PCV_NUMERIC, "after update %lld %s; " KEPT, (long long)w->state.step, reason.message);
     if (++w->failed_saves < MOST_FAILED_SAVES) return 0;
@@ -576,7 +584,7 @@ int pcv_train(const pcv_train_options *options, const pcv_settings *settings, co
     status = run(w, err);
     if (report)
         *report = (pcv_train_report){w->state.step, w->state.tokens, w->state.seconds, w->loss,
-                                     w->validation_bits, w->state.best_bits};
+                                     w->validation_bits, w->state.best_bits, w->state.best_step};
     close_all(w, status);
     mem_free(w);
     return status;
