@@ -8,6 +8,7 @@
 #include "media/sound_file.h"
 #include "media/spectrogram.h"
 #include "token/rvq.h"
+#include "token/scale.h"
 #include "token/token.h"
 
 #include <omp.h>
@@ -527,6 +528,29 @@ static void same_bits(void **state) {
     for (int i = 0; i < 4; i++) id_list_free(&ids[i]);
 }
 
+/* Samples of nearly the same value mean nearly the same. */
+static void what_samples_mean(void **state) {
+    (void)state;
+    static const int32_t steps[] = {0, 8, 64};
+    double products[COUNT(steps)] = {0};
+    tokenizer t;
+    float v[SCALE_SIZE], w[SCALE_SIZE];
+    must(tokenizer_open(&t, "mulaw", NULL, &err));
+    assert_int_equal(t.vector_size, SCALE_SIZE);
+    t.type->vector(&t, t.start, v);
+    for (int k = 0; k < SCALE_SIZE; k++) assert_true(v[k] == 0);
+    for (size_t i = 0; i < COUNT(steps); i++)
+        for (int32_t step = 0; step < 256 - steps[i]; step++) {
+            t.type->vector(&t, t.first + step, v);
+            t.type->vector(&t, t.first + step + steps[i], w);
+            for (int k = 0; k < SCALE_SIZE; k++) products[i] += (double)v[k] * (double)w[k] / (256 - steps[i]);
+        }
+    close_to(products[0], 1, 1e-5, "mean squared length");
+    if (!(products[1] > 0.4 && products[1] < 0.9 && products[2] < 0.1))
+        test_failed("mean products of vectors 8 and 64 steps apart: %g, %g\n", products[1], products[2]);
+    tokenizer_close(&t);
+}
+
 /* What is known of codes before training: the entries of their codebooks, each book's of size 1, envelopes apart from
  * shapes. */
 static void what_codes_mean(void **state) {
@@ -715,7 +739,8 @@ int main(void) {
         T(every_format), T(written_bytes), T(refused_files), T(too_long), T(damaged_files), T(no_memory),
         T(fourier_formula), T(mdct_formula), T(mdct_gives_back), T(spectrogram_of_a_tone), T(distances),
         T(mulaw_values), T(mulaw_error),
-        T(more_codes_are_better), T(code_of_what_was_coded), T(same_bits), T(what_codes_mean), T(reads_at_once),
+        T(more_codes_are_better), T(code_of_what_was_coded), T(same_bits), T(what_samples_mean),
+        T(what_codes_mean), T(reads_at_once),
         T(cut_and_foreign_ids), T(masks_and_positions), T(interruptions), T(refused_settings), T(damaged_codebooks),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "media/picture.h"
 #include "token/image.h"
+#include "token/scale.h"
 
 #include <png.h>
 #include <sys/resource.h>
@@ -397,6 +398,25 @@ static void channel_mask(void **state) {
     tokenizer_close(&t);
 }
 
+/* Values mean their place between dark and light, channels with ids of their own apart from each other. */
+static void what_values_mean(void **state) {
+    (void)state;
+    static const int64_t channels[] = {[CHANNEL_IDS_SHARED] = 1, [CHANNEL_IDS_OWN] = 3};
+    for (int ids = 0; ids < (int)COUNT(channels); ids++) {
+        tokenizer t = open_order("raster", 2, ids);
+        float v[3 * SCALE_SIZE], expected[SCALE_SIZE];
+        assert_int_equal(t.vector_size, channels[ids] * SCALE_SIZE);
+        for (int32_t id = 0; id < t.vocab; id++) {
+            int32_t value = id - t.first;
+            t.type->vector(&t, id, v);
+            scale_vector(value & 255, 256, expected);
+            for (int64_t i = 0; i < t.vector_size; i++)
+                assert_true(v[i] == (value >= 0 && value / 256 == i / SCALE_SIZE ? expected[i % SCALE_SIZE] : 0));
+        }
+        tokenizer_close(&t);
+    }
+}
+
 static void own_order(void **state) {
     (void)state;
     static const char *const bad[] = {"0 1 2", "0 1 2 2", "0 1 2 4", "0 1 x 3", "0 1 2 -1", ""};
@@ -436,7 +456,7 @@ int main(void) {
         cmocka_unit_test(every_png),     cmocka_unit_test(written_and_read), cmocka_unit_test(every_jpeg),
         cmocka_unit_test(damaged_files), cmocka_unit_test(vast_jpeg),        cmocka_unit_test(text_bomb),
         cmocka_unit_test(scaling),       cmocka_unit_test(orders),
-        cmocka_unit_test(pictures_and_back), cmocka_unit_test(channel_mask), cmocka_unit_test(own_order),
+        cmocka_unit_test(pictures_and_back), cmocka_unit_test(channel_mask), cmocka_unit_test(what_values_mean), cmocka_unit_test(own_order),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -43,8 +43,8 @@ static const field train_rows[] = {
     {"ema", "ema", FIELD_REAL, AT(ema), 0, 0.9999999, NULL, "0",
      "decay of averaged weights, which are then evaluated and saved; 0: none"},
     {"begin", "begin", FIELD_CHOICE, AT(begin), 0, 0, begins, "data",
-     "what token embeddings and output bias are before training: what the data set tells of its tokens (a codec's "
-     "vectors; how often they come), or random vectors and zeros"},
+     "what token embeddings and output bias are before training: what the data set tells of its tokens (their "
+     "values, a codec's vectors; how often they come), or random vectors and zeros"},
     {"min_crop", "min-crop", FIELD_INT, AT(min_crop), 0, MANY, NULL, "0",
      "shortest piece of a document to train on; 0: the latents"},
     {"start_length", "start-length", FIELD_INT, AT(start_length), 0, MANY, NULL, "0",

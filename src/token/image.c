@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "token/scale.h"
 
 #include <errno.h>
 #include <math.h>
@@ -168,6 +169,7 @@ static int open_image(tokenizer *t, pcv_error *err) {
     t->axes = 3;
     t->axis_rows[0] = t->axis_rows[1] = size + 2;
     t->axis_rows[2] = 5;
+    t->vector_size = (t->vocab - t->first) / 256 * SCALE_SIZE;
     TRY(colour_parse(t->config.background, s->background, err));
     TRY(fill_order(t, s, err));
 out:
@@ -274,6 +276,13 @@ out:
     return status;
 }
 
+/* Each channel that has ids of its own has a part of the vector of its own. */
+static void vector_image(const tokenizer *t, int32_t id, float *v) {
+    int32_t value = id - t->first;
+    memset(v, 0, (size_t)t->vector_size * sizeof *v);
+    if (value >= 0) scale_vector(value % 256, 256, v + value / 256 * SCALE_SIZE);
+}
+
 static const char *const keys[] = {"size", "order", "background", "channel_ids", NULL};
 
 const token_type token_image = {
@@ -289,6 +298,7 @@ const token_type token_image = {
     .write = write_image,
     .mask = mask_image,
     .position = position_image,
+    .vector = vector_image,
     .save = save_image,
     .load = load_image,
 };

@@ -2,8 +2,10 @@
  * the nearest of 256 steps from -1 to 1 (ITU-T G.711's curve; the steps of WaveNet, van den Oord et al. 2016). */
 #include "token/sound_tokens.h"
 #include "base/mem.h"
+#include "token/scale.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { STEPS = 256, MU = STEPS - 1 };
 
@@ -12,6 +14,7 @@ static int open_mulaw(tokenizer *t, pcv_error *err) {
     t->pad = 0, t->end = 1, t->start = 2, t->first = 3;
     t->vocab = t->first + STEPS;
     t->second = (double)t->config.rate;
+    t->vector_size = SCALE_SIZE;
     return 0;
 }
 
@@ -56,6 +59,11 @@ static int draw_mulaw(const tokenizer *t, const int32_t *ids, size_t count, cons
     return sound_tokens_draw(decode, t, ids, count, path, err);
 }
 
+static void vector_mulaw(const tokenizer *t, int32_t id, float *v) {
+    memset(v, 0, SCALE_SIZE * sizeof *v);
+    if (id >= t->first) scale_vector(id - t->first, STEPS, v);
+}
+
 static const char *const keys[] = {"rate", NULL};
 
 const token_type token_mulaw = {
@@ -69,4 +77,5 @@ const token_type token_mulaw = {
     .read = read_mulaw,
     .write = write_mulaw,
     .draw = draw_mulaw,
+    .vector = vector_mulaw,
 };
