@@ -328,8 +328,10 @@ static void measure_books(codec *c) {
 static void vector_rvq(const tokenizer *t, int32_t id, float *v) {
     const codec *c = codec_of(t);
     int64_t value = id - t->first, book = value / t->config.codes;
-    place(c, value < 0 ? 0 : book, (int32_t)(value < 0 ? 0 : value % t->config.codes), v);
-    for (int64_t i = 0; i < t->vector_size; i++) v[i] *= value < 0 ? 0 : c->unit[book];
+    memset(v, 0, (size_t)t->vector_size * sizeof *v);
+    if (value < 0) return;
+    place(c, book, (int32_t)(value % t->config.codes), v);
+    for (int64_t i = 0; i < t->vector_size; i++) v[i] *= c->unit[book];
 }
 
 /* ------------------------------------------------------------------ learning */
