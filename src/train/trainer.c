@@ -4,20 +4,14 @@
  * Everything random is keyed by (seed, step), so the state of a run is its step number, weights and
  * moments, and a resumed run repeats the uninterrupted one bit for bit (except that a run limited by
  * --minutes follows the clock). */
+#include "train/trainer.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "config/settings.h"
 #include "cpu/cpu.h"
-#include "gen/document.h"
-#include "model/weights.h"
 #include "train/begin.h"
-#include "train/checkpoint.h"
-#include "train/evaluate.h"
-#include "train/metrics.h"
 #include "train/plan.h"
 #include "train/report.h"
 #include "train/schedule.h"
-#include "train/step.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -25,47 +19,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define KEPT "the last good checkpoint is kept; try a lower --lr, a longer --warmup or a lower --clip"
+enum { MOST_BAD_STEPS = 10, GROW_MEMORY = 20 };
 
-enum { VALIDATIONS = 10, MOST_BAD_STEPS = 10, MOST_FAILED_SAVES = 3, GROW_MEMORY = 20 };
-enum { PROMPT = 128, SAMPLE = 256, SAMPLE_SECONDS = 2, SAMPLE_MOST = 16000 }; /* tokens, but for the seconds */
-
-typedef struct trainer {
-    const pcv_train_options *options;
-    const pcv_settings *settings;
-    const pcv_watch *watch;
-    train_config c;
-    model_config mc;
-    json_t *extra; /* of config.json: dataset, run id, ... */
-    dataset *d;
-    backend *be;
-    model *m;
-    optimizer o;
-    tape t;
-    crop_plan crops;
-    stream_plan streams; /* in place of crops where the model remembers */
-    step_buffer buffer;
-    window *windows; /* of one update */
-    int64_t rows, batches; /* windows of a batch, batches of an update */
-    metrics log;
-    checkpoint_owner owner;
-    run_state state;
-    char run_id[HASH_TEXT];
-    int lock;
-    bool made; /* this call made the run's folder */
-    bool moved; /* the run goes on with another data set */
-    int bad_steps, failed_saves, validations;
-    double started;    /* clock at which state.seconds was 0 */
-    double last_save;  /* state.seconds of it */
-    double loss, rate; /* of the last update, for display */
-    double window_start;
-    int64_t window_tokens, window_targets;
-    double window_loss;
-    double validation_bits;
-} trainer;
-
-static void say(const trainer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(const trainer *w, const char *format, ...) {
+void trainer_say(const trainer *w, const char *format, ...) {
     if (!w->watch || !w->watch->message) return;
     char line[2048];
     va_list args;
@@ -85,8 +41,7 @@ static double progress_of(const trainer *w) {
     return w->state.seconds / (60 * w->c.minutes);
 }
 
-/* Part of the run that is over, 0 to 1, by updates or by time, whichever ends it first. */
-static double done_of(const trainer *w) {
+double trainer_done(const trainer *w) {
     double steps = w->c.steps > 0 ? (double)w->state.step / (double)w->c.steps : 0;
     double time = w->c.minutes > 0 ? w->state.seconds / (60 * w->c.minutes) : 0;
     return steps > time ? steps : time;
@@ -197,7 +152,7 @@ static int grow(trainer *w, const step_result *sum, int64_t targets, pcv_error *
     if (w->state.length >= w->mc.context || w->state.accuracy < w->c.grow_accuracy) return 0;
     int status = set_length(w, 2 * w->state.length, err);
     if (status) return status;
-    say(w, "update %lld: accuracy %.1f %%; going on with pieces of %lld tokens", (long long)w->state.step,
+    trainer_say(w, "update %lld: accuracy %.1f %%; going on with pieces of %lld tokens", (long long)w->state.step,
         100 * w->state.accuracy, (long long)w->state.length);
     w->state.accuracy = 0;
     w->state.best_bits = 0; /* of an easier task */
@@ -239,10 +194,10 @@ static int restore(trainer *w, pcv_error *err) {
     if (w->options->resume) {
         status = checkpoint_load(&w->owner, &w->o, &w->state, w->watch, err);
         if (status == PCV_NOINPUT) { /* stopped before the first one was written */
-            say(w, "there is no checkpoint yet; starting from the beginning");
+            trainer_say(w, "there is no checkpoint yet; starting from the beginning");
             status = 0;
         } else if (!status) {
-            say(w, "resumed after update %lld", (long long)w->state.step);
+            trainer_say(w, "resumed after update %lld", (long long)w->state.step);
         }
     }
     if (status) return status;
@@ -251,159 +206,9 @@ static int restore(trainer *w, pcv_error *err) {
     status = set_length(w, w->state.length, err);
     if (status) return status;
     w->last_save = w->state.seconds;
-    w->validations = (int)(done_of(w) * VALIDATIONS + 1e-9);
+    w->validations = trainer_validations(w);
     w->validation_bits = w->state.best_bits;
     return metrics_open(&w->log, w->options->run, w->state.step, w->watch, err);
-}
-
-/* ------------------------------------------------------------------ saving */
-
-/* The run's own weights: those of the best validation, and the newest as long as there was none. */
-static int publish_weights(trainer *w, pcv_error *err) {
-    char path[PATH_SIZE], hash[HASH_TEXT];
-    uint64_t size;
-    matrix values = w->o.average.data ? w->o.average : w->m->params.values;
-    int status = path_join(path, w->options->run, RUN_WEIGHTS, err);
-    if (status) return status;
-    if (w->state.best_bits > 0 && w->state.best_step != w->state.step && path_exists(path)) return 0;
-    return weights_save(&w->m->params, &(weight_block){"", values}, 1, NULL, path, hash, &size, err);
-}
-
-/* A failed save keeps the former ones; after three in a row the run stops. */
-static int save(trainer *w, pcv_error *err) {
-    pcv_error reason;
-    w->last_save = w->state.seconds;
-    int status = checkpoint_save(&w->owner, &w->o, &w->state, &reason);
-    if (!status) status = publish_weights(w, &reason);
-    if (!status) {
-        w->failed_saves = 0;
-        return 0;
-    }
-    say(w, "cannot save: %s", reason.message);
-    if (w->state.best_step == w->state.step) w->state.best_bits = 0; /* the next validation's weights will be kept */
-    if (status == PCV_NUMERIC)
-        return fail(err, PCV_NUMERIC, "after update %lld %s; " KEPT, (long long)w->state.step, reason.message);
-    if (++w->failed_saves < MOST_FAILED_SAVES) return 0;
-    return fail(err, PCV_IO, "saving failed %d times: %s", w->failed_saves, reason.message);
-}
-
-/* ------------------------------------------------------------------ validation and samples */
-
-/* Evaluates or samples with the averaged weights, where there are any. */
-static void use_average(trainer *w, bool on) {
-    if (w->o.average.data)
-        parameters_point(&w->m->params, on ? w->o.average : w->m->params.values);
-}
-
-static int validate(trainer *w, pcv_error *err) {
-    eval_config c;
-    pcv_evaluation e;
-    int status = settings_eval(NULL, &c, err);
-    if (status) return status;
-    c.split = SPLIT_VALIDATION;
-    c.tokens = w->c.eval_tokens;
-    c.seed = w->c.seed + 1000003; /* generated documents that training never sees */
-    c.stride = w->mc.latents / w->mc.latents_per_position;
-    status = evaluate_defaults(&c, &w->mc, err);
-    if (status) return status;
-    uint64_t seed = w->d->seed;
-    w->d->seed = (uint64_t)c.seed;
-    use_average(w, true);
-    status = evaluate(&(evaluation_job){.t = &w->t, .m = w->m, .d = w->d, .config = &c}, &e, err);
-    use_average(w, false);
-    w->d->seed = seed;
-    if (status == PCV_NUMERIC)
-        return fail(err, status, "after update %lld the validation loss is not finite; " KEPT,
-                    (long long)w->state.step);
-    if (status == PCV_DATA) { /* no validation text: not an error of training */
-        w->validation_bits = 0;
-        return 0;
-    }
-    if (status) return status;
-    w->validation_bits = e.bits_per_token;
-    bool best = w->state.best_bits == 0 || e.bits_per_token < w->state.best_bits;
-    metric list[] = {{"validation_loss", e.loss}, {"validation_bits_per_token", e.bits_per_token},
-                     {"validation_accuracy", e.accuracy}, {"validation_error", e.standard_error}};
-    metrics_write(&w->log, "validation", w->state.step, list, 4);
-    say(w, "update %lld: validation %.4f bits per token (+- %.4f), accuracy %.1f %%%s", (long long)w->state.step,
-        e.bits_per_token, e.standard_error / 0.693147, 100 * e.accuracy, best ? ", best so far" : "");
-    if (!best) return 0;
-    w->state.best_bits = e.bits_per_token;
-    w->state.best_step = w->state.step;
-    return save(w, err);
-}
-
-/* A fresh document as a file of the run. */
-static int sample_file(trainer *w, pcv_error *err) {
-    char folder[PATH_SIZE], name[128], path[PATH_SIZE];
-    const tokenizer *t = &w->d->tokens;
-    sample_config c;
-    int status = 0;
-    snprintf(name, sizeof name, "samples/step-%08lld%s", (long long)w->state.step, t->type->extension);
-    TRY(path_join(folder, w->options->run, "samples", err));
-    TRY(path_join(path, w->options->run, name, err));
-    TRY(folder_make(folder, err));
-    TRY(settings_sample(NULL, &c, err));
-    if (t->second > 0) c.length = (int64_t)fmin(SAMPLE_SECONDS * t->second, SAMPLE_MOST);
-    TRY(document_sample(w->m, t, &c, path, err));
-    metrics_sample_file(&w->log, w->state.step, name);
-out:
-    return status;
-}
-
-/* Text that continues a piece of the validation split, into the record. */
-static int sample_text(trainer *w, pcv_error *err) {
-    pcv_session s = {0};
-    sample_config c;
-    text out = {0};
-    int32_t prompt[PROMPT], id;
-    int status = 0;
-    int64_t length = dataset_length(w->d, SPLIT_VALIDATION, 0), count = length - 2 < PROMPT ? length - 2 : PROMPT;
-    if (count < 0) return 0;
-    TRY(settings_sample(NULL, &c, err));
-    int64_t from = 1 + (length - 2 - count) / 2;
-    TRY(dataset_read(w->d, SPLIT_VALIDATION, 0, from, count, prompt, err));
-    TRY(session_start(&s, w->m, &w->d->tokens, &c, err));
-    TRY(pcv_session_feed(&s, prompt, (size_t)count, err));
-    for (int64_t i = 0; i < count + SAMPLE; i++) {
-        size_t size;
-        if (i == count) text_add(&out, " | ");
-        if (i < count) id = prompt[i];
-        else TRY(pcv_session_next(&s, &id, err));
-        if (id < 0) break;
-        const char *piece = pcv_session_text(&s, id, &size);
-        text_bytes(&out, piece, size);
-    }
-    if (text_ok(&out)) metrics_sample(&w->log, w->state.step, out.data, out.size);
-out:
-    session_stop(&s);
-    text_free(&out);
-    return status;
-}
-
-static int write_sample(trainer *w, pcv_error *err) {
-    bool whole = w->d->tokens.type->write != NULL;
-    if (w->d->generated || dataset_documents(w->d, SPLIT_VALIDATION) == 0) return 0;
-    use_average(w, true);
-    int status = whole ? sample_file(w, err) : sample_text(w, err);
-    use_average(w, false);
-    if (status != PCV_MEMORY) return status;
-    say(w, "update %lld: no memory for a sample; training goes on", (long long)w->state.step);
-    return 0;
-}
-
-static int look(trainer *w, bool last, pcv_error *err) {
-    int due = (int)(done_of(w) * VALIDATIONS + 1e-9);
-    bool by_share = w->c.eval_every == 0 && due > w->validations;
-    bool by_step = w->c.eval_every > 0 && w->state.step % w->c.eval_every == 0;
-    bool evaluates = by_share || by_step || last;
-    bool samples = w->c.sample_every ? w->state.step % w->c.sample_every == 0 : evaluates;
-    w->validations = due;
-    int status = 0;
-    if (evaluates) status = validate(w, err);
-    if (samples && !status) status = write_sample(w, err);
-    if (evaluates && !status) report_write(w->options->run, NULL);
-    return status;
 }
 
 /* ------------------------------------------------------------------ one update */
@@ -436,7 +241,7 @@ static void dump_windows(const trainer *w) {
 static int not_finite(trainer *w, double loss, double norm, pcv_error *err) {
     w->state.skipped++;
     if (w->bad_steps++ == 0) {
-        say(w, "update %lld: loss %g, gradient norm %g: not finite; the update is left out",
+        trainer_say(w, "update %lld: loss %g, gradient norm %g: not finite; the update is left out",
             (long long)w->state.step, loss, norm);
         dump_windows(w);
     }
@@ -503,7 +308,7 @@ static int ask(const trainer *w) {
                         w->loss / 0.693147);
     if (w->validation_bits > 0)
         snprintf(line + size, sizeof line - (size_t)size, ", validation %.4f bits", w->validation_bits);
-    double done = done_of(w);
+    double done = trainer_done(w);
     pcv_progress p = {.stage = "training", .done = done, .total = 1, .seconds = w->state.seconds,
                       .rate = w->rate, .unit = "tokens", .line = line};
     return w->watch->progress(w->watch->context, &p);
@@ -516,8 +321,8 @@ static bool save_is_due(const trainer *w) {
 
 static int finish(trainer *w, bool complete, pcv_error *err) {
     int status = 0;
-    if (complete) status = look(w, true, err);
-    if (!status) status = save(w, err);
+    if (complete) status = trainer_look(w, true, err);
+    if (!status) status = trainer_save(w, err);
     metrics_close(&w->log); /* the report reads what was written */
     if (!status) report_write(w->options->run, NULL);
     return status;
@@ -527,17 +332,17 @@ static int loop(trainer *w, pcv_error *err) {
     int status = 0, wish = 0;
     w->started = clock_now() - w->state.seconds;
     w->window_start = clock_now();
-    while (done_of(w) < 1 && wish != PCV_STOP) {
+    while (trainer_done(w) < 1 && wish != PCV_STOP) {
         TRY(update(w, err));
         double before = clock_now();
-        if (done_of(w) < 1) TRY(look(w, false, err));
+        if (trainer_done(w) < 1) TRY(trainer_look(w, false, err));
         wish = ask(w);
-        if (save_is_due(w) || wish == PCV_SAVE) TRY(save(w, err));
+        if (save_is_due(w) || wish == PCV_SAVE) TRY(trainer_save(w, err));
         w->started += clock_now() - before; /* only training counts as training time */
         w->window_start += clock_now() - before;
     }
     TRY(finish(w, wish != PCV_STOP, err));
-    if (wish == PCV_STOP && done_of(w) < 1)
+    if (wish == PCV_STOP && trainer_done(w) < 1)
         status = fail(err, PCV_INTERRUPTED, "stopped after update %lld; saved, go on with --resume",
                       (long long)w->state.step);
 out:

@@ -1,0 +1,136 @@
+/* How a training gets on: validations, samples, the report. */
+#include "base/text.h"
+#include "gen/document.h"
+#include "train/evaluate.h"
+#include "train/report.h"
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { VALIDATIONS = 10 }; /* in a run, unless --eval-every says otherwise */
+enum { PROMPT = 128, SAMPLE = 256, SAMPLE_SECONDS = 2, SAMPLE_MOST = 16000 }; /* tokens, but for the seconds */
+
+/* Evaluates or samples with the averaged weights, where there are any. */
+static void use_average(trainer *w, bool on) {
+    if (w->o.average.data)
+        parameters_point(&w->m->params, on ? w->o.average : w->m->params.values);
+}
+
+static int validate(trainer *w, pcv_error *err) {
+    eval_config c;
+    pcv_evaluation e;
+    int status = settings_eval(NULL, &c, err);
+    if (status) return status;
+    c.split = SPLIT_VALIDATION;
+    c.tokens = w->c.eval_tokens;
+    c.seed = w->c.seed + 1000003; /* generated documents that training never sees */
+    c.stride = w->mc.latents / w->mc.latents_per_position;
+    status = evaluate_defaults(&c, &w->mc, err);
+    if (status) return status;
+    uint64_t seed = w->d->seed;
+    w->d->seed = (uint64_t)c.seed;
+    use_average(w, true);
+    status = evaluate(&(evaluation_job){.t = &w->t, .m = w->m, .d = w->d, .config = &c}, &e, err);
+    use_average(w, false);
+    w->d->seed = seed;
+    if (status == PCV_NUMERIC)
+        return fail(err, status, "after update %lld the validation loss is not finite; " KEPT,
+                    (long long)w->state.step);
+    if (status == PCV_DATA) { /* no validation text: not an error of training */
+        w->validation_bits = 0;
+        return 0;
+    }
+    if (status) return status;
+    w->validation_bits = e.bits_per_token;
+    bool best = w->state.best_bits == 0 || e.bits_per_token < w->state.best_bits;
+    metric list[] = {{"validation_loss", e.loss}, {"validation_bits_per_token", e.bits_per_token},
+                     {"validation_accuracy", e.accuracy}, {"validation_error", e.standard_error}};
+    metrics_write(&w->log, "validation", w->state.step, list, 4);
+    trainer_say(w, "update %lld: validation %.4f bits per token (+- %.4f), accuracy %.1f %%%s",
+                (long long)w->state.step, e.bits_per_token, e.standard_error / 0.693147, 100 * e.accuracy,
+                best ? ", best so far" : "");
+    if (!best) return 0;
+    w->state.best_bits = e.bits_per_token;
+    w->state.best_step = w->state.step;
+    return trainer_save(w, err);
+}
+
+/* ------------------------------------------------------------------ samples */
+
+/* A fresh document as a file of the run. */
+static int sample_file(trainer *w, pcv_error *err) {
+    char folder[PATH_SIZE], name[128], path[PATH_SIZE];
+    const tokenizer *t = &w->d->tokens;
+    sample_config c;
+    int status = 0;
+    snprintf(name, sizeof name, "samples/step-%08lld%s", (long long)w->state.step, t->type->extension);
+    TRY(path_join(folder, w->options->run, "samples", err));
+    TRY(path_join(path, w->options->run, name, err));
+    TRY(folder_make(folder, err));
+    TRY(settings_sample(NULL, &c, err));
+    if (t->second > 0) c.length = (int64_t)fmin(SAMPLE_SECONDS * t->second, SAMPLE_MOST);
+    TRY(document_sample(w->m, t, &c, path, err));
+    metrics_sample_file(&w->log, w->state.step, name);
+out:
+    return status;
+}
+
+/* Text that continues a piece of the validation split, into the record. */
+static int sample_text(trainer *w, pcv_error *err) {
+    pcv_session s = {0};
+    sample_config c;
+    text out = {0};
+    int32_t prompt[PROMPT], id;
+    int status = 0;
+    int64_t length = dataset_length(w->d, SPLIT_VALIDATION, 0), count = length - 2 < PROMPT ? length - 2 : PROMPT;
+    if (count < 0) return 0;
+    TRY(settings_sample(NULL, &c, err));
+    int64_t from = 1 + (length - 2 - count) / 2;
+    TRY(dataset_read(w->d, SPLIT_VALIDATION, 0, from, count, prompt, err));
+    TRY(session_start(&s, w->m, &w->d->tokens, &c, err));
+    TRY(pcv_session_feed(&s, prompt, (size_t)count, err));
+    for (int64_t i = 0; i < count + SAMPLE; i++) {
+        size_t size;
+        if (i == count) text_add(&out, " | ");
+        if (i < count) id = prompt[i];
+        else TRY(pcv_session_next(&s, &id, err));
+        if (id < 0) break;
+        const char *piece = pcv_session_text(&s, id, &size);
+        text_bytes(&out, piece, size);
+    }
+    if (text_ok(&out)) metrics_sample(&w->log, w->state.step, out.data, out.size);
+out:
+    session_stop(&s);
+    text_free(&out);
+    return status;
+}
+
+static int write_sample(trainer *w, pcv_error *err) {
+    bool whole = w->d->tokens.type->write != NULL;
+    if (w->d->generated || dataset_documents(w->d, SPLIT_VALIDATION) == 0) return 0;
+    use_average(w, true);
+    int status = whole ? sample_file(w, err) : sample_text(w, err);
+    use_average(w, false);
+    if (status != PCV_MEMORY) return status;
+    trainer_say(w, "update %lld: no memory for a sample; training goes on", (long long)w->state.step);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ when */
+
+int trainer_validations(const trainer *w) { return (int)(trainer_done(w) * VALIDATIONS + 1e-9); }
+
+int trainer_look(trainer *w, bool last, pcv_error *err) {
+    int due = trainer_validations(w);
+    bool by_share = w->c.eval_every == 0 && due > w->validations;
+    bool by_step = w->c.eval_every > 0 && w->state.step % w->c.eval_every == 0;
+    bool evaluates = by_share || by_step || last;
+    bool samples = w->c.sample_every ? w->state.step % w->c.sample_every == 0 : evaluates;
+    w->validations = due;
+    int status = 0;
+    if (evaluates) status = validate(w, err);
+    if (samples && !status) status = write_sample(w, err);
+    if (evaluates && !status) report_write(w->options->run, NULL);
+    return status;
+}
