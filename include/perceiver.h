@@ -44,7 +44,7 @@ extern "C" {
 /* Status codes, and the exit codes of the program (those of sysexits.h). */
 typedef enum pcv_status {
     PCV_OK = 0,
-    PCV_USAGE = 64,       /* wrong call or flag */
+    PCV_USAGE = 64,       /* wrong call or flag, or a value that a flag does not take */
     PCV_DATA = 65,        /* an input file is damaged or not what it should be */
     PCV_NOINPUT = 66,     /* an input does not exist or cannot be read */
     PCV_NUMERIC = 70,     /* a loss or weight is not finite */
@@ -52,7 +52,7 @@ typedef enum pcv_status {
     PCV_CANTCREATE = 73,  /* an output exists already or cannot be made */
     PCV_IO = 74,          /* reading or writing failed */
     PCV_INTERRUPTED = 75, /* stopped on request; what was done is saved and can be resumed */
-    PCV_CONFIG = 78,      /* a setting is unknown or out of range */
+    PCV_CONFIG = 78,      /* a file's setting is unknown or out of range, or settings do not go together */
 } pcv_status;
 
 typedef struct pcv_error {
@@ -81,8 +81,9 @@ typedef struct pcv_settings pcv_settings;
 PCV_API int pcv_settings_open(pcv_settings **settings, pcv_error *err);
 PCV_API void pcv_settings_close(pcv_settings *settings);
 
-/* Chooses a value. What is chosen here wins over a config file, which wins over a preset, which
- * wins over a dialect's and the built-in defaults, whatever the order of the calls. */
+/* Chooses a value; PCV_USAGE when there is no such setting or value. What is chosen here wins over a config
+ * file, which wins over a preset, which wins over a dialect's and the built-in defaults, whatever the order of
+ * the calls. */
 PCV_API int pcv_settings_set(pcv_settings *settings, const char *name, const char *value,
                              pcv_error *err);
 
@@ -153,6 +154,24 @@ PCV_API const char *pcv_engine_kind(const pcv_engine *engine); /* of data: "text
 PCV_API int64_t pcv_session_length(const pcv_session *session);
 
 /* ------------------------------------------------------------------ experimental */
+
+/* ---- numbers and lines, as the program reads and writes them */
+
+/* A text as a number within [low, high]: decimal digits, with a '-', a point or an exponent where they belong, and
+ * nothing else. PCV_USAGE says what is wrong, behind `where`: the flag. */
+PCV_API int pcv_read_whole(const char *where, const char *text, int64_t low, int64_t high, int64_t *value,
+                           pcv_error *err);
+PCV_API int pcv_read_real(const char *where, const char *text, double low, double high, double *value, pcv_error *err);
+
+/* "16,64,256": at least one and at most `most` whole numbers. */
+PCV_API int pcv_read_wholes(const char *where, const char *text, char separator, int64_t low, int64_t high,
+                            int64_t *values, int most, int *count, pcv_error *err);
+
+/* `text` as one line for people in out[0..capacity): control characters, ends of lines, overrides of the direction of
+ * writing and bytes that are no UTF-8 as \x1b, \n, \u202e. What does not fit ends in "..." behind a whole character. */
+PCV_API void pcv_line(char *out, size_t capacity, const char *text);
+
+/* ---- watching long work */
 
 /* Called now and then from long work. The answer: 0 go on; PCV_SAVE: save and go on; PCV_STOP: save and
  * stop. */

@@ -157,9 +157,9 @@ tokens given/test.tokens | cmp -s - expected || fail "given splits: test.tokens 
 works prepare text --train text/1.txt -o untested
 has err '^test +0 documents'
 for percent in 90,5 90,5,6 0,50,50 a,b,c 101,0,-1 90,5,5x; do fails $usage 'split' prepare text text -o x --split "$percent"; done
-fails $usage 'not a whole number' prepare text text -o x --seed -1
+fails $usage '-1 is out of range' prepare text text -o x --seed -1
 fails $usage "'txt' is not one of" prepare txt text -o x
-fails $config "did you mean 'bytes'" prepare text text -o x --tokenizer byte
+fails $usage "did you mean 'bytes'" prepare text text -o x --tokenizer byte
 lacks x
 no_leftovers
 
@@ -291,7 +291,7 @@ for bad in '--steps -1' '--steps 2.5' '--steps 99999999999999999999' '--lr nan' 
     '--preset tinny' '--seed -1' '--arch lstm' '--recompute some'; do
     fails $usage "${bad%% *}" train set -o x --steps 2 $bad
 done
-fails "$usage|$config" 'context: 99999999999 is out of range' train set -o x --steps 2 --context 99999999999
+fails "$usage" 'context: 99999999999 is out of range' train set -o x --steps 2 --context 99999999999
 fails $memory 'needs [0-9.]+ GiB.*lower' train set -o x --steps 2 --context 1048576 --latents 1048576 --channels 1024 \
     --layers 12 --heads 8
 fails $memory 'lower' train set -o x --steps 2 --context 16777216 --latents 512 --channels 64 --batch 64
@@ -373,7 +373,7 @@ equal "numbers of targets in a sweep" "$same" 1
 works eval copy --sweep latents --values 2,8 --threads 1
 fails $usage 'latents.context' eval run --sweep depth
 fails $usage '4,x' eval run --sweep latents --values 4,x
-fails $usage 'at least 1' eval run --sweep latents --values 0
+fails $usage 'expected 1 to' eval run --sweep latents --values 0
 fails $config 'value 100000' eval run --sweep latents --values 16,100000
 fails $config 'value 100000000' eval run --sweep context --values 100000000
 fails $usage 'belong to --sweep' eval run -o sweep.svg
@@ -646,7 +646,7 @@ fails $usage 'an empty list' compare set -o refused --depths ''
 fails $usage "'y' is not a number" compare set -o refused --archs transformer@16xy
 fails $usage "'x' is not a number" compare set -o refused --depths x
 fails $usage 'does not grow' compare set -o refused --contexts 64,32
-fails "$usage|$config" "transformre" compare set -o refused --archs transformre
+fails "$usage" "transformre" compare set -o refused --archs transformre
 fails $usage 'is there twice' compare set -o refused --archs transformer,transformer
 fails $usage 'nothing to compare' compare set -o refused --cost-only --quality-only
 fails $usage "'time' is not one of parameters" compare set -o refused --equal time
@@ -686,7 +686,7 @@ if [ -e "$(dirname "$perceiver")/perceiver-sentencepiece.so" ]; then
 else
     PERCEIVER_PLUGINS=$work fails $config 'this plug-in is not there' prepare text text -o refused --tokenizer sentencepiece:300
 fi
-fails "$usage|$config" 'whole number' prepare text text -o refused --tokenizer sentencepiece:two
+fails "$usage" 'whole number' prepare text text -o refused --tokenizer sentencepiece:two
 lacks refused
 
 begin "pictures"
@@ -720,9 +720,9 @@ fails $usage 'too few to split' prepare image map.png -o refused
 fails $usage "'image' has no such setting|tokenizer 'bytes' has no such setting" prepare text text -o refused --size 5
 fails $usage "not one of bytes, text, image" prepare pictures pictures -o refused
 fails $usage "tokenizer 'image' is one for image" prepare text text -o refused --tokenizer image
-fails $config 'not a colour' prepare image pictures -o refused --background white
+fails $usage 'not a colour' prepare image pictures -o refused --background white
 fails $noinput 'sideways' prepare image pictures -o refused --order sideways
-fails $config 'no seed' prepare image pictures -o refused --order random:
+fails $usage "not a whole number" prepare image pictures -o refused --order random:
 fails $data 'none of the files to train on' prepare image text -o refused
 fails $usage 'names the file' generate drawn
 fails $usage 'prompt is text' generate drawn -o none.png --prompt x

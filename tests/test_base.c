@@ -300,7 +300,7 @@ static void allocation_failures(void **state) {
 
 typedef struct sample {
     int64_t count, inner;
-    double rate, deep;
+    double rate, share, deep;
     bool on;
     int color;
     char name[FIELD_TEXT];
@@ -312,6 +312,7 @@ static const char *const colors[] = {"red", "green", "blue", NULL};
 static const field rows[] = {
     {"count", "count", FIELD_INT, AT(count), -5, 100, NULL, "1", ""},
     {"rate", "rate", FIELD_REAL, AT(rate), 0, 1, NULL, "0.5", ""},
+    {"share", "share", FIELD_BELOW, AT(share), 0, 1, NULL, "0", ""},
     {"on", "on", FIELD_BOOL, AT(on), 0, 0, NULL, "false", ""},
     {"color", "color", FIELD_CHOICE, AT(color), 0, 0, colors, "green", ""},
     {"name", "name", FIELD_STRING, AT(name), 0, 0, NULL, "none", ""},
@@ -341,6 +342,10 @@ static void typed_values(void **state) {
         {"list", "3", "3"},         {"list", "3,5,9", "3,5,9"}, {"list", "3,10", NULL},
         {"list", "3;5", NULL},      {"list", ",", NULL},        {"list", "3,,5", NULL},
         {"list", "3,5,", NULL},     {"list", "3,x", NULL},
+        {"list", "3, 5", NULL},     {"list", "0x3,5", NULL},    {"count", "+5", NULL},
+        {"count", " 5", NULL},      {"count", "1,0", NULL},     {"count", "007", "7"},
+        {"count", "-", NULL},       {"rate", ".5", "0.5"},     {"rate", "0x0", NULL},
+        {"share", "0", "0"},        {"share", "1", NULL},       {"share", "0.99999999", "0.99999999"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         sample s, before;
@@ -352,7 +357,7 @@ static void typed_values(void **state) {
         const field *f = fields_by_flag(&table, cases[i].key);
         int status = field_parse(f, &s, cases[i].typed, "--flag", &err);
         field_print(f, &s, shown, sizeof shown);
-        if (status != (cases[i].stored ? 0 : PCV_CONFIG))
+        if (status != (cases[i].stored ? 0 : PCV_USAGE))
             test_failed("--%s '%s': status %d\n", cases[i].key, cases[i].typed, status);
         if (cases[i].stored) assert_string_equal(shown, cases[i].stored);
         else assert_true(!memcmp(&s, &before, sizeof s) && strstr(err.message, "--flag"));
@@ -365,19 +370,19 @@ static void long_values(void **state) {
     char name[FIELD_TEXT + 1], list[3 * FIELD_LIST + 3] = "1";
     memset(name, 'n', sizeof name);
     name[FIELD_TEXT] = 0;
-    refused(field_parse(&rows[4], &s, name, "--name", &err), PCV_CONFIG, "longer than 1023 bytes");
+    refused(field_parse(&rows[5], &s, name, "--name", &err), PCV_USAGE, "longer than 1023 bytes");
     name[FIELD_TEXT - 1] = 0;
-    must(field_parse(&rows[4], &s, name, "--name", &err));
+    must(field_parse(&rows[5], &s, name, "--name", &err));
     assert_string_equal(s.name, name);
     for (int i = 1; i < FIELD_LIST; i++) strcat(list, ",2");
-    must(field_parse(&rows[5], &s, list, "--list", &err));
+    must(field_parse(&rows[6], &s, list, "--list", &err));
     assert_int_equal(s.list.count, FIELD_LIST);
     strcat(list, ",3");
-    refused(field_parse(&rows[5], &s, list, "--list", &err), PCV_CONFIG, "more than 64");
+    refused(field_parse(&rows[6], &s, list, "--list", &err), PCV_USAGE, "more than 64");
     char shown[4] = "xyz";
-    field_print(&rows[4], &s, shown, sizeof shown);
+    field_print(&rows[5], &s, shown, sizeof shown);
     assert_string_equal(shown, "nnn");
-    refused(field_parse(&rows[3], &s, "bleu", "--color", &err), PCV_CONFIG, "did you mean 'blue'?");
+    refused(field_parse(&rows[4], &s, "bleu", "--color", &err), PCV_USAGE, "did you mean 'blue'?");
     assert_null(fields_by_flag(&table, "group.inner"));
     assert_null(fields_by_key(&table, "deep"));
 }

@@ -57,7 +57,7 @@ static void tokenizer_files(void **state) {
         tokenizer_close(&back);
         tokenizer_close(&t);
     }
-    refused(tokenizer_open(&t, "byte", NULL, &err), PCV_CONFIG, "did you mean 'bytes'?");
+    refused(tokenizer_open(&t, "byte", NULL, &err), PCV_USAGE, "did you mean 'bytes'?");
     put("tokenizer.json", "{\"kind\": 3}", 11);
     refused(tokenizer_load(&t, at("."), &err), PCV_DATA, "tokenizer.json: 'kind'");
 }
@@ -331,9 +331,8 @@ static void refused_options(void **state) {
     tokenizer t;
     put_numbered("opt", 3);
     for (size_t i = 0; i < COUNT(bad); i++)
-        refused(prepare("opt", "opt.data", with(.split_percent = bad[i]), NULL, &err), PCV_USAGE,
-                bad[i]);
-    refused(prepare("opt", "opt.data", with(.tokenizer = "byte"), NULL, &err), PCV_CONFIG, "bytes");
+        refused(prepare("opt", "opt.data", with(.split_percent = bad[i]), NULL, &err), PCV_USAGE, "--split");
+    refused(prepare("opt", "opt.data", with(.tokenizer = "byte"), NULL, &err), PCV_USAGE, "bytes");
     refused(prepare("opt/absent", "opt.data", NULL, NULL, &err), PCV_NOINPUT, "opt/absent");
     refused(prepare("opt", "opt/0/data", NULL, NULL, &err), PCV_CANTCREATE, "opt/0");
     assert_int_equal(leftovers("opt."), 0);

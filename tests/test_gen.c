@@ -127,20 +127,20 @@ static void refused_settings(void **state) {
     };
     pcv_settings *s;
     must(pcv_settings_open(&s, &err));
-    refused(pcv_settings_set(s, "layrs", "3", &err), PCV_CONFIG, "--layrs");
-    refused(pcv_settings_set(s, "", "3", &err), PCV_CONFIG, "no such setting");
-    refused(pcv_settings_set(s, "positions.kind", "none", &err), PCV_CONFIG, "no such setting");
-    refused(pcv_settings_set(s, "layers", "many", &err), PCV_CONFIG, "--layers: 'many'");
-    refused(pcv_settings_set(s, "seed", "-1", &err), PCV_CONFIG, "--seed: -1 is out of range");
-    refused(pcv_settings_set(s, "heads", "0", &err), PCV_CONFIG, "--heads: 0 is out of range");
-    refused(pcv_settings_set(s, "channels", "65537", &err), PCV_CONFIG, "--channels");
-    refused(pcv_settings_set(s, "preset", "tinny", &err), PCV_CONFIG, "did you mean 'tiny'?");
-    refused(pcv_settings_set(s, "dialect", "tiny", &err), PCV_CONFIG, "--dialect: 'tiny'");
+    refused(pcv_settings_set(s, "layrs", "3", &err), PCV_USAGE, "--layrs");
+    refused(pcv_settings_set(s, "", "3", &err), PCV_USAGE, "no such setting");
+    refused(pcv_settings_set(s, "positions.kind", "none", &err), PCV_USAGE, "no such setting");
+    refused(pcv_settings_set(s, "layers", "many", &err), PCV_USAGE, "--layers: 'many'");
+    refused(pcv_settings_set(s, "seed", "-1", &err), PCV_USAGE, "--seed: -1 is out of range");
+    refused(pcv_settings_set(s, "heads", "0", &err), PCV_USAGE, "--heads: 0 is out of range");
+    refused(pcv_settings_set(s, "channels", "65537", &err), PCV_USAGE, "--channels");
+    refused(pcv_settings_set(s, "preset", "tinny", &err), PCV_USAGE, "did you mean 'tiny'?");
+    refused(pcv_settings_set(s, "dialect", "tiny", &err), PCV_USAGE, "--dialect: 'tiny'");
     for (int i = 0; i < 300; i++) must(pcv_settings_set(s, "layers", i < 299 ? "3" : "5", &err)); /* one setting */
     assert_string_equal(settings_get(s, "layers"), "5");
     for (int i = 1; i < 256; i++) must(pcv_settings_set(s, "stop", "x", &err));
-    refused(pcv_settings_set(s, "stop", "x", &err), PCV_CONFIG, "more than 256");
-    refused(pcv_settings_set(s, "heads", "3", &err), PCV_CONFIG, "more than 256");
+    refused(pcv_settings_set(s, "stop", "x", &err), PCV_USAGE, "more than 256");
+    refused(pcv_settings_set(s, "heads", "3", &err), PCV_USAGE, "more than 256");
     pcv_settings_close(s);
     for (size_t i = 0; i < COUNT(files); i++) {
         must(pcv_settings_open(&s, &err));

@@ -445,10 +445,10 @@ static void own_order(void **state) {
         assert_non_null(strstr(reason.message, "mine.txt"));
     }
     snprintf(c.order, sizeof c.order, "random:x");
-    assert_int_equal(tokenizer_open(&t, "image", &c, &reason), PCV_CONFIG);
+    assert_int_equal(tokenizer_open(&t, "image", &c, &reason), PCV_USAGE);
     snprintf(c.order, sizeof c.order, "raster");
     snprintf(c.background, sizeof c.background, "white");
-    assert_int_equal(tokenizer_open(&t, "image", &c, &reason), PCV_CONFIG);
+    assert_int_equal(tokenizer_open(&t, "image", &c, &reason), PCV_USAGE);
 }
 
 int main(void) {

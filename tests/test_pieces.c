@@ -128,8 +128,8 @@ static void refused_models(void **state) {
     refused(tokenizer_open(&t, "sentencepiece", &c, &err), PCV_DATA, "bad.model");
     file_bytes_free(&model);
     const char *name;
-    refused(tokenizer_choose("sentencepiece:x", &name, &c, &err), PCV_CONFIG, "--tokenizer");
-    refused(tokenizer_choose("sentencepiece:3", &name, &c, &err), PCV_CONFIG, "--tokenizer");
+    refused(tokenizer_choose("sentencepiece:x", &name, &c, &err), PCV_USAGE, "--tokenizer");
+    refused(tokenizer_choose("sentencepiece:3", &name, &c, &err), PCV_USAGE, "--tokenizer");
     must(tokenizer_choose("sentencepiece:900", &name, &c, &err));
     assert_true(c.pieces == 900 && !strcmp(name, "sentencepiece"));
     must(tokenizer_choose("mine.model", &name, &c, &err));

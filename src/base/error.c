@@ -6,17 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void fill(pcv_error *err, int code, const char *format, va_list args) {
+/* What was quoted in a message can come from anywhere, so the whole line is made one that can be shown. */
+enum { UNCUT = 4 * sizeof(((pcv_error *)0)->message) };
+
+static void fill(pcv_error *err, const char *ending, const char *format, va_list args) {
+    char whole[UNCUT];
     if (!err) return;
-    err->code = code;
-    vsnprintf(err->message, sizeof err->message, format, args);
+    int used = vsnprintf(whole, sizeof whole, format, args);
+    if (ending && used >= 0 && used < UNCUT) snprintf(whole + used, sizeof whole - (size_t)used, ": %s", ending);
+    pcv_line(err->message, sizeof err->message, whole);
 }
 
 int fail(pcv_error *err, int code, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    fill(err, code, format, args);
+    fill(err, NULL, format, args);
     va_end(args);
+    if (err) err->code = code;
     return code;
 }
 
@@ -24,12 +30,9 @@ int fail_errno(pcv_error *err, int code, const char *format, ...) {
     const char *reason = strerror(errno);
     va_list args;
     va_start(args, format);
-    fill(err, code, format, args);
+    fill(err, reason, format, args);
     va_end(args);
-    if (err) {
-        size_t used = strlen(err->message);
-        snprintf(err->message + used, sizeof err->message - used, ": %s", reason);
-    }
+    if (err) err->code = code;
     return code;
 }
 
@@ -39,10 +42,8 @@ int fail_context(pcv_error *err, const char *format, ...) {
     memcpy(old, err->message, sizeof old);
     va_list args;
     va_start(args, format);
-    vsnprintf(err->message, sizeof err->message, format, args);
+    fill(err, old, format, args);
     va_end(args);
-    size_t used = strlen(err->message);
-    snprintf(err->message + used, sizeof err->message - used, ": %s", old);
     return err->code;
 }
 

@@ -19,7 +19,8 @@
 
 #include "perceiver.h"
 
-/* Fills *err (which may be NULL) and returns code. */
+/* Fills *err (which may be NULL) and returns code. The message goes through pcv_line: whatever it quotes, it is one
+ * line that obeys nobody, and a long one ends in "...". */
 int fail(pcv_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* As fail, and ends the line with the text of the current errno. */

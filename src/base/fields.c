@@ -1,10 +1,9 @@
 #include "base/fields.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/text.h"
 
-#include <errno.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,8 +39,8 @@ void fields_default(const field_table *table, void *object) {
 /* ------------------------------------------------------------------ storing */
 
 static int real_in_range(const field *f, double x, const char *where, pcv_error *err) {
-    if (x >= f->low && x <= f->high) return 0;
-    return fail(err, PCV_CONFIG, "%s: %g is out of range, expected %g to %g", where, x, f->low, f->high);
+    number_range range = {f->low, f->high, false, f->type == FIELD_BELOW};
+    return number_check_real(x, range, where, PCV_CONFIG, err);
 }
 
 static int store_real(const field *f, void *object, double x, const char *where, pcv_error *err) {
@@ -51,9 +50,7 @@ static int store_real(const field *f, void *object, double x, const char *where,
 }
 
 static int int_in_range(const field *f, int64_t x, const char *where, pcv_error *err) {
-    if ((double)x >= f->low && (double)x <= f->high) return 0;
-    return fail(err, PCV_CONFIG, "%s: %lld is out of range, expected %.0f to %.0f", where,
-                (long long)x, f->low, f->high);
+    return number_check_whole(x, (int64_t)f->low, (int64_t)f->high, where, PCV_CONFIG, err);
 }
 
 static int store_int(const field *f, void *object, int64_t x, const char *where, pcv_error *err) {
@@ -99,28 +96,14 @@ static int push_int(const field *f, field_ints *list, int64_t x, const char *whe
 
 /* ------------------------------------------------------------------ typed text */
 
-static int parse_int(const char *value, int64_t *x, const char **end) {
-    errno = 0;
-    char *stop;
-    *x = strtoll(value, &stop, 10);
-    *end = stop;
-    return stop == value || errno;
-}
-
-static int parse_ints(const field *f, void *object, const char *value, const char *where,
-                      pcv_error *err) {
+static int parse_ints(const field *f, void *object, const char *value, const char *where, pcv_error *err) {
     field_ints list = {0};
-    for (const char *at = value; *at;) {
-        int64_t x;
-        const char *end;
-        if (parse_int(at, &x, &end) || (*end && *end != ','))
-            return fail(err, PCV_CONFIG, "%s: '%s' is not a list of numbers like 3,5", where, value);
-        int status = push_int(f, &list, x, where, err);
-        if (status) return status;
-        at = *end && end[1] ? end + 1 : end; /* a comma at the end is an empty number */
-    }
-    *(field_ints *)member(f, object) = list;
-    return 0;
+    int count = 0;
+    int status = *value ? pcv_read_wholes(where, value, ',', (int64_t)f->low, (int64_t)f->high, list.v, FIELD_LIST,
+                                          &count, err) : 0;
+    list.count = count;
+    if (!status) *(field_ints *)member(f, object) = list;
+    return status;
 }
 
 static int parse_bool(const field *f, void *object, const char *value, const char *where,
@@ -132,39 +115,33 @@ static int parse_bool(const field *f, void *object, const char *value, const cha
     return 0;
 }
 
-static int parse_number(const field *f, void *object, const char *value, const char *where,
-                        pcv_error *err) {
-    if (f->type == FIELD_INT) {
-        int64_t x;
-        const char *end;
-        if (parse_int(value, &x, &end) || *end)
-            return fail(err, PCV_CONFIG, "%s: '%s' is not a whole number", where, value);
-        return store_int(f, object, x, where, err);
-    }
-    char *end;
-    double x = strtod(value, &end);
-    if (end == value || *end) return fail(err, PCV_CONFIG, "%s: '%s' is not a number", where, value);
-    return store_real(f, object, x, where, err);
-}
-
-int field_parse(const field *f, void *object, const char *value, const char *where,
-                pcv_error *err) {
+static int parse(const field *f, void *object, const char *value, const char *where, pcv_error *err) {
+    void *m = member(f, object);
     switch (f->type) {
     case FIELD_BOOL: return parse_bool(f, object, value, where, err);
     case FIELD_CHOICE: return store_choice(f, object, value, where, err);
     case FIELD_STRING: return store_string(f, object, value, where, err);
     case FIELD_INTS: return parse_ints(f, object, value, where, err);
-    case FIELD_INT:
-    case FIELD_REAL: break;
+    case FIELD_INT: return pcv_read_whole(where, value, (int64_t)f->low, (int64_t)f->high, m, err);
+    case FIELD_REAL:
+    case FIELD_BELOW: break;
     }
-    return parse_number(f, object, value, where, err);
+    return number_read_real(where, value, (number_range){f->low, f->high, false, f->type == FIELD_BELOW}, m, err);
+}
+
+int field_parse(const field *f, void *object, const char *value, const char *where, pcv_error *err) {
+    int status = parse(f, object, value, where, err);
+    if (status != PCV_CONFIG) return status;
+    if (err) err->code = PCV_USAGE; /* what was typed is no fault of a file */
+    return PCV_USAGE;
 }
 
 void field_print(const field *f, const void *object, char *out, size_t size) {
     const void *m = member_const(f, object);
     switch (f->type) {
     case FIELD_INT: snprintf(out, size, "%lld", (long long)*(const int64_t *)m); break;
-    case FIELD_REAL: snprintf(out, size, "%.10g", *(const double *)m); break;
+    case FIELD_REAL:
+    case FIELD_BELOW: snprintf(out, size, "%.10g", *(const double *)m); break;
     case FIELD_BOOL: snprintf(out, size, "%s", *(const bool *)m ? "true" : "false"); break;
     case FIELD_CHOICE: snprintf(out, size, "%s", f->names[*(const int *)m]); break;
     case FIELD_STRING: snprintf(out, size, "%s", (const char *)m); break;
@@ -220,6 +197,7 @@ int field_read(const field *f, void *object, const json_t *value, const char *wh
         if (!json_is_integer(value)) return wrong_type(value, "a whole number", where, err);
         return store_int(f, object, json_integer_value(value), where, err);
     case FIELD_REAL:
+    case FIELD_BELOW:
         if (!json_is_number(value)) return wrong_type(value, "a number", where, err);
         return store_real(f, object, json_number_value(value), where, err);
     case FIELD_BOOL:
@@ -297,7 +275,7 @@ int fields_check(const field_table *table, const void *object, pcv_error *err) {
         const field *f = &table->rows[i];
         const void *m = member_const(f, object);
         if (f->type == FIELD_INT) status = int_in_range(f, *(const int64_t *)m, f->key, err);
-        if (f->type == FIELD_REAL) status = real_in_range(f, *(const double *)m, f->key, err);
+        if (f->type == FIELD_REAL || f->type == FIELD_BELOW) status = real_in_range(f, *(const double *)m, f->key, err);
     }
     return status;
 }
@@ -306,7 +284,8 @@ static json_t *field_json(const field *f, const void *object) {
     const void *m = member_const(f, object);
     switch (f->type) {
     case FIELD_INT: return json_integer(*(const int64_t *)m);
-    case FIELD_REAL: return json_real(*(const double *)m);
+    case FIELD_REAL:
+    case FIELD_BELOW: return json_real(*(const double *)m);
     case FIELD_BOOL: return json_boolean(*(const bool *)m);
     case FIELD_CHOICE: return json_string(f->names[*(const int *)m]);
     case FIELD_STRING: return json_string(m);

@@ -23,6 +23,7 @@ enum { FIELD_TEXT = 1024, FIELD_LIST = 64 };
 typedef enum field_type {
     FIELD_INT,    /* int64_t */
     FIELD_REAL,   /* double */
+    FIELD_BELOW,  /* double, less than high */
     FIELD_BOOL,   /* bool; on the command line a flag without value means true */
     FIELD_CHOICE, /* int, an index into names */
     FIELD_STRING, /* char[FIELD_TEXT] */
@@ -38,7 +39,7 @@ typedef struct field {
     const char *flag; /* name on the command line, or NULL: only in files */
     field_type type;
     size_t offset;
-    double low, high;         /* of a number, both allowed */
+    double low, high;         /* of a number, both allowed (but see FIELD_BELOW) */
     const char *const *names; /* of a choice, NULL-terminated */
     const char *initial;      /* default, as it would be typed; NULL: the row is another row's alias */
     const char *help;
@@ -53,7 +54,8 @@ void fields_default(const field_table *table, void *object);
 const field *fields_by_flag(const field_table *table, const char *flag);
 const field *fields_by_key(const field_table *table, const char *key);
 
-/* Stores the value typed as text. `where` names the flag or file in the error. */
+/* Stores the value typed as text (PCV_USAGE when it is none), or read from a file (PCV_CONFIG). `where` names the flag
+ * or file in the error. */
 int field_parse(const field *f, void *object, const char *value, const char *where, pcv_error *err);
 int field_read(const field *f, void *object, const json_t *value, const char *where,
                pcv_error *err);

@@ -1,5 +1,6 @@
 #include "base/text.h"
 #include "base/mem.h"
+#include "perceiver.h"
 
 #include <stdarg.h>
 #include <stdint.h>
@@ -63,6 +64,65 @@ bool utf8_valid(const char *string) {
     for (int length; *string; string += length)
         if ((length = utf8_length(string, strlen(string))) <= 0) return false;
     return true;
+}
+
+/* ------------------------------------------------------------------ quoting */
+
+enum { SHOWN = 12 }; /* bytes that one character becomes at most, with the closing zero */
+
+/* Of a correct character. */
+static uint32_t utf8_value(const char *bytes, int length) {
+    static const unsigned char first[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    uint32_t value = (unsigned char)bytes[0] & first[length];
+    for (int i = 1; i < length; i++) value = value << 6 | ((unsigned char)bytes[i] & 0x3F);
+    return value;
+}
+
+/* What a terminal obeys in place of showing it: controls, ends of lines, and what changes the direction of writing. */
+static bool is_control(uint32_t c) {
+    return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x061C || c == 0x200E || c == 0x200F ||
+           (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+}
+
+/* The character at bytes[0..size), size > 0, as it can be shown; returns how many bytes it takes there. */
+static size_t show(const char *bytes, size_t size, char out[SHOWN]) {
+    int length = utf8_length(bytes, size);
+    if (length <= 0) {
+        snprintf(out, SHOWN, "\\x%02x", (unsigned char)bytes[0]);
+        return 1;
+    }
+    uint32_t c = utf8_value(bytes, length);
+    if (!is_control(c)) snprintf(out, SHOWN, "%.*s", length, bytes);
+    else if (c == '\n' || c == '\r' || c == '\t') snprintf(out, SHOWN, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+    else snprintf(out, SHOWN, c < 0x80 ? "\\x%02x" : "\\u%04x", c);
+    return (size_t)length;
+}
+
+void text_escape(text *t, const char *bytes, size_t size) {
+    for (size_t i = 0; i < size;) {
+        char shown[SHOWN];
+        bool backslash = bytes[i] == '\\';
+        i += show(bytes + i, size - i, shown);
+        text_bytes(t, backslash ? "\\\\" : shown, backslash ? 2 : strlen(shown));
+    }
+}
+
+void pcv_line(char *out, size_t capacity, const char *in) {
+    static const char cut[] = "...";
+    size_t size = strlen(in), used = 0, fits = 0; /* so far, and with the mark of a cut behind it */
+    for (size_t i = 0; i < size;) {
+        char shown[SHOWN];
+        i += show(in + i, size - i, shown);
+        size_t more = strlen(shown);
+        if (used + more >= capacity) {
+            snprintf(out + fits, capacity - fits, "%s", cut);
+            return;
+        }
+        memcpy(out + used, shown, more);
+        used += more;
+        if (used + sizeof cut <= capacity) fits = used;
+    }
+    if (capacity) out[used] = 0;
 }
 
 static const char *html_entity(char c) {

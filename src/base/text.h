@@ -21,6 +21,11 @@ void text_add(text *t, const char *format, ...) __attribute__((format(printf, 2,
 void text_bytes(text *t, const void *bytes, size_t size);
 void text_html(text *t, const char *bytes, size_t size); /* escaped for HTML; bad UTF-8 as U+FFFD */
 void text_json(text *t, const char *bytes, size_t size); /* a JSON string with its quotes */
+
+/* For people, on a terminal or in a column: control characters, ends of lines, overrides of the direction of writing
+ * and bytes that are no UTF-8 as \x1b, \n, \u202e, and a backslash doubled, so that the text can be told back.
+ * Everything that comes from a file or a name goes through it, or through pcv_line. */
+void text_escape(text *t, const char *bytes, size_t size);
 void text_base64(text *t, const void *bytes, size_t size);
 bool text_ok(const text *t);
 void text_free(text *t);

@@ -2,16 +2,7 @@
 #include "cli/progress.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-static int positive(const arguments *a, const char *name, double initial, double *value, pcv_error *err) {
-    const char *given = arguments_value(a, name);
-    char *end = NULL;
-    *value = given ? strtod(given, &end) : initial;
-    if (!given || (end != given && !*end && *value > 0 && *value < 1e9)) return 0;
-    return cli_fail(err, PCV_USAGE, "--%s: '%s' is not a positive number", name, given);
-}
 
 int cmd_compare(arguments *a, pcv_error *err) {
     pcv_compare_options o = {.dataset = a->plain[0], .output = arguments_value(a, "o"),
@@ -29,11 +20,13 @@ int cmd_compare(arguments *a, pcv_error *err) {
     if (!o.output && !o.dry_run) return cli_fail(err, PCV_USAGE, "-o names the folder of the comparison");
     if (o.cost_only && o.quality_only)
         return cli_fail(err, PCV_USAGE, "--cost-only and --quality-only leave nothing to compare");
-    int status = positive(a, "memory-limit", 0, &o.memory_limit, err);
-    if (!status) status = positive(a, "time-limit", 60, &o.time_limit, err);
+    const char *memory = arguments_value(a, "memory-limit"), *time = arguments_value(a, "time-limit");
+    int status = memory ? pcv_read_real("--memory-limit", memory, 0, 1e6, &o.memory_limit, err) : 0;
+    o.time_limit = 60;
+    if (!status && time) status = pcv_read_real("--time-limit", time, 0.001, 1e9, &o.time_limit, err);
     signals_install();
     if (!status) status = pcv_compare(&o, a->settings, &watch, err);
     progress_end();
-    if (!status && !o.dry_run) fprintf(stderr, "comparison %s, page %s/index.html\n", o.output, o.output);
+    if (!status && !o.dry_run) cli_say("comparison %s, page %s/index.html", o.output, o.output);
     return status;
 }

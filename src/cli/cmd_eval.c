@@ -1,11 +1,8 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static const double ln2 = 0.69314718055994531;
 
@@ -87,27 +84,13 @@ static void print_sweep(const char *kind, const pcv_sweep_point *point, int poin
     if (json) printf("]}\n");
 }
 
-/* "16,64,128" */
-static int parse_values(const char *list, int64_t value[PCV_BUCKETS], int *count, pcv_error *err) {
-    *count = 0;
-    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
-        char *end;
-        errno = 0;
-        long long v = strtoll(at, &end, 10);
-        if (end == at || (*end && *end != ',') || errno || *count == PCV_BUCKETS)
-            return cli_fail(err, PCV_USAGE, "--values: '%s' is not a list of at most %d numbers like 16,64,256", list,
-                            PCV_BUCKETS);
-        value[(*count)++] = v;
-    }
-    return 0;
-}
-
 static int sweep(pcv_engine *engine, arguments *a, const pcv_watch *watch, pcv_error *err) {
     const char *kind = arguments_value(a, "sweep"), *output = arguments_value(a, "o");
+    const char *list = arguments_value(a, "values");
     int64_t value[PCV_BUCKETS];
     pcv_sweep_point point[PCV_BUCKETS];
-    int count, points = 0;
-    int status = parse_values(arguments_value(a, "values"), value, &count, err);
+    int count = 0, points = 0, status = 0;
+    if (list) status = pcv_read_wholes("--values", list, ',', 1, INT64_MAX, value, PCV_BUCKETS, &count, err);
     if (!status)
         status = pcv_sweep(engine, arguments_value(a, "data"), kind, value, count, a->settings, watch, point, &points,
                            err);

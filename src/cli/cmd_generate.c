@@ -76,11 +76,13 @@ static int generate_file(pcv_session *s, const prompt *p, bool echo, const char 
 }
 
 static int parse_grid(const char *text, pcv_document_options *o, pcv_error *err) {
-    int used = 0;
-    if (!text) return 0;
-    if (sscanf(text, "%4dx%4d%n", &o->columns, &o->rows, &used) == 2 && !text[used] && o->columns > 0 && o->rows > 0)
-        return 0;
-    return cli_fail(err, PCV_USAGE, "--grid: '%s' is not a size like 4x4", text);
+    int64_t side[2];
+    int count = 0, status = text ? pcv_read_wholes("--grid", text, 'x', 1, 9999, side, 2, &count, err) : 0;
+    if (status || !text) return status;
+    if (count < 2) return cli_fail(err, PCV_USAGE, "--grid: '%s' is not a size like 4x4", text);
+    o->columns = (int)side[0];
+    o->rows = (int)side[1];
+    return 0;
 }
 
 /* Pictures, music, sound: whole files. */
@@ -90,7 +92,6 @@ static int generate_document(arguments *a, pcv_engine *engine, pcv_error *err) {
     pcv_document_options o = {.output = arguments_value(a, "o"), .given = arguments_list(a, "complete"), .keep = 0.5};
     pcv_watch watch = progress_watch();
     pcv_generation g;
-    char *end = NULL;
     if (arguments_value(a, "prompt"))
         return cli_fail(err, PCV_USAGE, "--prompt is text, but this model generates %s; give --complete FILE",
                         pcv_engine_kind(engine));
@@ -100,16 +101,14 @@ static int generate_document(arguments *a, pcv_engine *engine, pcv_error *err) {
         o.given = prompts;
         o.keep = 1;
     }
-    if (keep) o.keep = strtod(keep, &end);
-    if (keep && (end == keep || *end || !(o.keep >= 0 && o.keep <= 1)))
-        return cli_fail(err, PCV_USAGE, "--keep: '%s' is not a number from 0 to 1", keep);
-    int status = parse_grid(arguments_value(a, "grid"), &o, err);
+    int status = keep ? pcv_read_real("--keep", keep, 0, 1, &o.keep, err) : 0;
+    if (!status) status = parse_grid(arguments_value(a, "grid"), &o, err);
     signals_install();
     if (!status) status = pcv_generate_document(engine, &o, a->settings, &watch, &g, err);
     progress_end();
     if (status) return status;
     double rate = g.seconds > 0 ? (double)g.tokens / g.seconds : 0;
-    fprintf(stderr, "wrote %s: %" PRId64 " tokens in %.2f s, %.1f tokens/s\n", o.output, g.tokens, g.seconds, rate);
+    cli_say("wrote %s: %" PRId64 " tokens in %.2f s, %.1f tokens/s", o.output, g.tokens, g.seconds, rate);
     return 0;
 }
 

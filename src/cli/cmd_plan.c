@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static double gib(int64_t bytes) { return (double)bytes / (1 << 30); }
 
@@ -49,11 +48,9 @@ static void print_text(const pcv_plan_report *r) {
 int cmd_plan(arguments *a, pcv_error *err) {
     pcv_plan_report r;
     const char *text = arguments_value(a, "probe");
-    char *end = NULL;
-    double seconds = text ? strtod(text, &end) : 3;
-    if (text && (end == text || *end || !(seconds >= 0 && seconds < 1e6)))
-        return cli_fail(err, PCV_USAGE, "--probe: '%s' is not a number of seconds", text);
-    int status = pcv_plan(a->settings, a->plain[0], seconds, &r, err);
+    double seconds = 3;
+    int status = text ? pcv_read_real("--probe", text, 0, 1e6, &seconds, err) : 0;
+    if (!status) status = pcv_plan(a->settings, a->plain[0], seconds, &r, err);
     if (status) return status;
     if (arguments_value(a, "json")) print_json(&r);
     else print_text(&r);

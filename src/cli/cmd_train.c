@@ -21,6 +21,7 @@ int cmd_train(arguments *a, pcv_error *err) {
     if (report.best_validation_bits > 0)
         fprintf(stderr, "; best validation %.4f bits per token, after update %" PRId64 ", whose weights are kept",
                 report.best_validation_bits, report.best_update);
-    fprintf(stderr, "\nrun %s, report %s/report.html\n", o.run, o.run);
+    fputc('\n', stderr);
+    cli_say("run %s, report %s/report.html", o.run, o.run);
     return 0;
 }

@@ -15,7 +15,8 @@ int cmd_compare(arguments *a, pcv_error *err);
 int cmd_info(arguments *a, pcv_error *err);
 int cmd_bench(arguments *a, pcv_error *err);
 
-/* Fills *err as the library does. */
+/* Fills *err as the library does; prints one line on stderr. Both go through pcv_line: they may quote anything. */
 int cli_fail(pcv_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -98,7 +98,7 @@ static int run(const command *c, int argc, char **argv) {
         status = cli_fail(&err, PCV_IO, "cannot write to standard output");
     arguments_free(&a);
     progress_end();
-    if (status) fprintf(stderr, "perceiver %s: %s\n", c->name, err.message);
+    if (status) cli_say("perceiver %s: %s", c->name, err.message);
     return status;
 }
 
@@ -133,7 +133,9 @@ int main(int argc, char **argv) {
     const command *c = command_find(name);
     if (c) return run(c, argc - 1, argv + 1);
     const char *near = command_nearest(name);
-    fprintf(stderr, "perceiver: there is no command '%s'%s%s%s\n", name, near ? "; did you mean '" : "",
-            near ? near : "", near ? "'?" : "; perceiver --help lists them");
+    pcv_error err;
+    cli_fail(&err, PCV_USAGE, "there is no command '%s'%s%s%s", name, near ? "; did you mean '" : "",
+             near ? near : "", near ? "'?" : "; perceiver --help lists them");
+    cli_say("perceiver: %s", err.message);
     return PCV_USAGE;
 }

@@ -1,4 +1,5 @@
 #include "cli/options.h"
+#include "cli/commands.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -89,12 +90,6 @@ static int own_index(const command *c, const char *name) {
     return -1;
 }
 
-static int usage_error(pcv_error *err, const char *format, const char *a, const char *b, const char *c) {
-    err->code = PCV_USAGE;
-    snprintf(err->message, sizeof err->message, format, a, b, c);
-    return PCV_USAGE;
-}
-
 static int unknown_option(const long_table *t, const char *word, pcv_error *err) {
     char name[128];
     const char *best = NULL;
@@ -106,18 +101,14 @@ static int unknown_option(const long_table *t, const char *word, pcv_error *err)
             least = distance(name, t->list[i].name);
             best = t->list[i].name;
         }
-    if (best) return usage_error(err, "unknown option '%s'; did you mean '--%s'?", word, best, "");
-    return usage_error(err, "unknown option '%s'; --help lists the options", word, "", "");
+    if (best) return cli_fail(err, PCV_USAGE, "unknown option '%s'; did you mean '--%s'?", word, best);
+    return cli_fail(err, PCV_USAGE, "unknown option '%s'; --help lists the options", word);
 }
 
 static int push_list(arguments *a, int own, const char *value, pcv_error *err) {
     int count = a->list_count[own];
     const char **list = realloc(a->list[own], (size_t)(count + 2) * sizeof *list);
-    if (!list) {
-        err->code = PCV_MEMORY;
-        snprintf(err->message, sizeof err->message, "not enough memory");
-        return PCV_MEMORY;
-    }
+    if (!list) return cli_fail(err, PCV_MEMORY, "not enough memory");
     list[count] = value;
     list[count + 1] = NULL;
     a->list[own] = list;
@@ -136,9 +127,9 @@ static int take_own(arguments *a, int own, const char *value, int *open_list, pc
 static int check_count(const arguments *a, pcv_error *err) {
     const command *c = a->command;
     if (a->count < c->least)
-        return usage_error(err, "something is missing; usage: perceiver %s %s", c->name, c->usage, "");
+        return cli_fail(err, PCV_USAGE, "something is missing; usage: perceiver %s %s", c->name, c->usage);
     if (a->count > c->most)
-        return usage_error(err, "'%s' is one argument too many; usage: perceiver %s %s", a->plain[c->most],
+        return cli_fail(err, PCV_USAGE, "'%s' is one argument too many; usage: perceiver %s %s", a->plain[c->most],
                            c->name, c->usage);
     return 0;
 }
@@ -149,7 +140,7 @@ int arguments_parse(arguments *a, const command *c, int argc, char **argv, pcv_e
     *a = (arguments){.command = c};
     build_table(&t, c);
     a->plain = calloc((size_t)argc + 1, sizeof *a->plain);
-    if (!a->plain) return usage_error(err, "not enough memory", "", "", "");
+    if (!a->plain) return cli_fail(err, PCV_MEMORY, "not enough memory");
     status = pcv_settings_open(&a->settings, err);
     optind = 0;
     opterr = 0;
@@ -157,7 +148,7 @@ int arguments_parse(arguments *a, const command *c, int argc, char **argv, pcv_e
         const char *word = optind > 0 ? argv[optind - 1] : "";
         if (code == 1 && open_list >= 0) status = push_list(a, open_list, optarg, err);
         else if (code == 1) a->plain[a->count++] = optarg;
-        else if (code == ':') status = usage_error(err, "option '%s' needs a value", word, "", "");
+        else if (code == ':') status = cli_fail(err, PCV_USAGE, "option '%s' needs a value", word);
         else if (code == '?') {
             char letter[] = {'-', (char)optopt, 0}; /* one of several behind a dash, where optopt is one */
             status = unknown_option(&t, optopt > 0 && optopt < FIRST_LONG ? letter : word, err);
@@ -172,7 +163,6 @@ int arguments_parse(arguments *a, const command *c, int argc, char **argv, pcv_e
         } else {
             open_list = -1;
             status = pcv_settings_set(a->settings, t.list[code - FIRST_LONG].name, optarg ? optarg : "true", err);
-            if (status) status = err->code = PCV_USAGE;
         }
     }
     while (!status && optind < argc) a->plain[a->count++] = argv[optind++]; /* behind "--" */

@@ -1,4 +1,5 @@
 #include "cli/progress.h"
+#include "cli/commands.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -132,7 +133,7 @@ static void on_message(void *context, const char *line) {
     (void)context;
     if (screen.open) fputs("\r\033[K", stderr);
     screen.open = 0;
-    fprintf(stderr, "%s\n", line);
+    cli_say("%s", line);
 }
 
 pcv_watch progress_watch(void) {

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/available.h"
+#include "base/number.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,12 +35,9 @@ static int each_part(const char *list, const char *flag, int most, int (*take)(c
 }
 
 static int parse_count(const char *part, const char *flag, int64_t most, int64_t *value, pcv_error *err) {
-    char *end;
-    long long v = strtoll(part, &end, 10);
-    if (end == part || *end || v < 1 || v > most)
-        return fail(err, PCV_USAGE, "--%s: '%s' is not a number from 1 to %lld", flag, part, (long long)most);
-    *value = v;
-    return 0;
+    char where[64];
+    snprintf(where, sizeof where, "--%s", flag);
+    return pcv_read_whole(where, part, 1, most, value, err);
 }
 
 /* "1024", or "256x4": a context, and rows of a batch. */
@@ -85,12 +83,7 @@ static int take_context(comparison *c, const char *part, pcv_error *err) {
 }
 
 static int take_rate(comparison *c, const char *part, pcv_error *err) {
-    char *end;
-    double v = strtod(part, &end);
-    if (end == part || *end || !(v > 0 && v < 10))
-        return fail(err, PCV_USAGE, "--rates: '%s' is not a learning rate", part);
-    c->rate[c->rates++] = v;
-    return 0;
+    return number_read_real("--rates", part, (number_range){0, 10, .above = true}, &c->rate[c->rates++], err);
 }
 
 static int parse_lists(comparison *c, const train_config *t, pcv_error *err) {

@@ -61,7 +61,8 @@ static const char *preset_names(int combination) {
 static const char *argument_name(const field *f) {
     switch (f->type) {
     case FIELD_INT: return "N";
-    case FIELD_REAL: return "X";
+    case FIELD_REAL:
+    case FIELD_BELOW: return "X";
     case FIELD_BOOL: return NULL;
     case FIELD_STRING: return "TEXT";
     case FIELD_INTS: return "N,N...";
@@ -133,7 +134,7 @@ static int check_combination(int i, const char *value, pcv_error *err) {
     int count = 0;
     for (const preset *p = combinations[i].list; p->name && count < 64; p++) names[count++] = p->name;
     const char *near = nearest_name(value, names, count);
-    return fail(err, PCV_CONFIG, "--%s: '%s' is not one of %s%s%s%s", combinations[i].name, value,
+    return fail(err, PCV_USAGE, "--%s: '%s' is not one of %s%s%s%s", combinations[i].name, value,
                 preset_names(i), near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
@@ -146,7 +147,7 @@ static int check_setting(const char *name, const char *value, pcv_error *err) {
         eval_config eval;
         token_config tokens;
     } *scratch = NULL;
-    int status = PCV_CONFIG;
+    int status = PCV_USAGE;
     bool known = false;
     for (int i = 0; i < COMBINATIONS; i++)
         if (!strcmp(name, combinations[i].name)) return check_combination(i, value, err);
@@ -160,7 +161,7 @@ static int check_setting(const char *name, const char *value, pcv_error *err) {
         status = field_parse(f, scratch, value, where, err);
     }
     mem_free(scratch);
-    return known ? status : fail(err, PCV_CONFIG, "--%s: there is no such setting", name);
+    return known ? status : fail(err, PCV_USAGE, "--%s: there is no such setting", name);
 }
 
 static int replace(char **slot, const char *value, pcv_error *err) {
@@ -178,7 +179,7 @@ int pcv_settings_set(pcv_settings *s, const char *name, const char *value, pcv_e
     for (int i = 0; i < s->count && strcmp(name, "stop"); i++) /* of stops there may be several */
         if (!strcmp(s->given[i].name, name)) return replace(&s->given[i].value, value, err);
     if (s->count == MOST_SETTINGS)
-        return fail(err, PCV_CONFIG, "more than %d settings", MOST_SETTINGS);
+        return fail(err, PCV_USAGE, "more than %d settings", MOST_SETTINGS);
     setting *new = &s->given[s->count];
     status = mem_string(&new->name, name, err);
     if (!status) status = mem_string(&new->value, value, err);
@@ -289,7 +290,7 @@ static int join_stops(const pcv_settings *s, sample_config *out, pcv_error *err)
         used += (size_t)snprintf(out->stop + used, sizeof out->stop - used, "%s%s", used ? "\n" : "",
                                  s->given[i].value);
         if (used >= sizeof out->stop)
-            return fail(err, PCV_CONFIG, "--stop: more than %d bytes together", FIELD_TEXT - 1);
+            return fail(err, PCV_USAGE, "--stop: more than %d bytes together", FIELD_TEXT - 1);
     }
     return 0;
 }

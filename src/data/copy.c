@@ -5,9 +5,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { LONGEST = 1 << 24 };
 static const int64_t ENDLESS = (int64_t)1 << 31;
@@ -57,13 +55,14 @@ static void resize(dataset *d, int64_t length) {
 static const dataset_type copy_type = {documents, length, read_copy, close_copy, resize};
 
 int copy_open(dataset *d, const char *text, pcv_error *err) {
-    char *end;
-    errno = 0;
-    long long n = strtoll(text, &end, 10);
-    if (end == text || *end || errno || n < 4 || n > LONGEST || n % 2)
-        return fail(err, PCV_USAGE, "copy:%.40s: expected an even length from 4 to %d", text, LONGEST);
+    int64_t n = 0;
     copy_task *task = NULL;
-    int status = mem_get(&task, sizeof *task, "the copy task", err);
+    char where[64];
+    snprintf(where, sizeof where, "copy:%.40s", text);
+    int status = pcv_read_whole(where, text, 4, LONGEST, &n, err);
+    if (status) return status;
+    if (n % 2) return fail(err, PCV_USAGE, "%s: expected an even length", where);
+    status = mem_get(&task, sizeof *task, "the copy task", err);
     if (status) return status;
     task->longest = n;
     d->type = &copy_type;

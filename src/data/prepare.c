@@ -49,14 +49,12 @@ static void say(const job *j, const char *line) {
 
 static int parse_percent(job *j, pcv_error *err) {
     const char *text = j->options->split_percent ? j->options->split_percent : "90,5,5";
-    int used = 0;
-    int found = sscanf(text, "%4d,%4d,%4d%n", &j->percent[0], &j->percent[1], &j->percent[2], &used);
-    bool positive = j->percent[0] > 0 && j->percent[1] >= 0 && j->percent[2] >= 0;
-    if (found == 3 && text[used] == 0 && positive &&
-        j->percent[0] + j->percent[1] + j->percent[2] == 100)
-        return 0;
-    return fail(err, PCV_USAGE, "--split '%.40s': expected three percentages that make 100, like 90,5,5",
-                text);
+    int64_t part[SPLITS];
+    int count = 0, status = pcv_read_wholes("--split", text, ',', 0, 100, part, SPLITS, &count, err);
+    if (status) return status;
+    for (int i = 0; i < count; i++) j->percent[i] = (int)part[i];
+    if (count == SPLITS && part[0] > 0 && part[0] + part[1] + part[2] == 100) return 0;
+    return fail(err, PCV_USAGE, "--split '%.40s': expected three percentages that make 100, like 90,5,5", text);
 }
 
 static int collect(job *j, pcv_error *err) {

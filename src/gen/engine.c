@@ -1,6 +1,7 @@
 #include "gen/engine.h"
 #include "base/file.h"
 #include "base/available.h"
+#include "base/number.h"
 #include "cpu/cpu.h"
 #include "config/settings.h"
 #include "model/weights.h"
@@ -23,15 +24,15 @@ static int check_run(const char *run, pcv_error *err) {
     return fail(err, PCV_DATA, "%s: not a run (no config.json); make one with 'perceiver train'", run);
 }
 
-static int64_t threads_of(const pcv_settings *settings) {
-    const char *given = settings_get(settings, "threads");
-    return given ? atoll(given) : 0;
+static int64_t whole_setting(const pcv_settings *settings, const char *name, int64_t initial) {
+    const char *given = settings_get(settings, name);
+    if (given) number_take_whole(&given, &initial);
+    return initial;
 }
 
 /* A transformer-xl may remember more, or less, than in training. */
 static int choose_memory(model_config *c, const pcv_settings *settings, pcv_error *err) {
-    const char *given = settings_get(settings, "memory");
-    int64_t memory = given ? atoll(given) : -1;
+    int64_t memory = whole_setting(settings, "memory", -1);
     if (memory < 0 || c->architecture != ARCH_XL) return 0;
     c->memory = memory;
     return model_config_check(c, err);
@@ -70,7 +71,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
                       run, (long long)e->tokens.vocab, (long long)c->vocab_size);
         goto out;
     }
-    TRY(cpu_backend_open(&e->be, cpu_best_level(), (int)threads_of(settings), err));
+    TRY(cpu_backend_open(&e->be, cpu_best_level(), (int)whole_setting(settings, "threads", 0), err));
     TRY(check_memory(run, err));
     TRY(choose_memory(c, settings, err));
     TRY(model_open(&e->m, c, e->be, false, err));

@@ -293,10 +293,9 @@ void colour_of(double x, uint8_t rgb[3]) {
 
 int colour_parse(const char *text, uint8_t rgb[3], pcv_error *err) {
     const char *at = text + (*text == '#');
-    char *end;
-    unsigned long value = strtoul(at, &end, 16);
-    if (strlen(at) != 6 || *end || *at == '-' || *at == '+' || *at == ' ')
-        return fail(err, PCV_CONFIG, "--background: '%.40s' is not a colour like #ffffff", text);
+    if (strlen(at) != 6 || strspn(at, "0123456789abcdefABCDEF") != 6)
+        return fail(err, PCV_USAGE, "--background: '%.40s' is not a colour like #ffffff", text);
+    unsigned long value = strtoul(at, NULL, 16);
     for (int c = 0; c < 3; c++) rgb[c] = (uint8_t)(value >> (16 - 8 * c));
     return 0;
 }

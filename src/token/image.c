@@ -7,10 +7,10 @@
 #include "token/image.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/rng.h"
 #include "token/scale.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,17 +74,14 @@ static int parse_order(const char *text, const char *path, int64_t pixels, int32
                        pcv_error *err) {
     int64_t count = 0, values = 3 * pixels;
     for (const char *at = text;;) {
-        char *end;
-        errno = 0;
+        int64_t v = -1;
         at += strspn(at, " \t\r\n,");
         if (!*at) break;
-        long long v = strtoll(at, &end, 10);
-        if (end == at || errno || v < 0 || v >= values || count == values)
+        if (number_take_whole(&at, &v) || v < 0 || v >= values || count == values)
             return fail(err, PCV_DATA, "%s: entry %lld, '%.20s': expected a permutation of the numbers from 0 to %lld "
                         "(pixels) or %lld (values)", path, (long long)count, at, (long long)pixels - 1,
                         (long long)values - 1);
         order[count++] = (int32_t)v;
-        at = end;
     }
     if (count != pixels && count != values)
         return fail(err, PCV_DATA, "%s: %lld entries, expected %lld (pixels) or %lld (values)", path,
@@ -121,13 +118,10 @@ static int named_order(const char *name, int64_t size, int32_t *order, int32_t *
         return 0;
     }
     if (!strncmp(name, random, sizeof random - 1)) {
-        char *end;
-        const char *digits = name + sizeof random - 1;
-        errno = 0;
-        uint64_t seed = strtoull(digits, &end, 10);
-        if (end == digits || *end || errno || *digits == '-')
-            return fail(err, PCV_CONFIG, "--order: '%.40s' has no seed like random:1", name);
-        shuffled(size, seed, pixel);
+        int64_t seed = 0;
+        int status = pcv_read_whole("--order random:SEED", name + sizeof random - 1, 0, INT64_MAX, &seed, err);
+        if (status) return status;
+        shuffled(size, (uint64_t)seed, pixel);
     } else if (!strcmp(name, "spiral")) {
         spiral(size, pixel);
     } else if (!strcmp(name, "coarse-to-fine")) {

@@ -65,7 +65,7 @@ int tokenizer_open(tokenizer *t, const char *name, const token_config *config, p
         return status;
     }
     const char *near = nearest_name(name, names, count);
-    return fail(err, PCV_CONFIG, "tokenizer '%.80s': there is no such tokenizer%s%s%s", name,
+    return fail(err, PCV_USAGE, "tokenizer '%.80s': there is no such tokenizer%s%s%s", name,
                 near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 

@@ -1,6 +1,7 @@
 #include "train/checkpoint.h"
 #include "base/fields.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "model/weights.h"
 
 #include <inttypes.h>
@@ -145,9 +146,10 @@ out:
 }
 
 static int64_t step_of(const char *name) {
-    int64_t step;
-    int used = 0;
-    if (sscanf(name, "step-%" SCNd64 "%n", &step, &used) != 1 || name[used]) return -1;
+    static const char prefix[] = "step-";
+    int64_t step = -1;
+    const char *at = name + sizeof prefix - 1;
+    if (strncmp(name, prefix, sizeof prefix - 1) || number_take_whole(&at, &step) || *at) return -1;
     return step;
 }
 

@@ -1,5 +1,6 @@
 /* Log-probabilities of every token of one sequence, by the same windows as an evaluation. */
 #include "base/file.h"
+#include "base/number.h"
 #include "base/safetensors.h"
 #include "config/settings.h"
 #include "train/score.h"
@@ -7,7 +8,6 @@
 #include "train/evaluate.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,10 +97,9 @@ static int parse_ids(const file_bytes *text, const char *path, int32_t *ids, siz
     for (*count = 0;;) {
         while (at < end && isspace((unsigned char)*at)) at++;
         if (at == end) return 0;
-        char *stop;
-        errno = 0;
-        long x = strtol(at, &stop, 10);
-        if (stop == at || errno || x < 0 || x > INT32_MAX || (stop < end && !isspace((unsigned char)*stop)))
+        int64_t x = -1;
+        const char *stop = at;
+        if (number_take_whole(&stop, &x) || x < 0 || x > INT32_MAX || (stop < end && !isspace((unsigned char)*stop)))
             return fail(err, PCV_DATA, "%s: byte %lld: expected whitespace-separated token ids", path,
                         (long long)(at - text->data));
         ids[(*count)++] = (int32_t)x;
