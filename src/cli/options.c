@@ -278,7 +278,7 @@ void print_man_page(void) {
         for (int i = 0; pcv_option_at((pcv_group)g, i, &o); i++)
             man_option(o.name, o.argument, o.help, o.initial);
     }
-    printf("# ENVIRONMENT\n\n*PERCEIVER_KERNELS*\n\tForces a kernel level: reference, plain, avx2, avx512.\n\n"
+    printf("# ENVIRONMENT\n\n*PERCEIVER_KERNELS*\n\tForces a kernel level: reference, plain, neon, avx2, avx512.\n\n"
            "*NO_COLOR*\n\tNo colours and no progress bar.\n\n# EXIT STATUS\n\n"
            "0 success, 64 wrong usage, 65 bad data, 66 no such input, 70 numeric failure, 71 memory, 73 cannot "
            "create, 74 input or output, 75 interrupted and resumable, 78 configuration.\n");

@@ -14,6 +14,7 @@
 typedef enum cpu_level {
     CPU_REFERENCE, /* plain C, products too */
     CPU_PLAIN,     /* the SIMD source on the compiler's baseline vectors */
+    CPU_NEON,
     CPU_AVX2,
     CPU_AVX512,
     CPU_LEVELS

@@ -10,20 +10,21 @@
 #include <string.h>
 #include <sys/mman.h>
 
-const char *const cpu_level_names[CPU_LEVELS + 1] = {"reference", "plain", "avx2", "avx512", NULL};
+const char *const cpu_level_names[CPU_LEVELS + 1] = {"reference", "plain", "neon", "avx2", "avx512", NULL};
 
 bool cpu_has_level(cpu_level level) {
     switch (level) {
+    case CPU_REFERENCE:
+    case CPU_PLAIN: return true;
 #if defined(__x86_64__)
     case CPU_AVX2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case CPU_AVX512:
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-#else
-    case CPU_AVX2:
-    case CPU_AVX512: return false;
+#elif defined(__aarch64__)
+    case CPU_NEON: return true; /* part of the architecture */
 #endif
-    default: return true;
+    default: return false;
     }
 }
 
@@ -143,6 +144,8 @@ int cpu_backend_open(backend **be, cpu_level level, int threads, pcv_error *err)
 #if defined(__x86_64__)
         [CPU_AVX2] = {simd_rows_avx2, simd_attend_avx2, gemv_avx2, round_bf16_avx2},
         [CPU_AVX512] = {simd_rows_avx512, simd_attend_avx512, gemv_avx512, round_bf16_avx512},
+#elif defined(__aarch64__)
+        [CPU_NEON] = {simd_rows_neon, simd_attend_neon, gemv_neon, round_bf16_neon},
 #endif
     };
     if (!cpu_has_level(level))

@@ -1,6 +1,7 @@
 /* Vectors of floats under one set of names, so that each SIMD kernel is written once and compiled per
- * instruction set: SIMD_LEVEL is plain, avx2 or avx512. plain uses the compiler's generic vectors of
- * four, which become SSE2 on x86-64 and NEON on ARM.
+ * instruction set: SIMD_LEVEL is plain, neon, avx2 or avx512. plain uses the compiler's generic vectors of
+ * four, which become SSE2 on x86-64. Every ARM processor of 64 bits has NEON, so that its kernels ask for it by
+ * SIMD_NEON, where the compiler's flags tell the others apart.
  *
  * vf is a vector of VW floats, vm a mask of VW truth values. + - * / work on vf as they stand. */
 #ifndef CPU_SIMD_H
@@ -85,6 +86,42 @@ static inline vm vm_within(const int32_t *begin, const int32_t *end, int32_t key
     __m256i above = _mm256_cmpgt_epi32(_mm256_loadu_si256((const __m256i *)(const void *)begin), k);
     __m256i below = _mm256_cmpgt_epi32(_mm256_loadu_si256((const __m256i *)(const void *)end), k);
     return _mm256_castsi256_ps(_mm256_andnot_si256(above, below));
+}
+
+#elif defined(SIMD_NEON)
+#    include <arm_neon.h>
+enum { VW = 4, TILE_ROWS = 8, HAS_FMA = 1 };
+typedef float32x4_t vf;
+typedef uint32x4_t vm;
+static inline vf vf_set(float x) { return vdupq_n_f32(x); }
+static inline vf vf_load(const float *p) { return vld1q_f32(p); }
+static inline void vf_store(float *p, vf x) { vst1q_f32(p, x); }
+static inline vf vf_load_n(const float *p, int n) {
+    float part[4] = {0};
+    memcpy(part, p, (size_t)n * sizeof *p);
+    return vld1q_f32(part);
+}
+static inline void vf_store_n(float *p, vf x, int n) {
+    float part[4];
+    vst1q_f32(part, x);
+    memcpy(p, part, (size_t)n * sizeof *p);
+}
+static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
+static inline vf vf_max(vf a, vf b) { return vmaxq_f32(a, b); } /* NaN where either is */
+static inline vf vf_min(vf a, vf b) { return vminq_f32(a, b); }
+static inline vf vf_sqrt(vf a) { return vsqrtq_f32(a); }
+static inline vm vf_greater(vf a, vf b) { return vcgtq_f32(a, b); }
+static inline vf vf_select(vm m, vf a, vf b) { return vbslq_f32(m, a, b); }
+static inline vf vf_round(vf a) { return vrndnq_f32(a); }
+static inline vf vf_scale2(vf a, vf n) { /* a 2^n for n in -127..127; -127 gives 0 */
+    int32x4_t bits = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
+    return a * vreinterpretq_f32_s32(vshlq_n_s32(bits, 23));
+}
+static inline float vf_sum(vf a) { return vaddvq_f32(a); }
+static inline float vf_largest(vf a) { return vmaxvq_f32(a); }
+static inline vm vm_within(const int32_t *begin, const int32_t *end, int32_t key) {
+    int32x4_t k = vdupq_n_s32(key);
+    return vandq_u32(vcleq_s32(vld1q_s32(begin), k), vcgtq_s32(vld1q_s32(end), k));
 }
 
 #else
@@ -189,6 +226,14 @@ static inline vf vf_from_bf16(const uint16_t *p) {
 }
 static inline vf vf_from_i8(const int8_t *p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
+}
+#elif defined(SIMD_NEON)
+static inline vf vf_from_bf16(const uint16_t *p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
+static inline vf vf_from_i8(const int8_t *p) {
+    uint32_t four;
+    memcpy(&four, p, sizeof four);
+    int16x8_t wide = vmovl_s8(vcreate_s8(four));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
 }
 #else
 static inline vf vf_from_bf16(const uint16_t *p) {
