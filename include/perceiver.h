@@ -264,6 +264,7 @@ typedef struct pcv_train_options {
     const char *dataset; /* folder or generator ("copy:1024"); NULL with resume: the run's */
     const char *run;     /* folder to make, or to go on with */
     bool resume;
+    bool other_data; /* a resumed run goes on even where the data are not those it was trained on */
 } pcv_train_options;
 
 typedef struct pcv_train_report {

@@ -32,6 +32,12 @@ int path_trim(char *out, const char *path, pcv_error *err) {
     return 0;
 }
 
+void path_absolute(char *out, const char *path) {
+    char real[PATH_MAX];
+    bool there = realpath(path, real) && strlen(real) < PATH_SIZE;
+    snprintf(out, PATH_SIZE, "%s", there ? real : path);
+}
+
 const char *path_name(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;

@@ -30,6 +30,7 @@ const command commands[] = {
     {"train", "DATASET -o RUN [model and training options]", "Train a model", 0, 1, cmd_train,
      {{"o", OPTION_VALUE, "RUN", "folder of the run"},
       {"resume", OPTION_SWITCH, NULL, "go on with the run of -o"},
+      {"other-data", OPTION_SWITCH, NULL, "with --resume: go on even if the data set is not the run's"},
       CONFIG_OPTION},
      {PCV_MODEL, PCV_TRAINING}, 2, "perceiver train data/books -o runs/books --preset books"},
     {"eval", "RUN [evaluation options]", "Evaluate a run on text that it has not seen", 1, 1, cmd_eval,

@@ -234,7 +234,7 @@ int settings_apply_list(const char *values, const field_table *table, const char
 /* Reads the model's or training's part of the config file, where there is one, into *object. */
 static int read_file_part(const pcv_settings *s, const field_table *table, bool training, void *object,
                           pcv_error *err) {
-    static const char *const others[] = {"training", "format", "run", "dataset", "kind", NULL};
+    static const char *const others[] = {"training", "format", "run", "dataset", "kind", "digest", "meaning", NULL};
     if (!s || !s->file) return 0;
     if (!training) return fields_read(table, object, s->file, others, s->path, err);
     const json_t *part = json_object_get(s->file, "training");
@@ -256,29 +256,102 @@ static int apply_given(const pcv_settings *s, const field_table *table, void *ob
     return 0;
 }
 
-static int resolve(const pcv_settings *s, const field_table *table, const char *prefix, void *object,
-                   pcv_error *err) {
-    fields_default(table, object);
+/* Keys of training have this in front of them in a combination's list. */
+static const char *prefix_of(const field_table *table) { return table == &train_fields ? "training." : ""; }
+
+/* The dialect (i 0) or preset (i 1) that was asked for, a dialect also by way of its preset; NULL: none was. */
+static const preset *combination_given(const pcv_settings *s, int i) {
+    const char *name = settings_get(s, combinations[i].name), *chosen = settings_get(s, "preset");
+    const preset *p = i == 0 && !name && chosen ? preset_find(presets, chosen) : NULL;
+    if (p) name = p->dialect;
+    return name ? preset_find(combinations[i].list, name) : NULL;
+}
+
+/* What was given, weakest first, over what *object holds; a combination that was not given is `fallback`'s. */
+static int apply_all(const pcv_settings *s, const field_table *table, bool fallback, void *object, pcv_error *err) {
     for (int i = 0; i < COMBINATIONS; i++) {
-        const char *name = settings_get(s, combinations[i].name), *chosen = settings_get(s, "preset");
-        const preset *p = i == 0 && !name && chosen ? preset_find(presets, chosen) : NULL;
-        if (p) name = p->dialect;
-        p = preset_find(combinations[i].list, name ? name : combinations[i].initial);
-        int status = p ? settings_apply_list(p->values, table, prefix, object, err) : 0;
+        const preset *p = combination_given(s, i);
+        if (!p && fallback) p = preset_find(combinations[i].list, combinations[i].initial);
+        int status = p ? settings_apply_list(p->values, table, prefix_of(table), object, err) : 0;
         if (status) return status;
     }
-    int status = read_file_part(s, table, *prefix != 0, object, err);
+    int status = read_file_part(s, table, table == &train_fields, object, err);
     return status ? status : apply_given(s, table, object, err);
+}
+
+static bool list_has(const char *values, const char *prefix, const char *key) {
+    size_t front = strlen(prefix), size = strlen(key);
+    for (const char *at = values; *at; at += strcspn(at, " "), at += strspn(at, " "))
+        if (!strncmp(at, prefix, front) && !strncmp(at + front, key, size) && at[front + size] == '=') return true;
+    return false;
+}
+
+static bool file_has(const json_t *json, const char *prefix, const char *key) {
+    char path[256];
+    snprintf(path, sizeof path, "%s%s", prefix, key);
+    for (char *at = path, *dot; at; at = dot ? dot + 1 : NULL) {
+        if ((dot = strchr(at, '.'))) *dot = 0;
+        json = json_object_get(json, at);
+    }
+    return json != NULL;
+}
+
+setting_source settings_source(const pcv_settings *s, const field_table *table, const field *f, char *name,
+                               size_t size) {
+    const char *prefix = prefix_of(table);
+    if (f->flag && settings_get(s, f->flag)) {
+        snprintf(name, size, "--%s", f->flag);
+        return FROM_FLAG;
+    }
+    if (s && file_has(s->file, prefix, f->key)) {
+        snprintf(name, size, "--config %s", s->path);
+        return FROM_FILE;
+    }
+    for (int i = COMBINATIONS - 1; i >= 0; i--) {
+        const preset *p = combination_given(s, i);
+        if (!p || !list_has(p->values, prefix, f->key)) continue;
+        bool itself = settings_get(s, combinations[i].name) != NULL; /* and not by way of a preset */
+        snprintf(name, size, "--%s %s", itself ? combinations[i].name : "preset",
+                 itself ? p->name : settings_get(s, "preset"));
+        return i ? FROM_PRESET : FROM_DIALECT;
+    }
+    snprintf(name, size, "the default");
+    return FROM_DEFAULT;
+}
+
+/* A run ends by updates or by time. The limit that was given in a stronger place stands alone: a flag's, over the
+ * file's, over the preset's. */
+static void choose_limit(const pcv_settings *s, train_config *c) {
+    char name[64];
+    if (c->steps == 0 || c->minutes == 0) return;
+    setting_source steps = settings_source(s, &train_fields, fields_by_key(&train_fields, "steps"), name, sizeof name);
+    setting_source time = settings_source(s, &train_fields, fields_by_key(&train_fields, "minutes"), name, sizeof name);
+    if (steps > time) c->minutes = 0;
+    if (time > steps) c->steps = 0;
 }
 
 int settings_model(const pcv_settings *s, model_config *out, pcv_error *err) {
     memset(out, 0, sizeof *out);
-    return resolve(s, &model_fields, "", out, err);
+    fields_default(&model_fields, out);
+    return apply_all(s, &model_fields, true, out, err);
 }
 
 int settings_train(const pcv_settings *s, train_config *out, pcv_error *err) {
     memset(out, 0, sizeof *out);
-    return resolve(s, &train_fields, "training.", out, err);
+    fields_default(&train_fields, out);
+    int status = apply_all(s, &train_fields, true, out, err);
+    if (!status) choose_limit(s, out);
+    return status;
+}
+
+int settings_over_model(const pcv_settings *s, model_config *c, pcv_error *err) {
+    return apply_all(s, &model_fields, false, c, err);
+}
+
+int settings_over_train(const pcv_settings *s, train_config *c, pcv_error *err) {
+    int status = apply_all(s, &train_fields, false, c, err);
+    if (!status) choose_limit(s, c);
+    return status;
 }
 
 /* --stop may be given several times: the strings are joined by newlines. */
@@ -312,10 +385,6 @@ int settings_tokens(const pcv_settings *s, token_config *out, pcv_error *err) {
     memset(out, 0, sizeof *out);
     fields_default(&token_fields, out);
     return apply_given(s, &token_fields, out, err);
-}
-
-int settings_override_train(const pcv_settings *s, train_config *out, pcv_error *err) {
-    return apply_given(s, &train_fields, out, err);
 }
 
 /* ------------------------------------------------------------------ config.json */

@@ -15,8 +15,15 @@ int settings_sample(const pcv_settings *s, sample_config *out, pcv_error *err);
 int settings_eval(const pcv_settings *s, eval_config *out, pcv_error *err);
 int settings_tokens(const pcv_settings *s, token_config *out, pcv_error *err);
 
-/* Single settings given by name on top of *out, whatever the rest: what a resumed run may change. */
-int settings_override_train(const pcv_settings *s, train_config *out, pcv_error *err);
+/* All that was given, on top of what *c holds already: a run's own. */
+int settings_over_model(const pcv_settings *s, model_config *c, pcv_error *err);
+int settings_over_train(const pcv_settings *s, train_config *c, pcv_error *err);
+
+/* Where the value of a row comes from, and that place's name: "--layers", "--preset books". */
+typedef enum setting_source { FROM_DEFAULT, FROM_DIALECT, FROM_PRESET, FROM_FILE, FROM_FLAG } setting_source;
+setting_source settings_source(const pcv_settings *s, const field_table *table, const field *f, char *name,
+                               size_t size);
+
 const char *settings_get(const pcv_settings *s, const char *name); /* as given, or NULL */
 packing settings_packing(const pcv_settings *s, const char *name); /* of --weights and --cache */
 

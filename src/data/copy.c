@@ -70,5 +70,8 @@ int copy_open(dataset *d, const char *text, pcv_error *err) {
     d->generated = true;
     resize(d, n);
     snprintf(d->kind, sizeof d->kind, "copy");
-    return tokenizer_open(&d->tokens, "bytes", NULL, err);
+    int size = snprintf(d->place, sizeof d->place, "copy:%lld", (long long)n);
+    hash_bytes(d->place, (size_t)size, d->digest);
+    status = tokenizer_open(&d->tokens, "bytes", NULL, err);
+    return status ? status : tokenizer_meaning(&d->tokens, d->meaning, err);
 }

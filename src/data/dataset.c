@@ -1,5 +1,4 @@
 #include "data/dataset.h"
-#include "base/file.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -25,6 +24,25 @@ void dataset_close(dataset *d) {
     if (d->type) d->type->close(d);
     tokenizer_close(&d->tokens);
     mem_free(d);
+}
+
+bool dataset_is(const dataset *d, const char *digest, const char *place, bool *assumed) {
+    char absolute[PATH_SIZE];
+    *assumed = !d->digest[0] || !digest || !digest[0];
+    if (!*assumed) return !strcmp(d->digest, digest);
+    path_absolute(absolute, place);
+    return !strcmp(d->place, d->generated ? place : absolute);
+}
+
+int dataset_check_meaning(const dataset *d, const tokenizer *t, const char *owner, pcv_error *err) {
+    char own[HASH_TEXT];
+    int status = tokenizer_meaning(t, own, err);
+    if (status || !strcmp(own, d->meaning)) return status;
+    if (d->tokens.type != t->type)
+        return fail(err, PCV_DATA, "%s: %lld ids of tokenizer %s, but %s was trained with %lld of %s", d->name,
+                    (long long)d->tokens.vocab, d->tokens.type->name, owner, (long long)t->vocab, t->type->name);
+    return fail(err, PCV_DATA, "%s: its ids mean other things than those that %s was trained with: tokenizer %s with "
+                "other settings, or that learned from other data", d->name, owner, t->type->name);
 }
 
 int64_t dataset_documents(const dataset *d, split_name split) {

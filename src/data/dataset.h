@@ -28,7 +28,10 @@ typedef struct dataset_type {
 
 struct dataset {
     const dataset_type *type;
-    char name[4096];
+    char name[PATH_SIZE];   /* as it was given */
+    char place[PATH_SIZE];  /* where it is found from anywhere; of a generator: its name */
+    char digest[HASH_TEXT]; /* of all that it holds, or of a generator's name; "": an older version made it */
+    char meaning[HASH_TEXT]; /* tokenizer_meaning */
     char kind[32]; /* "text", "bytes", "copy" */
     tokenizer tokens;
     bool generated;       /* documents without end: an evaluation says how many */
@@ -44,6 +47,13 @@ int64_t dataset_documents(const dataset *d, split_name split);
 int64_t dataset_length(const dataset *d, split_name split, int64_t document);
 int dataset_read(const dataset *d, split_name split, int64_t document, int64_t from, int64_t count,
                  int32_t *ids, pcv_error *err);
+
+/* Is it the one that is remembered by this digest? Where there is no digest to compare (NULL or ""), the one with this
+ * name or place is taken for it, and *assumed is set. */
+bool dataset_is(const dataset *d, const char *digest, const char *place, bool *assumed);
+
+/* PCV_DATA where its ids mean other things than those of `t`, which belongs to `owner`. */
+int dataset_check_meaning(const dataset *d, const tokenizer *t, const char *owner, pcv_error *err);
 
 /* Makes generated documents as long as `length` allows, never longer than the name says; other documents
  * stay as they are. */

@@ -58,8 +58,18 @@ int split_end_document(split_writer *w, pcv_error *err) {
 }
 
 int split_commit(split_writer *w, pcv_error *err) {
+    file_writer_hash(&w->tokens, w->hash[0]);
+    file_writer_hash(&w->index, w->hash[1]);
     int status = file_commit(&w->tokens, err);
     return status ? status : file_commit(&w->index, err);
+}
+
+void folder_digest(const split_writer out[SPLITS], const char *meaning, char hex[HASH_TEXT]) {
+    char all[(2 * SPLITS + 1) * HASH_TEXT];
+    size_t used = (size_t)snprintf(all, sizeof all, "%s", meaning);
+    for (int i = 0; i < 2 * SPLITS; i++)
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s", out[i / 2].hash[i % 2]);
+    hash_bytes(all, used, hex);
 }
 
 void split_abandon(split_writer *w) {
@@ -151,6 +161,14 @@ out:
     return status;
 }
 
+/* The tokenizer beside the tokens must be the one that made them. */
+static int check_meaning(const dataset *d, const json_t *about, const char *where, pcv_error *err) {
+    const char *meaning = json_string_value(json_object_get(about, "meaning"));
+    if (!meaning || !strcmp(meaning, d->meaning)) return 0; /* none: an older version made it */
+    return fail(err, PCV_DATA, "%s: 'meaning' is %.40s, but the tokenizer beside it has %s: it is not the one "
+                "that made these tokens; prepare the data again", where, meaning, d->meaning);
+}
+
 static int read_about(dataset *d, const char *path, json_t **about, pcv_error *err) {
     char full[PATH_SIZE];
     const char *format, *kind;
@@ -176,6 +194,11 @@ static int read_about(dataset *d, const char *path, json_t **about, pcv_error *e
     }
     snprintf(d->kind, sizeof d->kind, "%s", kind);
     TRY(tokenizer_load(&d->tokens, path, err));
+    TRY(tokenizer_meaning(&d->tokens, d->meaning, err));
+    TRY(check_meaning(d, *about, full, err));
+    const char *digest = json_string_value(json_object_get(*about, "digest"));
+    snprintf(d->digest, sizeof d->digest, "%s", digest ? digest : "");
+    path_absolute(d->place, path);
 out:
     return status;
 }

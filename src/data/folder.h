@@ -12,6 +12,7 @@ enum { SPLITS = 3 };
 typedef struct split_writer {
     file_writer tokens, index;
     int wide; /* bytes of a token: 2 or 4 */
+    char hash[2][HASH_TEXT]; /* of the two files, once they are committed */
     int64_t documents, count;
 } split_writer;
 
@@ -20,5 +21,8 @@ int split_append(split_writer *w, const int32_t *ids, size_t count, pcv_error *e
 int split_end_document(split_writer *w, pcv_error *err);
 int split_commit(split_writer *w, pcv_error *err);
 void split_abandon(split_writer *w);
+
+/* The digest of a data set whose three splits are committed and whose ids have this meaning. */
+void folder_digest(const split_writer out[SPLITS], const char *meaning, char hex[HASH_TEXT]);
 
 #endif

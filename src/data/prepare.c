@@ -306,17 +306,20 @@ static int report_progress(const job *j, size_t done, pcv_error *err) {
 /* ------------------------------------------------------------------ the folder */
 
 static int write_about(const job *j, pcv_error *err) {
-    char path[PATH_SIZE];
-    int status = 0;
+    char path[PATH_SIZE], meaning[HASH_TEXT], digest[HASH_TEXT];
     json_t *splits = json_object(), *about = NULL;
+    int status = 0;
+    TRY(tokenizer_meaning(&j->tokens, meaning, err));
+    folder_digest(j->out, meaning, digest);
     for (int s = 0; s < SPLITS; s++) {
         json_t *split = json_pack("{s:I, s:I, s:I}", "documents", (json_int_t)j->out[s].documents, "tokens",
                                   (json_int_t)j->out[s].count, "bytes", (json_int_t)j->report->bytes[s]);
         if (json_object_set_new(splits, split_names[s], split)) status = PCV_MEMORY;
     }
-    about = json_pack("{s:s, s:i, s:s, s:s, s:I, s:O, s:O, s:O}", "format", "perceiver.c dataset", "version",
-                      1, "kind", j->options->kind, "tokenizer", j->tokens.type->name, "vocab_size",
-                      (json_int_t)j->tokens.vocab, "splits", splits, "files", j->used, "skipped", j->skipped);
+    about = json_pack("{s:s, s:i, s:s, s:s, s:I, s:s, s:s, s:O, s:O, s:O}", "format", "perceiver.c dataset",
+                      "version", 1, "kind", j->options->kind, "tokenizer", j->tokens.type->name, "vocab_size",
+                      (json_int_t)j->tokens.vocab, "meaning", meaning, "digest", digest, "splits", splits, "files",
+                      j->used, "skipped", j->skipped);
     if (!about || status) {
         status = fail(err, PCV_MEMORY, "not enough memory to write dataset.json");
         goto out;

@@ -51,6 +51,15 @@ static int check_memory(const char *run, pcv_error *err) {
                 have >> 20);
 }
 
+/* The tokenizer must be the one that the run was trained with; expected NULL: an older version did not record it. */
+static int check_meaning(const pcv_engine *e, const char *expected, pcv_error *err) {
+    char own[HASH_TEXT];
+    int status = tokenizer_meaning(&e->tokens, own, err);
+    if (status || !expected || !strcmp(own, expected)) return status;
+    return fail(err, PCV_DATA, "%s/" TOKENIZER_FILE ": not the tokenizer that the run was trained with; its ids mean "
+                "other things (%s, but config.json says %.40s)", e->run, own, expected);
+}
+
 static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pcv_error *err) {
     char path[PATH_SIZE];
     model_config *c = NULL;
@@ -64,8 +73,11 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     const char *dataset = json_string_value(json_object_get(extra, "dataset"));
     const char *kind = json_string_value(json_object_get(extra, "kind"));
     snprintf(e->dataset, sizeof e->dataset, "%s", dataset ? dataset : "");
+    const char *digest = json_string_value(json_object_get(extra, "digest"));
+    snprintf(e->digest, sizeof e->digest, "%s", digest ? digest : "");
     snprintf(e->kind, sizeof e->kind, "%s", kind ? kind : "bytes");
     TRY(tokenizer_load(&e->tokens, run, err));
+    TRY(check_meaning(e, json_string_value(json_object_get(extra, "meaning")), err));
     if (e->tokens.vocab != c->vocab_size) {
         status = fail(err, PCV_DATA, "%s: the tokenizer has %lld ids, but config.json a vocab_size of %lld",
                       run, (long long)e->tokens.vocab, (long long)c->vocab_size);

@@ -11,6 +11,7 @@ struct pcv_engine {
     model *m;
     tokenizer tokens;
     char dataset[4096]; /* that the run was trained on */
+    char digest[HASH_TEXT]; /* its digest; "": an older version recorded none */
     char kind[32];      /* "text", "bytes", "copy": what the tokens are */
 };
 

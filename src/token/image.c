@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "base/rng.h"
+#include "base/text.h"
 #include "token/scale.h"
 
 #include <math.h>
@@ -70,10 +71,10 @@ static void spread(const int32_t *pixel, int64_t pixels, int32_t *order) {
 /* ------------------------------------------------------------------ an order from a file */
 
 /* Whitespace-separated indices from 0 on: of all pixels, or of all values. */
-static int parse_order(const char *text, const char *path, int64_t pixels, int32_t *order, int32_t *pixel,
+static int parse_order(const char *list, const char *path, int64_t pixels, int32_t *order, int32_t *pixel,
                        pcv_error *err) {
     int64_t count = 0, values = 3 * pixels;
-    for (const char *at = text;;) {
+    for (const char *at = list;;) {
         int64_t v = -1;
         at += strspn(at, " \t\r\n,");
         if (!*at) break;
@@ -243,16 +244,16 @@ static void position_image(const tokenizer *t, int64_t index, int32_t *at) {
 
 static int save_image(const tokenizer *t, const char *folder, pcv_error *err) {
     const image_state *s = state_of(t);
-    char path[PATH_SIZE], *text = NULL;
+    char path[PATH_SIZE], *list = NULL;
     size_t used = 0;
     int status = 0;
     if (strcmp(t->config.order, from_file)) return 0;
     TRY(path_join(path, folder, ORDER_FILE, err));
-    TRY(mem_get(&text, (size_t)s->count * DIGITS + 1, "an order of pixels", err));
-    for (int64_t i = 0; i < s->count; i++) used += (size_t)sprintf(text + used, "%d\n", s->order[i]);
-    TRY(file_write(path, text, used, err));
+    TRY(mem_get(&list, (size_t)s->count * DIGITS + 1, "an order of pixels", err));
+    for (int64_t i = 0; i < s->count; i++) used += (size_t)sprintf(list + used, "%d\n", s->order[i]);
+    TRY(file_write(path, list, used, err));
 out:
-    mem_free(text);
+    mem_free(list);
     return status;
 }
 
@@ -277,6 +278,12 @@ static void vector_image(const tokenizer *t, int32_t id, float *v) {
     if (value >= 0) scale_vector(value % 256, 256, v + value / 256 * SCALE_SIZE);
 }
 
+static void meaning_image(const tokenizer *t, text *out) {
+    const image_state *s = state_of(t);
+    text_add(out, "%lld %d ", (long long)t->config.size, t->config.channel_ids);
+    text_bytes(out, s->order, (size_t)s->count * sizeof *s->order);
+}
+
 static const char *const keys[] = {"size", "order", "background", "channel_ids", NULL};
 
 const token_type token_image = {
@@ -295,4 +302,5 @@ const token_type token_image = {
     .vector = vector_image,
     .save = save_image,
     .load = load_image,
+    .meaning = meaning_image,
 };

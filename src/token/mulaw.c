@@ -2,6 +2,7 @@
  * the nearest of 256 steps from -1 to 1 (ITU-T G.711's curve; the steps of WaveNet, van den Oord et al. 2016). */
 #include "token/sound_tokens.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "token/scale.h"
 
 #include <math.h>
@@ -64,6 +65,8 @@ static void vector_mulaw(const tokenizer *t, int32_t id, float *v) {
     if (id >= t->first) scale_vector(id - t->first, STEPS, v);
 }
 
+static void meaning_mulaw(const tokenizer *t, text *out) { text_add(out, "%lld", (long long)t->config.rate); }
+
 static const char *const keys[] = {"rate", NULL};
 
 const token_type token_mulaw = {
@@ -78,4 +81,5 @@ const token_type token_mulaw = {
     .write = write_mulaw,
     .draw = draw_mulaw,
     .vector = vector_mulaw,
+    .meaning = meaning_mulaw,
 };

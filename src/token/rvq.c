@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/safetensors.h"
+#include "base/text.h"
 #include "media/mdct.h"
 #include "token/quantizer.h"
 #include "token/sound_tokens.h"
@@ -445,6 +446,17 @@ static int save_rvq(const tokenizer *t, const char *folder, pcv_error *err) {
     return status ? status : safetensors_save(&writer, path, NULL, NULL, err);
 }
 
+static void meaning_rvq(const tokenizer *t, text *out) {
+    const codec *c = codec_of(t);
+    const quantizer *books[] = {&c->envelope, &c->shape};
+    text_add(out, "%lld %lld ", (long long)t->config.rate, (long long)t->config.frame);
+    for (int i = 0; i < 2; i++) {
+        int64_t rows = books[i]->stages * books[i]->entries;
+        text_add(out, "%lld %lld ", (long long)rows, (long long)books[i]->dims);
+        text_bytes(out, books[i]->entry, (size_t)(rows * books[i]->dims) * sizeof *books[i]->entry);
+    }
+}
+
 static int load_book(const safetensors *file, const char *name, quantizer *q, pcv_error *err) {
     const safetensors_entry *e = safetensors_find(file, name);
     int64_t rows = q->stages * q->entries;
@@ -495,4 +507,5 @@ const token_type token_rvq = {
     .train = train_rvq,
     .save = save_rvq,
     .load = load_rvq,
+    .meaning = meaning_rvq,
 };

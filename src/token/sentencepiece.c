@@ -346,6 +346,11 @@ static int load(tokenizer *t, const char *folder, pcv_error *err) {
     return status ? status : read_model(t, path, err);
 }
 
+static void meaning(const tokenizer *t, text *out) {
+    const sentencepiece_state *s = state_of(t);
+    text_bytes(out, s->file.data, s->file.size);
+}
+
 static const char *const keys[] = {"pieces", NULL};
 
 const token_type token_sentencepiece = {
@@ -362,4 +367,5 @@ const token_type token_sentencepiece = {
     .train = train,
     .save = save,
     .load = load,
+    .meaning = meaning,
 };

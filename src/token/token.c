@@ -85,6 +85,16 @@ int64_t tokenizer_place(const void *tokens, int64_t index) {
     return t->period && index > t->period ? (index - 1) % t->period + 1 : index;
 }
 
+int tokenizer_meaning(const tokenizer *t, char hex[HASH_TEXT], pcv_error *err) {
+    text all = {0};
+    text_add(&all, "%s %lld ", t->type->name, (long long)t->vocab);
+    if (t->type->meaning) t->type->meaning(t, &all);
+    bool ok = text_ok(&all);
+    if (ok) hash_bytes(all.data, all.size, hex);
+    text_free(&all);
+    return ok ? 0 : fail(err, PCV_MEMORY, "not enough memory for a tokenizer's digest");
+}
+
 int tokenizer_save(const tokenizer *t, const char *folder, pcv_error *err) {
     char path[PATH_SIZE];
     int status = 0;

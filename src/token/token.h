@@ -13,12 +13,14 @@
 #ifndef TOKEN_TOKEN_H
 #define TOKEN_TOKEN_H
 
+#include "base/file.h"
 #include "config/token_config.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct tokenizer tokenizer;
+struct text; /* base/text.h */
 
 /* Ids that grow. */
 typedef struct id_list {
@@ -71,6 +73,9 @@ typedef struct token_type {
                  pcv_error *err);
     int (*save)(const tokenizer *t, const char *folder, pcv_error *err);
     int (*load)(tokenizer *t, const char *folder, pcv_error *err);
+    /* Appends all that decides, beside the type and the number of ids, what an id means: settings, and what was
+     * learned. */
+    void (*meaning)(const tokenizer *t, struct text *out);
 } token_type;
 
 struct tokenizer {
@@ -106,6 +111,9 @@ const token_type *tokenizer_of_kind(const char *kind);
  * positions are the same as from `index` on. */
 void tokenizer_position(const void *t, int64_t index, int32_t *at);
 int64_t tokenizer_place(const void *t, int64_t index);
+
+/* A digest of what the ids mean: the same for tokenizers that turn the same tokens into the same things. */
+int tokenizer_meaning(const tokenizer *t, char hex[HASH_TEXT], pcv_error *err);
 
 /* Ids that sampling must never produce: padding, starts, reserved ones. */
 static inline bool tokenizer_may_sample(const tokenizer *t, int32_t id) {

@@ -23,6 +23,7 @@ static const field state_rows[] = {
 #define REAL(name) {#name, NULL, FIELD_REAL, offsetof(run_state, name), 0, 1e15, NULL, "0", ""}
     INT(step), INT(tokens), INT(windows), INT(skipped), REAL(seconds), REAL(best_bits), INT(best_step),
     INT(length), REAL(accuracy),
+    {"data", NULL, FIELD_STRING, offsetof(run_state, data), 0, 0, NULL, "", ""},
 #undef INT
 #undef REAL
 };

@@ -7,6 +7,7 @@
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 
+#include "base/fields.h"
 #include "base/file.h"
 #include "model/model.h"
 #include "train/optimizer.h"
@@ -23,6 +24,7 @@ typedef struct run_state {
     int64_t best_step;
     int64_t length;  /* of the pieces trained on now (train_config.start_length) */
     double accuracy; /* of recent targets: a running mean, from 0 at each length */
+    char data[FIELD_TEXT]; /* digest of the data set that best_bits is about */
 } run_state;
 
 typedef struct checkpoint_owner {

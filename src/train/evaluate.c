@@ -377,18 +377,32 @@ out:
     return status;
 }
 
+/* Data that were named may be others than the run's, but that is said. */
+static int check_data(const pcv_engine *engine, const dataset *d, bool named, const pcv_watch *watch, pcv_error *err) {
+    bool assumed, same = dataset_is(d, engine->digest, engine->dataset, &assumed);
+    char line[PATH_SIZE + 128];
+    if (!same && !named)
+        return fail(err, PCV_DATA, "%s: not the data that the run was trained on any more; --data takes it all the "
+                    "same", d->place);
+    snprintf(line, sizeof line, same ? "%s is taken for the data that the run was trained on: an older version "
+             "recorded no digest" : "%s: other data than the run was trained on", d->place);
+    if ((!same || assumed) && watch && watch->message) watch->message(watch->context, line);
+    return 0;
+}
+
 int evaluation_open(evaluation_job *job, eval_config *c, tape *t, pcv_engine *engine, const char *name,
                     const pcv_watch *watch, pcv_error *err) {
     dataset *d = NULL;
     int status = 0;
     TRY(evaluate_defaults(c, &engine->m->config, err));
-    TRY(dataset_open(&d, name ? name : engine->dataset, (uint64_t)c->seed, err));
+    status = dataset_open(&d, name ? name : engine->dataset, (uint64_t)c->seed, err);
+    if (status == PCV_NOINPUT && !name)
+        fail(err, status, "%s: the run's data set is not there any more; --data names it where it is now",
+             engine->dataset);
+    if (status) goto out;
     *job = (evaluation_job){.t = t, .m = engine->m, .d = d, .config = c, .watch = watch};
-    if (d->tokens.type != engine->tokens.type) {
-        status = fail(err, PCV_DATA, "%s: tokenizer %s, but the run was trained with %s", d->name,
-                      d->tokens.type->name, engine->tokens.type->name);
-        goto out;
-    }
+    TRY(dataset_check_meaning(d, &engine->tokens, engine->run, err));
+    TRY(check_data(engine, d, name != NULL, watch, err));
     TRY(tape_init(t, engine->be, 0, err));
 out:
     return status;

@@ -47,29 +47,6 @@ double trainer_done(const trainer *w) {
     return steps > time ? steps : time;
 }
 
-static int read_run(trainer *w, pcv_error *err) {
-    char path[PATH_SIZE];
-    const char *id, *name;
-    int status = 0;
-    TRY(path_join(path, w->options->run, RUN_CONFIG, err));
-    if (!path_exists(path)) {
-        status = fail(err, PCV_NOINPUT, "%s: no run to resume (no config.json)", w->options->run);
-        goto out;
-    }
-    TRY(config_read(path, &w->mc, &w->c, &w->extra, err));
-    TRY(settings_override_train(w->settings, &w->c, err));
-    TRY(json_get_string(w->extra, "run", &id, path, err));
-    TRY(json_get_string(w->extra, "dataset", &name, path, err));
-    snprintf(w->run_id, sizeof w->run_id, "%s", id);
-    w->moved = w->options->dataset && strcmp(w->options->dataset, name);
-    TRY(dataset_open(&w->d, w->options->dataset ? w->options->dataset : name, (uint64_t)w->c.seed, err));
-    if (w->d->tokens.vocab != w->mc.vocab_size)
-        status = fail(err, PCV_DATA, "%s: %lld ids, but the run was trained with %lld", w->d->name,
-                      (long long)w->d->tokens.vocab, (long long)w->mc.vocab_size);
-out:
-    return status;
-}
-
 static int new_run(trainer *w, pcv_error *err) {
     int status = 0;
     if (path_exists(w->options->run)) {
@@ -173,7 +150,9 @@ static int open_folder(trainer *w, pcv_error *err) {
     if (!w->extra) w->extra = json_object();
     if (json_object_set_new(w->extra, "format", json_string("perceiver.c run")) ||
         json_object_set_new(w->extra, "run", json_string(w->run_id)) ||
-        json_object_set_new(w->extra, "dataset", json_string(w->d->name)) ||
+        json_object_set_new(w->extra, "dataset", json_string(utf8_valid(w->d->place) ? w->d->place : w->d->name)) ||
+        json_object_set_new(w->extra, "meaning", json_string(w->d->meaning)) ||
+        json_object_set_new(w->extra, "digest", json_string(w->d->digest)) ||
         json_object_set_new(w->extra, "kind", json_string(w->d->kind))) {
         status = fail(err, PCV_MEMORY, "not enough memory to write config.json");
         goto out;
@@ -201,7 +180,8 @@ static int restore(trainer *w, pcv_error *err) {
         }
     }
     if (status) return status;
-    if (w->moved) w->state.best_bits = 0; /* of other data */
+    if (w->moved || strcmp(w->state.data, w->d->digest)) w->state.best_bits = 0; /* of other data */
+    memcpy(w->state.data, w->d->digest, sizeof w->d->digest);
     if (w->state.length == 0) w->state.length = w->c.start_length ? w->c.start_length : w->mc.context;
     status = set_length(w, w->state.length, err);
     if (status) return status;
@@ -351,7 +331,7 @@ out:
 
 static int run(trainer *w, pcv_error *err) {
     int status = 0;
-    TRY(w->options->resume ? read_run(w, err) : new_run(w, err));
+    TRY(w->options->resume ? resume_read(w, err) : new_run(w, err));
     TRY(check_limits(w, err));
     TRY(open_model(w, err));
     TRY(open_folder(w, err));

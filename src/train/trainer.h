@@ -35,7 +35,8 @@ typedef struct trainer {
     char run_id[HASH_TEXT];
     int lock;
     bool made; /* this call made the run's folder */
-    bool moved; /* the run goes on with another data set */
+    bool moved;   /* the run goes on with other data */
+    bool changed; /* the run goes on with other settings */
     int bad_steps, failed_saves, validations;
     double started;    /* clock at which state.seconds was 0 */
     double last_save;  /* state.seconds of it */
@@ -48,6 +49,9 @@ typedef struct trainer {
 
 /* A line for whoever watches. */
 void trainer_say(const trainer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Reads the run that goes on, opens its data, and refuses what would make it another one. */
+int resume_read(trainer *w, pcv_error *err);
 
 /* Part of the run that is over, 0 to 1, by updates or by time, whichever ends it first. */
 double trainer_done(const trainer *w);
