@@ -4,22 +4,30 @@
  * (Hawthorne et al. 2022, arXiv 2202.07765). One causally masked cross-attention reads a long input
  * into a few latents; a causally masked self-attention stack over the latents does the rest.
  *
- * Generate text with a trained run in a dozen lines:
+ * A program that generates text with a trained run:
  *
- *     pcv_error err;
- *     pcv_engine *engine;
- *     pcv_session *session;
- *     if (pcv_engine_open(&engine, "runs/books", NULL, &err)) die(err.message);
- *     if (pcv_session_open(&session, engine, NULL, &err)) die(err.message);
- *     pcv_session_feed_text(session, "It was", 6, &err);
- *     for (int i = 0; i < 200; i++) {
- *         int32_t id;
- *         if (pcv_session_next(session, &id, &err)) die(err.message);
- *         const char *bytes = pcv_session_text(session, id, &size);
- *         fwrite(bytes, 1, size, stdout);
+ *     #include <perceiver.h>
+ *     #include <stdio.h>
+ *
+ *     int main(void) {
+ *         pcv_error err;
+ *         pcv_engine *engine = NULL;
+ *         pcv_session *session = NULL;
+ *         int32_t id = 0;
+ *         int status = pcv_engine_open(&engine, "runs/books", NULL, &err);
+ *         if (!status) status = pcv_session_open(&session, engine, NULL, &err);
+ *         if (!status) status = pcv_session_feed_text(session, "It was", 6, &err);
+ *         for (int i = 0; i < 200 && !status && id >= 0; i++) {
+ *             size_t size;
+ *             status = pcv_session_next(session, &id, &err);
+ *             const char *bytes = status ? "" : pcv_session_text(session, id, &size);
+ *             if (!status) fwrite(bytes, 1, size, stdout);
+ *         }
+ *         if (status) fprintf(stderr, "%s\n", err.message);
+ *         pcv_session_close(session);
+ *         pcv_engine_close(engine);
+ *         return status;
  *     }
- *     pcv_session_close(session);
- *     pcv_engine_close(engine);
  *
  * Conventions. Every function that can fail returns a pcv_status, 0 for success, and then has filled
  * *err (which may be NULL) with one line that says what happened and what to do. Objects come from

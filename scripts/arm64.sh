@@ -34,7 +34,8 @@ unpack_libraries() {
 }
 
 [ "$(cat "$root/packages" 2>/dev/null)" = "$wanted" ] || unpack_libraries
-cmake -G Ninja -B build/arm64 --toolchain cmake/aarch64.cmake -DAARCH64_SYSROOT="$root" -DCMAKE_BUILD_TYPE=Release >/dev/null
+cmake -G Ninja -B build/arm64 --toolchain cmake/aarch64.cmake -DAARCH64_SYSROOT="$root" -DCMAKE_BUILD_TYPE=Release \
+    -DPERCEIVER_TESTS=ON >/dev/null
 cmake --build build/arm64 >/dev/null
 
 # The emulator makes threads that wait by spinning dear. Tests of the program itself start it without the emulator;

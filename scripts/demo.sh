@@ -12,11 +12,18 @@ if [ -n "$folder" ] && [ ! -e "$folder" ]; then
     exit 66
 fi
 
+case $minutes in
+'' | *[!0-9.]* | *.*.* | .)
+    echo "demo.sh: MINUTES is '$minutes', expected a number like 3 or 0.5" >&2
+    exit 64
+    ;;
+esac
+
 step() { printf '\n== %s\n' "$*"; }
 
 step "1 of 5: tools and build"
 if [ -n "$folder" ]; then "$top/scripts/setup.sh" build; else "$top/scripts/setup.sh" build demo; fi
-"$top/scripts/build.sh" release
+"$top/scripts/build.sh" release perceiver
 perceiver=$top/build/release/perceiver
 
 work=$top/runs/demo
@@ -58,7 +65,7 @@ cat <<END
 The run is    $work/run
 Its report    $work/run/report.html   (open it in a browser)
 Next:
-  $perceiver train $work/data -o $work/run --resume --minutes $((minutes * 4))
+  $perceiver train $work/data -o $work/run --resume --minutes $(awk "BEGIN { print $minutes * 4 }")
   $perceiver generate $work/run --prompt 'In the beginning' --temperature 0.6
   $perceiver plan $work/data --context 16384 --channels 256
   $perceiver prepare text YOUR-FOLDER -o data && $perceiver train data -o runs/mine --preset books

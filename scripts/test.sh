@@ -10,16 +10,15 @@ step() { printf '\n== %s\n' "$*"; }
 step "style"
 scripts/style.sh
 
-step "release build and tests"
-scripts/build.sh release
+step "release build and tests, $(cc --version | head -n 1)"
+scripts/build.sh release -DPERCEIVER_TESTS=ON -DPERCEIVER_WERROR=ON
 ctest --test-dir build/release --output-on-failure -j1
 [ "${1:-}" = quick ] && exit 0
 
-step "clang, warnings as errors"
-cmake --preset clang -DPERCEIVER_WERROR=ON >/dev/null
-cmake --build --preset clang --parallel
+step "warnings as errors, $(clang --version | head -n 1)"
+scripts/build.sh clang -DPERCEIVER_TESTS=ON -DPERCEIVER_WERROR=ON
 
 step "address and undefined-behaviour sanitizers"
-scripts/build.sh sanitize
+scripts/build.sh sanitize -DPERCEIVER_TESTS=ON
 ASAN_OPTIONS=handle_segv=2 LSAN_OPTIONS=suppressions=$PWD/tests/leaks.txt \
     ctest --test-dir build/sanitize --output-on-failure -j1

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What a user of the library has after `cmake --install`: the program finds its library, the man page is
-# there, and a C program outside this tree builds with pkg-config alone: install.sh BUILD SOURCE
-# The examples are those programs; they are run on a model of a few thousand weights.
+# there, and programs outside this tree build with pkg-config or find_package alone, against the shared and
+# the static library: install.sh BUILD SOURCE
+# The examples, and the one in perceiver.h, are those programs; they run on a model of a few thousand weights.
 set -eu
 build=$(realpath "$1")
 source=$(realpath "$2")
@@ -43,4 +44,42 @@ done
 status=0
 ./generate nowhere >out 2>log || status=$?
 [ $status = 66 ] || fail "generate of a run that is not there ends with $status, expected 66"
+
+# The example in the header's head, as it stands there; its run is runs/books.
+mkdir runs && cp -r run runs/books
+sed -n '/^ \*     #include/,/^ \*     }$/s/^ \*     \{0,1\}//p' "$source/include/perceiver.h" >header.c
+grep -q '^int main' header.c || fail "perceiver.h has no example"
+# shellcheck disable=SC2046
+cc -Wall -Wextra -Werror header.c -o header $(pkg-config --cflags --libs perceiver) -Wl,-rpath,"$library" ||
+    fail "the example in perceiver.h does not compile"
+./header >out || fail "the example in perceiver.h ends with $?"
+[ -s out ] || fail "the example in perceiver.h wrote nothing"
+c++ -Wall -Wextra -Werror -pedantic -fsyntax-only -x c++ "$source/include/perceiver.h" || fail "perceiver.h is not C++"
+
+# The static library alone: with what pkg-config says that it needs.
+mkdir static && cp "$library/libperceiver.a" static/
+# shellcheck disable=SC2046
+cc header.c -o header_static $(pkg-config --cflags perceiver) -Lstatic $(pkg-config --static --libs-only-l perceiver) ||
+    fail "no program with the static library"
+if ldd header_static | grep libperceiver; then fail "that is the shared library"; fi
+./header_static >static.out || fail "the static example ends with $?"
+cmp -s out static.out || fail "the static library generates another text"
+
+# find_package, both libraries.
+mkdir package
+cat >package/CMakeLists.txt <<'END'
+cmake_minimum_required(VERSION 3.22)
+project(user C)
+find_package(perceiver 0.1 REQUIRED CONFIG)
+add_executable(shared ../header.c)
+target_link_libraries(shared PRIVATE perceiver::perceiver)
+add_executable(static ../header.c)
+target_link_libraries(static PRIVATE perceiver::perceiver_static)
+END
+cmake -G Ninja -S package -B package/build -DCMAKE_PREFIX_PATH="$work/usr" >log 2>&1 && cmake --build package/build >log 2>&1 ||
+    fail "find_package(perceiver): $(tail -n 20 log)"
+for kind in shared static; do
+    package/build/$kind >package.out || fail "the $kind program of find_package ends with $?"
+    cmp -s out package.out || fail "the $kind program of find_package generates another text"
+done
 echo "install: fine"

@@ -3,8 +3,8 @@
  * Primitives are planned once per shape and kept. Two ways to use the threads keep every result
  * independent of their number:
  *   - whole: the AVX-512 implementation ("brg") splits rows and columns among threads but never the
- *     depth, unless the left factor is transposed and the depth reaches 2,048; deeper products of that
- *     kind are cut into pieces here. One call, oneDNN's threads.
+ *     depth, but for some products (keeps_depth), and where the left factor is transposed and the depth
+ *     reaches 2,048: those are cut into pieces here. One call, oneDNN's threads.
  *   - blocks: any other implementation may split the depth by thread count. The product is cut into
  *     fixed blocks of C, each planned and run for one thread, and our threads share out the blocks.
  *     Without AVX-512, oneDNN runs a block at full speed only when both factors lie along the depth, as
@@ -14,16 +14,17 @@
  *
  * With bf16 products both operands are first rounded into scratch memory; the passes over them cost a
  * tenth of what the product saves. */
-#include "cpu/gemm.h"
 #include "base/mem.h"
+#include "cpu/gemm.h"
+#include "cpu/onednn.h"
 
-#include <oneapi/dnnl/dnnl.h>
 #include <omp.h>
-#include <string.h>
 
 enum {
     SLOTS = 1024,
     DEPTH_PIECE = 1536,
+    HUGE_DEPTH = 20000, /* from here on oneDNN may split the depth of a small product */
+    AMX_THREADS = 16,   /* and from here on, with AMX, of any */
     ROUNDED_ROWS = 8192, /* rows rounded to bf16 at once: bounds the scratch */
     BLOCK_ROWS = 128,
     BLOCK_COLUMNS = 256
@@ -37,7 +38,7 @@ typedef struct key {
 typedef struct plan {
     key key;
     dnnl_primitive_t primitive; /* NULL: empty slot */
-    dnnl_memory_desc_t a, b, c, bias, scratch;
+    onednn_form a, b, c, bias, scratch;
     bool whole;
 } plan;
 
@@ -47,10 +48,6 @@ typedef struct gemm_state {
     int used;
     plan slot[SLOTS];
 } gemm_state;
-
-static void must(dnnl_status_t status, const char *what) {
-    CHECK(status == dnnl_success, "oneDNN: %s failed with status %d", what, (int)status);
-}
 
 static gemm_state *state_of(cpu_context *c) {
     if (c->gemm) return c->gemm;
@@ -63,8 +60,13 @@ static gemm_state *state_of(cpu_context *c) {
 }
 
 static void forget_plans(gemm_state *s) {
-    for (int i = 0; i < SLOTS; i++)
-        if (s->slot[i].primitive) dnnl_primitive_destroy(s->slot[i].primitive);
+    for (int i = 0; i < SLOTS; i++) {
+        plan *p = &s->slot[i];
+        if (!p->primitive) continue;
+        dnnl_primitive_destroy(p->primitive);
+        onednn_form *forms[] = {&p->a, &p->b, &p->c, &p->bias, &p->scratch};
+        for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) onednn_form_free(forms[f]);
+    }
     memset(s->slot, 0, sizeof s->slot);
     s->used = 0;
 }
@@ -79,41 +81,41 @@ void gemm_close(cpu_context *c) {
     c->gemm = NULL;
 }
 
-static void describe(dnnl_memory_desc_t *d, dnnl_data_type_t type, int64_t rows, int64_t cols, int64_t row,
-                     int64_t col) {
-    dnnl_dims_t size = {rows, cols}, stride = {row, col};
-    must(dnnl_memory_desc_init_by_strides(d, 2, size, type, stride), "describing a matrix");
+/* Does the implementation of this name leave the depth of such a product to one thread, whatever the number of
+ * threads? (oneDNN 2.6 to 3.9, src/cpu/x64/matmul/brgemm_matmul_utils.cpp) */
+static bool keeps_depth(const char *name, const key *k) {
+    if (strncmp(name, "brg", 3) || k->m == 1 || k->n == 1 || k->k >= HUGE_DEPTH) return false;
+    return k->threads < AMX_THREADS || !strstr(name, "amx");
 }
 
 static void make_plan(gemm_state *s, plan *p, const key *k) {
-    dnnl_matmul_desc_t product;
     dnnl_primitive_attr_t attributes;
     dnnl_post_ops_t after;
     dnnl_primitive_desc_t planned;
     *p = (plan){.key = *k};
     dnnl_data_type_t type = k->bf16 ? dnnl_bf16 : dnnl_f32;
-    describe(&p->a, type, k->m, k->k, k->row_a, k->column_a);
-    describe(&p->b, type, k->k, k->n, k->row_b, k->column_b);
-    describe(&p->c, dnnl_f32, k->m, k->n, k->row_c, 1);
-    describe(&p->bias, dnnl_f32, 1, k->n, k->n, 1);
-    must(dnnl_matmul_desc_init(&product, &p->a, &p->b, k->bias ? &p->bias : NULL, &p->c), "a product");
+    onednn_form_make(&p->a, type, k->m, k->k, k->row_a, k->column_a);
+    onednn_form_make(&p->b, type, k->k, k->n, k->row_b, k->column_b);
+    onednn_form_make(&p->c, dnnl_f32, k->m, k->n, k->row_c, 1);
+    onednn_form_make(&p->bias, dnnl_f32, 1, k->n, k->n, 1);
     must(dnnl_primitive_attr_create(&attributes), "attributes");
     must(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user), "scratch");
     if (k->add) {
         must(dnnl_post_ops_create(&after), "post-ops");
-        must(dnnl_post_ops_append_sum(after, 1), "adding");
+        must(onednn_add_to_result(after), "adding");
         must(dnnl_primitive_attr_set_post_ops(attributes, after), "post-ops");
         dnnl_post_ops_destroy(after);
     }
     int threads = omp_get_max_threads(); /* oneDNN plans for the maximum that it sees */
     omp_set_num_threads((int)k->threads);
-    must(dnnl_primitive_desc_create(&planned, &product, attributes, s->engine, NULL), "planning");
+    must(onednn_plan_matmul(&planned, s->engine, &p->a, &p->b, k->bias ? &p->bias : NULL, &p->c, attributes),
+         "planning");
     must(dnnl_primitive_create(&p->primitive, planned), "compiling");
     omp_set_num_threads(threads);
     const char *name = "";
     dnnl_primitive_desc_query(planned, dnnl_query_impl_info_str, 0, &name);
-    p->whole = !strncmp(name, "brg", 3);
-    p->scratch = *dnnl_primitive_desc_query_md(planned, dnnl_query_scratchpad_md, 0);
+    p->whole = keeps_depth(name, k);
+    onednn_plan_scratch(&p->scratch, planned);
     dnnl_primitive_desc_destroy(planned);
     dnnl_primitive_attr_destroy(attributes);
 }
@@ -131,14 +133,14 @@ static const plan *plan_for(gemm_state *s, const key *k) {
 }
 
 static void run_plan(const gemm_state *s, const plan *p, const gemm_args *g, void *scratch) {
-    const dnnl_memory_desc_t *form[] = {&p->a, &p->b, &p->c, &p->scratch, &p->bias};
+    const onednn_form *form[] = {&p->a, &p->b, &p->c, &p->scratch, &p->bias};
     void *data[] = {g->a.data, g->b.data, g->c.data, scratch, g->bias.data};
     int role[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD, DNNL_ARG_BIAS};
     dnnl_exec_arg_t argument[5];
     int count = p->key.bias ? 5 : 4;
     for (int i = 0; i < count; i++) {
         argument[i].arg = role[i];
-        must(dnnl_memory_create(&argument[i].memory, form[i], s->engine, data[i]), "a matrix");
+        onednn_form_memory(&argument[i].memory, form[i], s->engine, data[i]);
     }
     must(dnnl_primitive_execute(p->primitive, s->stream, count, argument), "a product");
     for (int i = 0; i < count; i++) dnnl_memory_destroy(argument[i].memory);
@@ -186,7 +188,7 @@ static void run_blocks(cpu_context *c, gemm_state *s, const gemm_args *g) {
         plan copy;
 #pragma omp critical(gemm_plans)
         copy = *plan_for(s, &k);
-        run_plan(s, &copy, &b, cpu_scratch(c, dnnl_memory_desc_get_size(&copy.scratch) + 64));
+        run_plan(s, &copy, &b, cpu_scratch(c, onednn_form_bytes(&copy.scratch) + 64));
     }
     omp_set_num_threads(threads);
 }
@@ -264,7 +266,7 @@ static void run_piece(cpu_context *c, const gemm_args *g) {
     }
     int threads = omp_get_max_threads();
     omp_set_num_threads(c->threads);
-    run_plan(s, p, g, cpu_shared_scratch(c, 0, dnnl_memory_desc_get_size(&p->scratch) + 64));
+    run_plan(s, p, g, cpu_shared_scratch(c, 0, onednn_form_bytes(&p->scratch) + 64));
     omp_set_num_threads(threads);
 }
 
