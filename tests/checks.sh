@@ -44,11 +44,27 @@ check() { # check MESSAGE COMMAND...: COMMAND must succeed
     "$@" || fail "$message"
 }
 equal() { [ "$2" = "$3" ] || fail "$1: $2, expected $3"; }
+close() { # close MESSAGE A B TOLERANCE
+    awk -v a="$2" -v b="$3" -v t="$4" 'BEGIN { exit !(a - b <= t && b - a <= t) }' ||
+        fail "$1: $2, expected $3 within $4"
+}
 has() { grep -Eq -- "$2" "$1" || fail "expected $1 to have '$2'"; }
 no_leftovers() { # no_leftovers [FOLDER]
     [ -z "$(find "${1:-.}" -name '*.tmp-*')" ] || fail "left behind: $(find "${1:-.}" -name '*.tmp-*')"
 }
 bytes() { wc -c <"$1" | tr -d ' '; }
+
+# number KEY FILE: the first value of "KEY" in a JSON file.
+number() { grep -o "\"$1\": [-+.e0-9]*" "$2" | head -n 1 | sed 's/.*: //'; }
+
+json() { # json FILE: valid, and without the numbers that JSON does not have
+    ! grep -Eqwi 'nan|inf|infinity' "$1" || fail "$1 holds a number that JSON does not have"
+    if command -v python3 >json.log 2>&1; then
+        python3 -m json.tool "$1" >json.log 2>&1 || fail "$1 is not valid JSON: $(tail -n 1 json.log)"
+    else
+        head -c 1 "$1" | grep -q '[[{]' || fail "$1 is not JSON"
+    fi
+}
 
 # A toy language, the same for the same seed: sentences of article, noun, verb, article, noun; one noun has a
 # character of two bytes.

@@ -29,23 +29,7 @@ fails() {
     tail -n 1 err | grep -Eq -- "$pattern" || fail "expected an error line that has '$pattern'"
 }
 
-close() { # close MESSAGE A B TOLERANCE
-    awk -v a="$2" -v b="$3" -v t="$4" 'BEGIN { exit !(a - b <= t && b - a <= t) }' ||
-        fail "$1: $2, expected $3 within $4"
-}
 lacks() { [ ! -e "$1" ] || fail "$1 is there and should not be"; }
-
-# number KEY FILE: the first value of "KEY" in a JSON file.
-number() { grep -o "\"$1\": [-+.e0-9]*" "$2" | head -n 1 | sed 's/.*: //'; }
-
-json() { # json FILE: valid, and without the numbers that JSON does not have
-    ! grep -Eqwi 'nan|inf|infinity' "$1" || fail "$1 holds a number that JSON does not have"
-    if command -v python3 >json.log 2>&1; then
-        python3 -m json.tool "$1" >json.log 2>&1 || fail "$1 is not valid JSON: $(tail -n 1 json.log)"
-    else
-        head -c 1 "$1" | grep -q '[[{]' || fail "$1 is not JSON"
-    fi
-}
 
 # ids FILE: a file's bytes as ids of the tokenizer "bytes", one per line.
 ids() { od -An -v -tu1 "$1" | tr -s ' ' '\n' | awk 'NF { print $1 + 3 }'; }

@@ -70,6 +70,8 @@ static const field rows[] = {
      "amplitude of sinusoidal or fourier positions"},
     {"positions.origin", "origin", FIELD_CHOICE, AT(positions.origin), 0, 0, origins, "zero",
      "how positions are numbered where the data does not say"},
+    {"positions.middle", NULL, FIELD_INT, AT(positions.middle), -1, MOST_TOKENS, NULL, "-1",
+     "documents of so many tokens stand in the middle of the context; 0: they begin with it, -1: as the data set's"},
     {"positions.axes", "axes", FIELD_INTS, AT(positions.axes), 1, MOST_TOKENS, NULL, "",
      "rows of each axis's position table; empty: one axis as long as the context"},
     {"positions.rotary.fraction", "rotary", FIELD_REAL, AT(positions.rotary.fraction), 0, 1, NULL,

@@ -54,14 +54,19 @@ static void resize(dataset *d, int64_t length) {
 
 static const dataset_type copy_type = {documents, length, read_copy, close_copy, resize};
 
+int copy_length(const char *text, int64_t *tokens, pcv_error *err) {
+    char where[64];
+    snprintf(where, sizeof where, "copy:%.40s", text);
+    int status = pcv_read_whole(where, text, 4, LONGEST, tokens, err);
+    if (!status && *tokens % 2) status = fail(err, PCV_USAGE, "%s: expected an even length", where);
+    return status;
+}
+
 int copy_open(dataset *d, const char *text, pcv_error *err) {
     int64_t n = 0;
     copy_task *task = NULL;
-    char where[64];
-    snprintf(where, sizeof where, "copy:%.40s", text);
-    int status = pcv_read_whole(where, text, 4, LONGEST, &n, err);
+    int status = copy_length(text, &n, err);
     if (status) return status;
-    if (n % 2) return fail(err, PCV_USAGE, "%s: expected an even length", where);
     status = mem_get(&task, sizeof *task, "the copy task", err);
     if (status) return status;
     task->longest = n;

@@ -4,8 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char copy[] = "copy:";
+
 int dataset_open(dataset **out, const char *name, uint64_t seed, pcv_error *err) {
-    static const char copy[] = "copy:";
     dataset *d = NULL;
     int status = mem_get(&d, sizeof *d, "a data set", err);
     if (status) return status;
@@ -65,6 +66,13 @@ void dataset_resize(dataset *d, int64_t length) {
     if (d->type->resize) d->type->resize(d, length);
 }
 
+void dataset_middle(const char *name, model_config *m) {
+    bool generated = !strncmp(name, copy, sizeof copy - 1) && m->architecture != ARCH_XL; /* which counts distances */
+    if (m->positions.middle >= 0) return;
+    m->positions.middle = 0;
+    if (generated) copy_length(name + sizeof copy - 1, &m->positions.middle, NULL);
+}
+
 int dataset_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
     const tokenizer *t = &d->tokens;
     field_ints *axes = &m->positions.axes;
@@ -72,6 +80,7 @@ int dataset_shape(const dataset *d, const pcv_settings *settings, model_config *
         return fail(err, PCV_CONFIG, "vocab_size is %lld, but %s has %lld ids", (long long)m->vocab_size, d->name,
                     (long long)t->vocab);
     m->vocab_size = t->vocab;
+    dataset_middle(d->name, m);
     if (!t->axes || m->architecture == ARCH_XL) return 0;
     bool said = settings_get(settings, "positions") || m->positions.origin == ORIGIN_DATA; /* or a config.json did */
     if (m->positions.kind == POSITION_NONE && !said) m->positions.kind = POSITION_LEARNED;

@@ -59,12 +59,17 @@ int dataset_check_meaning(const dataset *d, const tokenizer *t, const char *owne
  * stay as they are. */
 void dataset_resize(dataset *d, int64_t length);
 
-/* Fills in what a model takes from its data: a vocabulary that is 0, and the axes of positions, learned where nothing
- * else was asked for. PCV_CONFIG when something else was that cannot be. */
+/* Where the documents of a data set of this name stand, for a model that does not say (positions.middle is -1, as in
+ * runs older than it): those of a generator in the middle of the context, others at its beginning. */
+void dataset_middle(const char *name, model_config *m);
+
+/* Fills in what a model takes from its data: a vocabulary that is 0, where documents stand, and the axes of positions,
+ * learned where nothing else was asked for. PCV_CONFIG when something else was that cannot be. */
 int dataset_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err);
 
 /* The two kinds. */
 int folder_open(dataset *d, const char *path, pcv_error *err);
 int copy_open(dataset *d, const char *length, pcv_error *err);
+int copy_length(const char *text, int64_t *tokens, pcv_error *err); /* of a document */
 
 #endif

@@ -57,6 +57,7 @@ window crop_draw(const crop_plan *p, rng *r) {
     if (p->d->generated && rng_below(r, LAST_WINDOWS) == 0) end = length;
     w.from = end > p->context + 1 ? end - p->context - 1 : 0;
     w.count = end - w.from;
+    w.whole = p->d->generated ? length : 0;
     int64_t first = p->d->first_target > w.from ? p->d->first_target - w.from : 1;
     w.scored = w.count - first;
     return w;
@@ -79,18 +80,23 @@ void block_open(block_plan *p, const dataset *d, split_name split, int64_t conte
     }
 }
 
+window block_at(int64_t first, int64_t targets, int64_t done, int64_t context, int64_t stride) {
+    int64_t rest = targets % stride, scored = done == 0 && rest ? rest : stride;
+    int64_t last = first + done + scored; /* behind the last target */
+    int64_t from = last - 1 > context ? last - 1 - context : 0;
+    return (window){.from = from, .count = last - from, .scored = scored};
+}
+
 bool block_next(block_plan *p, window *w) {
     while (p->document < p->documents && p->end >= targets_of(p, p->document)) {
         p->document++;
         p->end = 0;
     }
     if (p->document >= p->documents) return false;
-    int64_t n = targets_of(p, p->document), rest = n % p->stride;
-    int64_t scored = p->end == 0 && rest ? rest : p->stride;
-    p->end += scored;
-    int64_t last = p->d->first_target + p->end; /* behind the last target */
-    int64_t from = last - 1 > p->context ? last - 1 - p->context : 0;
-    *w = (window){p->document, from, last - from, scored};
+    *w = block_at(p->d->first_target, targets_of(p, p->document), p->end, p->context, p->stride);
+    w->document = p->document;
+    w->whole = p->d->generated ? dataset_length(p->d, p->split, p->document) : 0;
+    p->end += w->scored;
     return true;
 }
 
@@ -130,13 +136,15 @@ window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t pass) 
     if (inputs > p->segment) inputs = p->segment;
     int64_t unscored = p->d->first_target - 1 - from; /* inputs in front of the first target that counts */
     if (unscored < 0) unscored = 0;
-    return (window){document, from, inputs + 1, unscored < inputs ? inputs - unscored : 0};
+    return (window){document, from, inputs + 1, unscored < inputs ? inputs - unscored : 0,
+                    p->before ? 0 : dataset_length(p->d, p->split, document)};
 }
 
-int64_t window_position(const dataset *d, split_name split, const window *w, int64_t context) {
-    if (d->tokens.axes) return tokenizer_place(&d->tokens, w->from);
-    int64_t room = context + 1 - dataset_length(d, split, w->document); /* the last token is no input */
-    return d->generated && room >= 0 ? w->from + room / 2 : 0;
+/* ------------------------------------------------------------------ rows */
+
+sequence window_row(const model *m, const window *w, const int32_t *ids) {
+    int64_t inputs = w->count - 1;
+    return (sequence){.ids = ids, .length = inputs, .before = model_place(m, w->from, inputs, w->whole)};
 }
 
 int window_read(const dataset *d, split_name split, const window *w, int32_t *ids, pcv_error *err) {

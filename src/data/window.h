@@ -7,10 +7,12 @@
 
 #include "base/rng.h"
 #include "data/dataset.h"
+#include "model/model.h"
 
 typedef struct window {
     int64_t document, from, count; /* tokens [from, from + count) */
     int64_t scored;
+    int64_t whole; /* tokens of the document, where it is generated; 0: of no known length */
 } window;
 
 /* Random windows of one split. Every window of context + 1 tokens of every document is as likely as
@@ -61,10 +63,13 @@ int stream_open(stream_plan *p, const dataset *d, split_name split, int64_t segm
 void stream_close(stream_plan *p);
 window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t pass);
 
-/* The position of a window's first token in a model of `context` positions. Windows of files count from
- * 0, unless their tokens have axes of positions. A generated document that the context holds keeps its own
- * numbers and stands in the middle, so that the mirror points of copies of all lengths share one position. */
-int64_t window_position(const dataset *d, split_name split, const window *w, int64_t context);
+/* The window that scores the next targets of a document behind those that `done` windows did, `stride` at a time:
+ * tokens first, first + 1, ... are `targets` that count. */
+window block_at(int64_t first, int64_t targets, int64_t done, int64_t context, int64_t stride);
+
+/* A window as a row of a batch: its inputs, the first count - 1 of ids[count], where they stand (model_place). Every
+ * pass over a window starts here. */
+sequence window_row(const model *m, const window *w, const int32_t *ids);
 
 /* Reads a window: ids[count]. */
 int window_read(const dataset *d, split_name split, const window *w, int32_t *ids, pcv_error *err);

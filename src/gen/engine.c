@@ -4,6 +4,7 @@
 #include "base/number.h"
 #include "cpu/cpu.h"
 #include "config/settings.h"
+#include "data/dataset.h"
 #include "model/weights.h"
 
 #include <stdio.h>
@@ -70,12 +71,13 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     TRY(mem_get(&c, sizeof *c, "a configuration", err));
     TRY(path_join(path, run, RUN_CONFIG, err));
     TRY(config_read(path, c, &train, &extra, err));
-    const char *dataset = json_string_value(json_object_get(extra, "dataset"));
+    const char *name = json_string_value(json_object_get(extra, "dataset"));
     const char *kind = json_string_value(json_object_get(extra, "kind"));
-    snprintf(e->dataset, sizeof e->dataset, "%s", dataset ? dataset : "");
+    snprintf(e->dataset, sizeof e->dataset, "%s", name ? name : "");
     const char *digest = json_string_value(json_object_get(extra, "digest"));
     snprintf(e->digest, sizeof e->digest, "%s", digest ? digest : "");
     snprintf(e->kind, sizeof e->kind, "%s", kind ? kind : "bytes");
+    dataset_middle(e->dataset, c);
     TRY(tokenizer_load(&e->tokens, run, err));
     TRY(check_meaning(e, json_string_value(json_object_get(extra, "meaning")), err));
     if (e->tokens.vocab != c->vocab_size) {

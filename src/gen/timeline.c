@@ -4,6 +4,19 @@
 
 enum { FILL_PIECE = 4096 }; /* inputs whose keys and values are computed at once */
 
+/* Empties the caches; the window begins behind the tokens that it has dropped. */
+static void begin_again(timeline *w) {
+    model_cache_reset(w->cache);
+    w->cache->first = w->cache->final = model_place(w->m, w->dropped, w->count, 0);
+    w->seen = 0;
+}
+
+/* A document that stood in the middle of the context, and outgrows it, is numbered from 0 from now on. */
+static void move_front(timeline *w) {
+    bool moves = w->m->config.positions.middle > 0 && w->cache->first + w->count > w->context;
+    if (moves && w->cache->first != model_place(w->m, w->dropped, w->count, 0)) begin_again(w);
+}
+
 int timeline_open(timeline *w, model *m, int window, int64_t latents, int64_t first, pcv_error *err) {
     const model_config *c = &m->config;
     *w = (timeline){.m = m, .window = window, .context = c->context};
@@ -27,6 +40,7 @@ int timeline_open(timeline *w, model *m, int window, int64_t latents, int64_t fi
     /* slide drops from the front: room for another N before the rest is moved */
     int64_t room = w->latents < w->context ? 2 * w->latents : w->context;
     TRY(model_cache_open(&w->cache, m, w->context, room * group, err));
+    begin_again(w);
 out:
     if (status) timeline_close(w);
     return status;
@@ -41,15 +55,8 @@ void timeline_close(timeline *w) {
     *w = (timeline){0};
 }
 
-/* Empties the caches; the window begins behind the tokens that it has dropped. */
-static void begin_again(timeline *w) {
-    const position_map *p = &w->m->positions;
-    model_cache_reset(w->cache);
-    if (p->at) w->cache->first = w->cache->final = p->place(p->context, w->dropped);
-}
-
 void timeline_reset(timeline *w) {
-    w->count = w->dropped = w->seen = 0;
+    w->count = w->dropped = 0;
     w->ready = false;
     begin_again(w);
 }
@@ -143,7 +150,7 @@ static int step(timeline *w, pcv_error *err) {
 static void leave(timeline *w, int64_t gone) {
     bool absolute = w->m->config.positions.kind != POSITION_NONE;
     bool from_end = w->m->config.positions.origin >= ORIGIN_END;
-    bool keep = !absolute && !from_end && w->cache->final - w->cache->first > gone;
+    bool keep = w->cache->crosses && !absolute && !from_end && w->cache->final - w->cache->first > gone;
     memmove(w->ids, w->ids + gone, (size_t)(w->count - gone) * sizeof *w->ids);
     w->count -= gone;
     w->dropped += gone;
@@ -180,6 +187,7 @@ int timeline_append(timeline *w, const int32_t *ids, size_t count, pcv_error *er
         if (status) return status;
         w->ids[w->count++] = ids[i];
     }
+    move_front(w);
     return 0;
 }
 

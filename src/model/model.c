@@ -62,6 +62,15 @@ tensor *model_loss(tape *t, model *m, tensor *hidden, const model_targets *targe
     return cross_entropy(t, hidden, &s);
 }
 
+int64_t model_place(const model *m, int64_t from, int64_t inputs, int64_t document) {
+    const position_map *p = &m->positions;
+    const int64_t context = m->config.context, middle = m->config.positions.middle;
+    if (p->at) return p->place(p->context, from);
+    int64_t room = context + 1 - (document ? document : middle); /* the last token is no input */
+    int64_t at = from + room / 2;
+    return middle > 0 && room >= 0 && at + inputs <= context ? at : 0;
+}
+
 /* ------------------------------------------------------------------ caches */
 
 int model_cache_open(model_cache **out, const model *m, int64_t context, int64_t latents,

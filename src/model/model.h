@@ -89,6 +89,13 @@ int model_init(model *m, uint64_t seed, pcv_error *err);
 /* For a loaded model that only generates: how its linear maps' weights and its caches are held from now on. */
 int model_pack(model *m, packing weights, packing cache, pcv_error *err);
 
+/* The position of token `from` of a document, where a window of `inputs` tokens begins with it; `document`: how many
+ * tokens the document has, 0: as many as those that the model was trained on. Windows count from 0, unless the data has
+ * axes of positions, or documents of known length stand in the middle of the context (positions.middle), so that the
+ * mirror points of copies of all lengths share one position: such a window keeps the document's own numbers as long as
+ * the context holds them. Training, evaluation, scores, maps and generation all ask here. */
+int64_t model_place(const model *m, int64_t from, int64_t inputs, int64_t document);
+
 /* Last hidden states of the predicting positions, rows in order: [batch U, Z]. Positions that a short
  * row lacks stand in front and hold nothing of use. */
 tensor *model_hidden(tape *t, model *m, const model_input *in);

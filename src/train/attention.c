@@ -10,13 +10,13 @@
 /* ------------------------------------------------------------------ the numbers */
 
 /* Picture rows [row, row + count) belong to queries that one pass has as latents. */
-static int map_window(pcv_engine *e, tape *t, const int32_t *ids, int64_t position, int64_t latents, pcv_attention *m,
+static int map_window(pcv_engine *e, tape *t, const int32_t *ids, int64_t document, int64_t latents, pcv_attention *m,
                       int64_t every, int64_t *row, pcv_error *err) {
     int64_t first = m->first_query + *row * every, count = 1, left = m->rows - *row;
     while (count < left && count * every < latents) count++;
     int64_t length = first + (count - 1) * every + 1, N = length < latents ? length : latents;
     tape_reset(t);
-    sequence s = {.ids = ids, .length = length, .before = position};
+    sequence s = window_row(e->m, &(window){.count = length + 1, .whole = document}, ids);
     attention_map map = {{N - 1 - (count - 1) * every, every, count, m->bins, m->inputs}, m->value + *row * m->bins};
     model_hidden(t, e->m, &(model_input){.batch = 1, .rows = &s, .latents = N, .map = &map});
     *row += count;
@@ -24,7 +24,7 @@ static int map_window(pcv_engine *e, tape *t, const int32_t *ids, int64_t positi
 }
 
 static int read_generated(pcv_engine *e, const eval_config *c, int32_t **ids, size_t *count, int64_t *first,
-                          int64_t *position, pcv_error *err) {
+                          int64_t *document, pcv_error *err) {
     dataset *d = NULL;
     int status = dataset_open(&d, e->dataset, (uint64_t)c->seed, err);
     if (status) return status;
@@ -37,7 +37,7 @@ static int read_generated(pcv_engine *e, const eval_config *c, int32_t **ids, si
     TRY(window_read(d, SPLIT_TEST, &w, *ids, err));
     *count = (size_t)w.count - 1; /* the last one is no input */
     *first = d->first_target - 1;
-    *position = window_position(d, SPLIT_TEST, &w, e->m->config.context);
+    *document = w.count;
 out:
     dataset_close(d);
     return status;
@@ -49,7 +49,7 @@ int pcv_attend(pcv_engine *e, const char *path, bool are_ids, int64_t size, cons
     int32_t *ids = NULL;
     size_t count = 0;
     tape t = {0};
-    int64_t first = -1, position = 0, row = 0;
+    int64_t first = -1, document = 0, row = 0;
     int status = 0;
     *m = (pcv_attention){0};
     TRY(settings_eval(settings, &c, err));
@@ -59,7 +59,7 @@ int pcv_attend(pcv_engine *e, const char *path, bool are_ids, int64_t size, cons
         goto out;
     }
     if (path) TRY(score_read_ids(e, path, are_ids, &ids, &count, err));
-    else TRY(read_generated(e, &c, &ids, &count, &first, &position, err));
+    else TRY(read_generated(e, &c, &ids, &count, &first, &document, err));
     if ((int64_t)count > c.context) count = (size_t)c.context;
     if (first < 0 || first >= (int64_t)count) first = (int64_t)count > c.latents ? (int64_t)count - c.latents : 0;
     int64_t queries = (int64_t)count - first, every = (queries + size - 1) / size;
@@ -71,7 +71,7 @@ int pcv_attend(pcv_engine *e, const char *path, bool are_ids, int64_t size, cons
     TRY(tape_init(&t, e->be, 0, err));
     double start = clock_now();
     while (row < m->rows) {
-        TRY(map_window(e, &t, ids, position, c.latents, m, every, &row, err));
+        TRY(map_window(e, &t, ids, document, c.latents, m, every, &row, err));
         pcv_progress p = {.stage = "looking", .done = (double)row, .total = (double)m->rows,
                           .seconds = clock_now() - start, .unit = "queries"};
         p.rate = (double)row / p.seconds;

@@ -94,10 +94,8 @@ static void fill_targets(const batch_buffer *b) {
 static int run_batch(const evaluation_job *job, batch_buffer *b, pcv_error *err) {
     int64_t group = job->m->config.latents_per_position, longest = 0;
     for (int64_t r = 0; r < b->rows; r++) {
-        int64_t inputs = b->w[r].count - 1;
-        b->row[r] = (sequence){.ids = b->ids + r * b->length, .length = inputs};
-        b->row[r].before = window_position(job->d, (split_name)job->config->split, &b->w[r], job->m->config.context);
-        if (inputs > longest) longest = inputs;
+        b->row[r] = window_row(job->m, &b->w[r], b->ids + r * b->length);
+        if (b->row[r].length > longest) longest = b->row[r].length;
     }
     b->positions = b->latents / group;
     if (b->positions > longest) b->positions = longest;
@@ -248,7 +246,7 @@ static int score_span(const evaluation_job *job, batch_buffer *b, const window *
     for (int64_t at = end - w->scored; at < end && !status; at = next) {
         next = end - at < p->stride ? end : at + p->stride;
         int64_t from = next - 1 > p->context ? next - 1 - p->context : 0;
-        status = push(job, b, &(window){w->document, from, next - from, next - at}, err);
+        status = push(job, b, &(window){w->document, from, next - from, next - at, w->whole}, err);
         if (!status) status = flush(job, b, t, NULL, NULL, err);
     }
     p->seconds += clock_now() - start;

@@ -26,6 +26,7 @@ static int open_data(trainer *w, const char *config, pcv_error *err) {
     const char *name = w->options->dataset, *place, *digest = json_string_value(json_object_get(w->extra, "digest"));
     int status = json_get_string(w->extra, "dataset", &place, config, err);
     if (status) return status;
+    dataset_middle(place, &w->mc);
     status = dataset_open(&w->d, name ? name : place, (uint64_t)w->c.seed, err);
     if (status == PCV_NOINPUT && !name)
         return fail(err, status, "%s: the run's data set is not there any more; name it where it is now", place);

@@ -22,17 +22,16 @@ static double log_probability(const float *logits, int64_t vocab, int32_t id) {
     return (double)logits[id] - top - log(sum);
 }
 
-/* One window: inputs ids[from, end), of which the last `scored` predict the tokens behind them. rows
- * takes their logits [scored, V]. */
-static int run_window(pcv_engine *e, tape *t, const eval_config *c, const int32_t *ids, int64_t from,
-                      int64_t end, int64_t scored, float *rows, pcv_error *err) {
+/* One window, ids[w->count]; rows takes the logits of its targets, [w->scored, V]. */
+static int run_window(pcv_engine *e, tape *t, const eval_config *c, const window *w, const int32_t *ids, float *rows,
+                      pcv_error *err) {
     int64_t group = e->m->config.latents_per_position, positions = c->latents / group;
-    if (positions > end - from) positions = end - from;
+    if (positions > w->count - 1) positions = w->count - 1;
     tape_reset(t);
-    sequence row = {.ids = ids + from, .length = end - from};
+    sequence row = window_row(e->m, w, ids);
     model_input in = {.batch = 1, .rows = &row, .latents = positions * group};
     tensor *hidden = model_hidden(t, e->m, &in);
-    tensor *last = tape_rows(t, hidden, hidden->m.rows - scored, scored);
+    tensor *last = tape_rows(t, hidden, hidden->m.rows - w->scored, w->scored);
     tape_read(t, model_logits(t, e->m, last), rows);
     return t->status ? fail(err, PCV_MEMORY, "not enough memory to score; lower --context or --latents") : 0;
 }
@@ -42,13 +41,11 @@ static int score_all(pcv_engine *e, const eval_config *c, const int32_t *ids, pc
     tape t = {0};
     int status = 0;
     TRY(tape_init(&t, e->be, 0, err));
-    int64_t rest = s->count % c->stride;
     for (int64_t at = 0; at < s->count;) {
-        int64_t scored = at == 0 && rest ? rest : c->stride, end = at + scored;
-        int64_t from = end > c->context ? end - c->context : 0;
+        window w = block_at(1, s->count, at, c->context, c->stride);
         float *rows = s->logits ? s->logits + at * s->vocabulary : buffer;
-        TRY(run_window(e, &t, c, ids, from, end, scored, rows, err));
-        for (int64_t i = 0; i < scored; i++, at++)
+        TRY(run_window(e, &t, c, &w, ids + w.from, rows, err));
+        for (int64_t i = 0; i < w.scored; i++, at++)
             s->logprob[at] = log_probability(rows + i * s->vocabulary, s->vocabulary, s->ids[at]);
     }
 out:

@@ -45,7 +45,6 @@ int step_read(step_buffer *b, const dataset *d, split_name split, const window *
         int32_t *ids = b->ids + r * b->stride;
         int status = window_read(d, split, &w[r], ids, err);
         if (status) return status;
-        b->row[r].before = window_position(d, split, &w[r], b->context);
         if (b->memory && w[r].from == 0) model_memory_forget(b->memory, r);
     }
     return 0;
@@ -73,8 +72,7 @@ int step_run(step_buffer *b, tape *t, model *m, const train_config *c, const win
              uint32_t draw, double scale, step_result *result, pcv_error *err) {
     int64_t longest = 0, group = m->config.latents_per_position;
     for (int64_t r = 0; r < rows; r++) {
-        b->row[r].ids = b->ids + r * b->stride;
-        b->row[r].length = w[r].count - 1;
+        b->row[r] = window_row(m, &w[r], b->ids + r * b->stride);
         if (b->row[r].length > longest) longest = b->row[r].length;
     }
     int64_t positions = b->positions < longest ? b->positions : longest;

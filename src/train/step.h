@@ -26,7 +26,7 @@ typedef struct step_buffer {
 int step_open(step_buffer *b, const model *m, int64_t rows, pcv_error *err);
 void step_close(step_buffer *b);
 
-/* Reads the windows' tokens and where they stand; a memory is empty where a document begins. */
+/* Reads the windows' tokens; a memory is empty where a document begins. */
 int step_read(step_buffer *b, const dataset *d, split_name split, const window *w, int64_t rows,
               pcv_error *err);
 

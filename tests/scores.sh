@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# A token has one probability, whichever command is asked: eval, score, attend and generate agree about every kind of
+# run. Usage: tests/scores.sh PERCEIVER
+set -eu
+perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+export LC_ALL=C OMP_NUM_THREADS=1
+
+# shellcheck source=tests/checks.sh
+. "$checks"
+
+mean_loss() { awk -F '\t' '{ s -= $3 } END { printf "%.9f", s / NR }' "$1"; } # of what score printed
+
+# ---------------------------------------------------------------- documents in the middle of the context
+
+begin "documents shorter than the context stand where training put them"
+works train copy:18 -o copy --context 64 --latents 18 --positions learned --channels 64 --heads 4 --layers 2 \
+    --batch 32 --steps 250 --lr 0.005 --warmup 20
+has copy/config.json '"middle": 18'
+works eval copy --json
+close "accuracy" "$(number accuracy out)" 1 0.01
+reverses() { # reverses RUN
+    for window in refill exact slide; do
+        works generate "$1" --prompt 'Xy z12#q' --temperature 0 --window $window
+        equal "continuation under $window" "$(cat out)" 'q#21z yX'
+    done
+    printf 'PerceiveeviecreP' >word
+    works score "$1" word
+    close "surprise about the mirrored half" "$(tail -n 8 out >half && mean_loss half)" 0 0.1
+}
+reverses copy
+sed -i '/"middle"/d' copy/config.json # as runs older than the key
+reverses copy
+
+# ---------------------------------------------------------------- pictures
+
+begin "windows that begin inside a picture"
+small="--context 64 --latents 16 --channels 16 --heads 2 --layers 1 --batch 2"
+for size in 8 9; do works attend copy -o map$size.png --size $size; done
+for order in raster coarse-to-fine; do
+    works prepare image --size 8 --order $order --train map8.png --validation map8.png --test map9.png -o pictures-$order
+    works train pictures-$order -o drawn-$order $small --steps 2
+    for options in "" "--stride 1" "--latents 8 --context 32 --stride 7"; do
+        # shellcheck disable=SC2086
+        works eval drawn-$order --json $options
+        loss=$(number loss out)
+        # shellcheck disable=SC2086
+        works score drawn-$order map9.png $options
+        equal "tokens" "$(grep -c . out)" 192
+        close "score $options" "$(mean_loss out)" "$loss" 1e-5
+    done
+done
+finish
