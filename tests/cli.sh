@@ -225,6 +225,8 @@ done < <(tail -n 3 run/metrics.jsonl)
 awk 'match($0, /"step": [0-9]+/) { s = substr($0, RSTART + 8, RLENGTH - 8) + 0; if (s < last) exit 1; last = s }
     END { exit last != 300 }' run/metrics.jsonl || fail "metrics.jsonl: the steps do not rise to 300"
 has run/report.html '<html'
+has run/report.html 'name="viewport"'
+has run/report.html 'minmax\(min\(24rem, 100%\)' # a column is never wider than a phone
 ! grep -Eq '(src|href)="https?:' run/report.html || fail "the report loads something from elsewhere"
 no_leftovers
 
@@ -601,6 +603,9 @@ done
 [ "$(grep -c ',test,' compared/quality.csv)" = 3 ] || fail "compared/quality.csv: not three architectures"
 has compared/index.html 'the longest context is transformer'
 has compared/index.html 'has the fewest bits per token'
+has compared/index.html 'name="viewport"'
+equal "wide tables and figures that scroll by themselves" "$(grep -c '<div class="scroll"><\(table\|svg\)' compared/index.html)" \
+    "$(grep -c '<\(table\|svg\)' compared/index.html)"
 # an interrupted one goes on: what is in the record is not measured again
 cp compared/cells.jsonl before.jsonl
 head -n 10 before.jsonl >compared/cells.jsonl

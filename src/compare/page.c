@@ -245,8 +245,8 @@ static void add_equal_depths(text *t, const comparison *c) {
 }
 
 static void add_cost_table(text *t, const comparison *c) {
-    text_add(t, "<details><summary>All measured steps</summary>\n<table><tr><th>architecture<th>layers<th>context"
-                "<th>seconds<th>predicted<th>GFLOP/s<th>peak GiB<th>planned GiB<th>end</tr>\n");
+    text_add(t, "<details><summary>All measured steps</summary>\n<div class=\"scroll\"><table><tr><th>architecture"
+                "<th>layers<th>context<th>seconds<th>predicted<th>GFLOP/s<th>peak GiB<th>planned GiB<th>end</tr>\n");
     for (int i = 0; i < c->cells; i++) {
         const cost_cell *cell = &c->cell[i];
         text_add(t, "<tr><td>%s<td>%lld<td>%lld", c->entry[cell->arch].name, (long long)cell->layers,
@@ -258,7 +258,7 @@ static void add_cost_table(text *t, const comparison *c) {
         else
             text_add(t, "<td><td><td><td><td>%.2f<td>%s</tr>\n", (double)cell->planned / (1 << 30), why_stopped(cell));
     }
-    text_add(t, "</table></details>\n");
+    text_add(t, "</table></div></details>\n");
 }
 
 static void add_quality_words(text *t, const comparison *c) {
@@ -279,8 +279,8 @@ static void add_quality_words(text *t, const comparison *c) {
         }
         text_add(t, ".</p>\n");
     }
-    text_add(t, "<table><tr><th>architecture<th>layers<th>context<th>parameters<th>learning rate<th>updates<th>target "
-                "tokens<th>test bits per token</tr>\n");
+    text_add(t, "<div class=\"scroll\"><table><tr><th>architecture<th>layers<th>context<th>parameters<th>learning rate"
+                "<th>updates<th>target tokens<th>test bits per token</tr>\n");
     for (int i = 0; i < c->entries; i++) {
         const quality_run *q = &c->quality[i];
         text_add(t, "<tr><td>%s<td>%lld<td>%lld<td>%lld<td>%g<td>%lld<td>%lld<td>%.4f &plusmn; %.4f</tr>\n",
@@ -288,7 +288,7 @@ static void add_quality_words(text *t, const comparison *c) {
                  q->rate < 0 ? 0 : c->rate[q->rate], (long long)q->steps, (long long)q->tokens, q->test_bits,
                  q->test_error);
     }
-    text_add(t, "</table>\n");
+    text_add(t, "</table></div>\n");
     for (int i = 0; i < c->entries && c->rates > 1; i++) {
         text_add(t, "<p>Learning rates of %s, validation bits per token after %g minutes:", c->entry[i].name,
                  c->options->minutes / RATE_SHARE);
@@ -298,11 +298,22 @@ static void add_quality_words(text *t, const comparison *c) {
 }
 
 static const char style[] =
-    "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Comparison of architectures</title>\n<style>\n"
+    "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+    "<title>Comparison of architectures</title>\n<style>\n"
     ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;"
-    "padding:0 1rem}table{border-collapse:collapse}td,th{padding:.2rem .7rem;text-align:right;"
-    "border-bottom:1px solid #8884}td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}\n"
+    "padding:0 1rem;overflow-wrap:anywhere}table{border-collapse:collapse}td,th{padding:.2rem .7rem;text-align:right;"
+    "border-bottom:1px solid #8884;white-space:nowrap}td:first-child,th:first-child{text-align:left}\n"
+    "/* what is wider than a phone scrolls by itself */\n"
+    ".scroll{overflow-x:auto}.scroll svg{max-width:100%;min-width:34rem;height:auto}\n"
     "</style>\n<h1>Comparison of architectures</h1>\n";
+
+static void add_figure(text *page, const text *svg) {
+    if (!svg->size) return;
+    text_add(page, "<div class=\"scroll\">");
+    text_bytes(page, svg->data, svg->size);
+    text_add(page, "</div>\n");
+}
 
 static const char how_to_read[] =
     "<p>Between measured points, values are interpolated on logarithmic scales. A cross marks where a line ends, and "
@@ -324,7 +335,7 @@ int page_write(const comparison *c, pcv_error *err) {
         TRY(write_text(c, "quality.svg", &bits, err));
         text_add(&page, "<h2>What is learned in equal time</h2>\n");
         add_quality_words(&page, c);
-        text_bytes(&page, bits.data, bits.size);
+        add_figure(&page, &bits);
     }
     if (cost) {
         add_cost_csv(&csv, c);
@@ -340,9 +351,9 @@ int page_write(const comparison *c, pcv_error *err) {
         add_equal_contexts(&page, c);
         add_equal_depths(&page, c);
         add_stops(&page, c);
-        text_bytes(&page, time.data, time.size);
-        text_bytes(&page, memory.data, memory.size);
-        text_bytes(&page, depth.data, depth.size);
+        add_figure(&page, &time);
+        add_figure(&page, &memory);
+        add_figure(&page, &depth);
         add_cost_table(&page, c);
     }
     TRY(write_text(c, "index.html", &page, err));
