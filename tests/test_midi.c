@@ -435,6 +435,36 @@ static void more_pedals(void **state) {
     check_ids("midi-389", 265, 372, 60, 265, 188, 265, 372, 62, 285, 190);
 }
 
+/* A key let go, the pedal up and down again, and the next note, all on one tick, as pianists' chords are: nothing sounds
+ * on. krasserm's code gives the second note to the first pedal, so it ends as it was played there too. */
+static void pedal_again(void **state) {
+    (void)state;
+    header(0, 1, 50);
+    begin_track();
+    bytes(0, 0xB0, 64, 127, 0, 0x90, 60, 64);
+    bytes(20, 60, 0, 0, 0xB0, 64, 0, 0, 64, 127, 0, 0x90, 64, 64);
+    bytes(20, 64, 0, 0, 0xB0, 64, 0, 0, 64, 127, 0, 0x90, 67, 64);
+    bytes(20, 67, 0, 0, 0xB0, 64, 0);
+    finish_track();
+    check_ids("midi", 374, 63, 278, 191, 67, 278, 195, 70, 278, 198);
+    check_ids("midi-389", 372, 60, 275, 188, 372, 64, 275, 192, 372, 67, 372, 67, 275, 195, 195);
+
+    header(0, 1, 50); /* the pedal goes down first, so it holds what is let go behind it */
+    begin_track();
+    bytes(0, 0x90, 60, 64, 20, 0xB0, 64, 127, 0, 0x90, 60, 0, 20, 0xB0, 64, 0);
+    finish_track();
+    check_ids("midi", 374, 63, 298, 191);
+
+    header(1, 2, 50); /* tracks in the order of the file: the pedal's is the first, so it is down before the key is up */
+    begin_track();
+    bytes(20, 0xB0, 64, 127, 20, 64, 0);
+    finish_track();
+    begin_track();
+    bytes(0, 0x90, 60, 64, 20, 60, 0);
+    finish_track();
+    check_ids("midi", 374, 63, 298, 191);
+}
+
 /* Notes of all pitches come back within half a step; krasserm's rounding adds up. */
 static void times_and_velocities(void **state) {
     (void)state;
@@ -720,7 +750,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(running_status), T(tempo_map), T(frames), T(tracks_in_a_row), T(odd_files), T(refused_headers),
         T(refused_events), T(too_much), T(damage), T(written_bytes), T(written_times), T(two_layouts), T(a_few_notes),
-        T(voices), T(velocity_by_accident), T(pedal), T(more_pedals), T(times_and_velocities),
+        T(voices), T(velocity_by_accident), T(pedal), T(more_pedals), T(pedal_again), T(times_and_velocities),
         T(no_notes), T(sampling), T(any_ids), T(masked), T(shared_by_a_kind),
         T(no_memory), T(piano_roll),
     };

@@ -38,6 +38,7 @@ typedef struct reader {
     size_t heard_count, pedal_count, tempo_count;
     size_t heard_room, pedal_room, tempo_room;
     int32_t ended;
+    uint32_t place; /* of the event, counted through all tracks */
 
     /* of the track */
     uint64_t tick;
@@ -113,6 +114,7 @@ static void end_notes(reader *r, int key, bool open) {
         heard *h = &r->heard[i];
         h->note.end = now;
         h->note.open = open;
+        h->note.ended = r->place;
         h->note.program = r->program[key / PITCHES];
         h->place = r->ended++;
         any = true;
@@ -123,7 +125,8 @@ static void end_notes(reader *r, int key, bool open) {
 static int add_pedal(reader *r, int channel, int value) {
     int status = grow(r, &r->pedals, r->pedal_count, &r->pedal_room, sizeof *r->pedals, "pedal events");
     if (status) return status;
-    r->pedals[r->pedal_count++] = (midi_pedal){(double)r->tick, (uint16_t)r->track, (uint8_t)channel, (uint8_t)value};
+    r->pedals[r->pedal_count++] = (midi_pedal){.time = (double)r->tick, .track = (uint16_t)r->track, .place = r->place,
+                                               .channel = (uint8_t)channel, .value = (uint8_t)value};
     return 0;
 }
 
@@ -168,6 +171,7 @@ static int meta_event(reader *r, bool *ends) {
 
 static int read_event(reader *r, bool *ends) {
     uint32_t delta, size;
+    r->place++;
     if (take_number(r, &delta)) return PCV_DATA;
     r->tick += delta;
     if (r->at == r->end) return bad(r, r->at, "the track ends behind a time, without the event");
@@ -190,6 +194,7 @@ static int read_track(reader *r) {
     if (r->format != 2) r->tick = 0;
     else if (r->track) status = add_tempo(r, 500000);
     while (!status && !ends && r->at < r->end) status = read_event(r, &ends);
+    r->place++;
     for (int key = 0; key < KEYS; key++)
         if (r->first[key] != NONE) end_notes(r, key, true);
     return status;

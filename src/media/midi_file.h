@@ -32,16 +32,19 @@ typedef struct midi_note {
     uint8_t channel, program; /* the program of the channel, in this track, when the note ends */
     uint8_t pitch, velocity;  /* below 128; velocity at least 1 */
     bool open;                /* the file does not end it: its track did */
+    uint32_t ended;           /* the place of its end in the file */
 } midi_note;
 
 typedef struct midi_pedal {
     double time;
     uint16_t track;
     uint8_t channel, value; /* from 64 on it is down */
+    uint32_t place;         /* in the file */
 } midi_pedal;
 
 /* Track by track: the notes of one in the order in which they end, the older first where one event ends several;
- * the pedal events in theirs. */
+ * the pedal events in theirs. Events of one tick happen in the order of their places: that of the tracks in the file,
+ * and within a track that of its events. */
 typedef struct midi_file {
     midi_note *notes;
     midi_pedal *pedals;

@@ -2,7 +2,9 @@
  *
  * "midi" is that of Music Transformer and Perceiver AR (Magenta's performances): times on a grid of 10 ms, one voice a
  * pitch, in each step the ends before the beginnings, a velocity event where the velocity changes; velocity bin b of 32
- * stands for 4 b + 1. The sustain pedal holds the notes of its channel until it comes up or the key is struck again.
+ * stands for 4 b + 1. The sustain pedal holds the notes of its channel until it comes up or the key is struck again;
+ * what happens at one tick happens in the order of the file, track by track, so that a key that is let go before the
+ * pedal goes down is not held by it.
  * The drum channel is left out: its numbers are instruments, not pitches.
  *
  * "midi-389" repeats krasserm/perceiver-io's encoder to the id, for models that were trained with it. So it keeps what
@@ -58,7 +60,7 @@ static bool is_krasserm(const tokenizer *t) { return t->type == &token_midi_389;
 
 /* The pedal of a channel ("midi") or of a track's channel ("midi-389") is down. */
 typedef struct sustain {
-    uint32_t key;
+    uint32_t key, place; /* place of the "down" in the file */
     double down, up;
 } sustain;
 
@@ -94,7 +96,7 @@ static int find_sustains(const midi_file *m, bool krasserm, sustain **found, siz
         const press *p = &presses[i];
         sustain *last = n && (*found)[n - 1].key == p->key ? &(*found)[n - 1] : NULL;
         bool down = last && isinf(last->up);
-        if (p->p.value >= 64 && !down) (*found)[n++] = (sustain){p->key, p->p.time, INFINITY};
+        if (p->p.value >= 64 && !down) (*found)[n++] = (sustain){p->key, p->p.place, p->p.time, INFINITY};
         if (p->p.value < 64 && last && (down || krasserm)) last->up = p->p.time;
         bool ends = i + 1 == m->pedal_count || presses[i + 1].key != p->key;
         if (krasserm && ends && n && (*found)[n - 1].key == p->key && isinf((*found)[n - 1].up)) n--;
@@ -105,12 +107,17 @@ out:
     return status;
 }
 
-/* The first that is not before (key, time). */
-static size_t sustain_at(const sustain *s, size_t count, uint32_t key, double time) {
+static bool is_before(const sustain *s, uint32_t key, double time, uint32_t place) {
+    if (s->key != key) return s->key < key;
+    return s->down != time ? s->down < time : s->place < place;
+}
+
+/* The first that is not before (key, time, place). */
+static size_t sustain_at(const sustain *s, size_t count, uint32_t key, double time, uint32_t place) {
     size_t low = 0, high = count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (s[middle].key < key || (s[middle].key == key && s[middle].down < time)) low = middle + 1;
+        if (is_before(&s[middle], key, time, place)) low = middle + 1;
         else high = middle;
     }
     return low;
@@ -144,7 +151,7 @@ static void hold(midi_note *notes, size_t count, const sustain *s, size_t sustai
     for (size_t i = 0; i < count; i++) last = fmax(last, notes[i].end);
     for (size_t i = 0; i < count; i++) {
         midi_note *n = &notes[i];
-        size_t k = sustain_at(s, sustains, n->channel, nextafter(n->end, INFINITY));
+        size_t k = sustain_at(s, sustains, n->channel, n->end, n->ended);
         if (!k || s[k - 1].key != n->channel || s[k - 1].up <= n->end) continue;
         double up = isinf(s[k - 1].up) ? last : s[k - 1].up;
         bool again = i + 1 < count && n[1].channel == n->channel && n[1].pitch == n->pitch;
@@ -273,7 +280,7 @@ static int order_notes(const midi_file *m, midi_note *notes, size_t count, id_li
         for (to = from; to < count && members[to].instrument == members[from].instrument; to++) continue;
         const midi_note *n = &notes[members[from].note];
         uint32_t key = key_of(n->track, n->channel, true);
-        size_t first = sustain_at(s, sustains, key, -1), end = sustain_at(s, sustains, key + 1, -1);
+        size_t first = sustain_at(s, sustains, key, -1, 0), end = sustain_at(s, sustains, key + 1, -1, 0);
         if (first < end) TRY(press_pedals(notes, members + from, to - from, s + first, end - first, order, err));
         else
             for (size_t i = from; i < to; i++) TRY(add_note(order, members[i].note, err));
