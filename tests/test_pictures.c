@@ -308,6 +308,7 @@ static tokenizer open_order(const char *order, int size, int ids) {
     fields_default(&token_fields, &c);
     c.size = size;
     c.channel_ids = ids;
+    c.by_user = true;
     snprintf(c.order, sizeof c.order, "%s", order);
     must(tokenizer_open(&t, "image", &c, &err));
     return t;
@@ -451,12 +452,33 @@ static void own_order(void **state) {
     assert_int_equal(tokenizer_open(&t, "image", &c, &reason), PCV_USAGE);
 }
 
+/* A data set from elsewhere cannot make us read a file, far less show it. */
+static void foreign_order(void **state) {
+    (void)state;
+    tokenizer t;
+    pcv_error reason;
+    must(file_write(at("secret"), "s3cret", 6, &err));
+    char json[2 * PATH_SIZE];
+    snprintf(json, sizeof json, "{\"kind\": \"image\", \"config\": {\"size\": 2, \"order\": \"%s\"}}", at("secret"));
+    must(file_write(at("tokenizer.json"), json, strlen(json), &err));
+    refused(tokenizer_load(&t, at("."), &err), PCV_DATA, "expected raster, planes, spiral");
+
+    static const char own[] = "{\"kind\": \"image\", \"config\": {\"size\": 2, \"order\": \"<order.txt>\"}}";
+    must(file_write(at("tokenizer.json"), own, sizeof own - 1, &err));
+    remove(at("order.txt"));
+    assert_int_equal(symlink("secret", at("order.txt")), 0);
+    assert_int_equal(tokenizer_load(&t, at("."), &reason), PCV_DATA);
+    assert_true(strstr(reason.message, "order.txt: entry 0") && !strstr(reason.message, "s3cret"));
+    assert_int_equal(remove(at("order.txt")), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_png),     cmocka_unit_test(written_and_read), cmocka_unit_test(every_jpeg),
         cmocka_unit_test(damaged_files), cmocka_unit_test(vast_jpeg),        cmocka_unit_test(text_bomb),
         cmocka_unit_test(scaling),       cmocka_unit_test(orders),
         cmocka_unit_test(pictures_and_back), cmocka_unit_test(channel_mask), cmocka_unit_test(what_values_mean), cmocka_unit_test(own_order),
+        cmocka_unit_test(foreign_order),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -384,6 +384,7 @@ int settings_eval(const pcv_settings *s, eval_config *out, pcv_error *err) {
 int settings_tokens(const pcv_settings *s, token_config *out, pcv_error *err) {
     memset(out, 0, sizeof *out);
     fields_default(&token_fields, out);
+    out->by_user = true;
     return apply_given(s, &token_fields, out, err);
 }
 

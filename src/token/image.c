@@ -70,7 +70,7 @@ static void spread(const int32_t *pixel, int64_t pixels, int32_t *order) {
 
 /* ------------------------------------------------------------------ an order from a file */
 
-/* Whitespace-separated indices from 0 on: of all pixels, or of all values. */
+/* Whitespace-separated indices from 0 on: of all pixels, or of all values. Errors show nothing of the file. */
 static int parse_order(const char *list, const char *path, int64_t pixels, int32_t *order, int32_t *pixel,
                        pcv_error *err) {
     int64_t count = 0, values = 3 * pixels;
@@ -79,9 +79,8 @@ static int parse_order(const char *list, const char *path, int64_t pixels, int32
         at += strspn(at, " \t\r\n,");
         if (!*at) break;
         if (number_take_whole(&at, &v) || v < 0 || v >= values || count == values)
-            return fail(err, PCV_DATA, "%s: entry %lld, '%.20s': expected a permutation of the numbers from 0 to %lld "
-                        "(pixels) or %lld (values)", path, (long long)count, at, (long long)pixels - 1,
-                        (long long)values - 1);
+            return fail(err, PCV_DATA, "%s: entry %lld: expected a permutation of the numbers from 0 to %lld (pixels) "
+                        "or %lld (values)", path, (long long)count, (long long)pixels - 1, (long long)values - 1);
         order[count++] = (int32_t)v;
     }
     if (count != pixels && count != values)
@@ -143,7 +142,13 @@ static int fill_order(tokenizer *t, image_state *s, pcv_error *err) {
     TRY(mem_get(&s->order, (size_t)s->count * sizeof *s->order, "an order of pixels", err));
     TRY(mem_get(&scratch, (size_t)s->count * sizeof *scratch, "an order of pixels", err));
     TRY(named_order(t->config.order, size, s->order, scratch, &found, err));
-    if (found || !strcmp(t->config.order, from_file)) goto out;
+    if (found) goto out;
+    if (!t->config.by_user) {
+        if (strcmp(t->config.order, from_file))
+            status = fail(err, PCV_DATA, "order '%.40s': expected raster, planes, spiral, coarse-to-fine, random:SEED "
+                          "or %s", t->config.order, from_file);
+        goto out;
+    }
     TRY(read_order(t->config.order, size * size, s->order, scratch, err));
     snprintf(t->config.order, sizeof t->config.order, "%s", from_file);
 out:

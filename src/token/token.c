@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_TYPES = 16 };
-
 const token_type *const token_types[] = {
     &token_bytes, &token_bytes_262, &token_sentencepiece, &token_image, &token_midi,
     &token_midi_389, &token_mulaw, &token_rvq, NULL};
@@ -51,22 +49,27 @@ int tokenizer_choose(const char *choice, const char **name, token_config *config
     return 0;
 }
 
+static int no_such_tokenizer(const char *name, pcv_error *err) {
+    char names[256] = "";
+    for (int i = 0; token_types[i]; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s, ", token_types[i]->name);
+    }
+    return fail(err, PCV_USAGE, "tokenizer '%.80s': there is none of this name, expected one of %sor FILE.model", name,
+                names);
+}
+
 int tokenizer_open(tokenizer *t, const char *name, const token_config *config, pcv_error *err) {
-    const char *names[MOST_TYPES];
-    int count = 0;
-    for (; token_types[count]; count++) {
-        names[count] = token_types[count]->name;
-        if (strcmp(name, names[count])) continue;
-        *t = (tokenizer){.type = token_types[count]};
+    for (int i = 0; token_types[i]; i++) {
+        if (strcmp(name, token_types[i]->name)) continue;
+        *t = (tokenizer){.type = token_types[i]};
         if (config) t->config = *config;
         else fields_default(&token_fields, &t->config);
         int status = t->type->open(t, err);
         if (status) tokenizer_close(t);
         return status;
     }
-    const char *near = nearest_name(name, names, count);
-    return fail(err, PCV_USAGE, "tokenizer '%.80s': there is no such tokenizer%s%s%s", name,
-                near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return no_such_tokenizer(name, err);
 }
 
 void tokenizer_close(tokenizer *t) {
