@@ -3,6 +3,7 @@
 #include "scratch.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "media/exif.h"
 #include "media/picture.h"
 #include "token/image.h"
 #include "token/scale.h"
@@ -175,6 +176,98 @@ static void every_jpeg(void **state) {
         }
         tjFree(file);
         tjDestroy(coder);
+    }
+}
+
+/* ------------------------------------------------------------------ photographs that lie on their sides */
+
+/* Appends an Exif block of three entries, the orientation between two others; returns its size. */
+static size_t put_exif(uint8_t *to, bool little, int type, int orientation) {
+    static const uint8_t big[] = {'M', 'M', 0, '*', 0, 0, 0, 8, 0, 3, 1, 0, 0, 3, 0, 0, 0, 1, 0, 5, 0, 0, 1, 0x12, 0, 3,
+                                  0, 0, 0, 1, 0, 0, 0, 0, 0x87, 0x69, 0, 4, 0, 0, 0, 1, 0, 0, 0, 50, 0, 0, 0, 0};
+    static const uint8_t small[] = {'I', 'I', '*', 0, 8, 0, 0, 0, 3, 0, 0, 1, 3, 0, 1, 0, 0, 0, 5, 0, 0, 0, 0x12, 1, 3, 0,
+                                    1, 0, 0, 0, 0, 0, 0, 0, 0x69, 0x87, 4, 0, 1, 0, 0, 0, 50, 0, 0, 0, 0, 0, 0, 0};
+    memcpy(to, little ? small : big, sizeof big);
+    to[little ? 24 : 25] = (uint8_t)type;
+    to[little ? 30 : type == 3 ? 31 : 33] = (uint8_t)orientation;
+    return sizeof big;
+}
+
+/* A JPEG of `plain` with an Exif segment behind a JFIF one. */
+static size_t photograph(uint8_t *to, const uint8_t *plain, size_t size, bool little, int type, int orientation) {
+    size_t jfif = (size_t)(plain[4] << 8 | plain[5]) + 4, at = jfif;
+    memcpy(to, plain, jfif);
+    memcpy(to + at, "\xFF\xFF\xE1\0\0Exif\0\0", 11); /* a byte of filling in front */
+    size_t exif = put_exif(to + at + 11, little, type, orientation);
+    to[at + 4] = (uint8_t)(exif + 8);
+    at += 11 + exif;
+    memcpy(to + at, plain + jfif, size - jfif);
+    return at + size - jfif;
+}
+
+/* Which corner of a picture with one corner each in red, green, blue and white has the colours: "rgbw", by rows. */
+static const char *corners(const picture *p) {
+    static char seen[5];
+    for (int i = 0; i < 4; i++) {
+        const uint8_t *c = p->rgb + 3 * ((i / 2 * (p->height - 1)) * p->width + i % 2 * (p->width - 1));
+        seen[i] = c[0] > 128 && c[1] > 128 ? 'w' : c[0] > 128 ? 'r' : c[1] > 128 ? 'g' : 'b';
+    }
+    return seen;
+}
+
+static void upright(void **state) {
+    (void)state;
+    enum { W = 48, H = 32 };
+    static const char *const expected[] = {"rgbw", "rgbw", "grwb", "wbgr", "bwrg", "rbgw", "brwg", "wgbr", "gwrb", "rgbw"};
+    static const uint8_t colour[4][3] = {{255, 0, 0}, {0, 255, 0}, {0, 0, 255}, {255, 255, 255}};
+    uint8_t pixels[W * H * 3], *made = calloc(1, 1 << 16);
+    unsigned char *plain = NULL;
+    unsigned long bytes = 0;
+    for (int i = 0; i < W * H; i++) memcpy(pixels + 3 * i, colour[i / W / (H / 2) * 2 + i % W / (W / 2)], 3);
+    tjhandle coder = tjInitCompress();
+    assert_int_equal(tjCompress2(coder, pixels, W, 0, H, TJPF_RGB, &plain, &bytes, TJSAMP_444, 95, 0), 0);
+    for (int k = 0; k < 40; k++) {
+        int orientation = k % 10; /* 0 and 9 are none */
+        size_t size = photograph(made, plain, bytes, k / 10 % 2, k < 20 ? 3 : 4, orientation);
+        picture p;
+        must(picture_parse(&p, made, size, "photograph", white, &err));
+        assert_true(p.width == (orientation > 4 && orientation < 9 ? H : W) && p.width * p.height == W * H);
+        if (strcmp(corners(&p), expected[orientation]))
+            test_failed("orientation %d: %s, expected %s\n", orientation, corners(&p), expected[orientation]);
+        picture_free(&p);
+        for (size_t cut = 0; cut < 200; cut++) { /* a copy of just this size, so that sanitizers see its end */
+            uint8_t *copy = memcpy(malloc(cut + 1), made, cut);
+            if (exif_orientation(copy, cut) < 1) test_failed("cut at %zu\n", cut);
+            free(copy);
+        }
+    }
+    tjFree(plain);
+    tjDestroy(coder);
+    free(made);
+}
+
+/* The same of a PNG, whose chunk may stand behind the pixels. */
+static void upright_png(void **state) {
+    (void)state;
+    static const uint8_t rgb[] = {255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255};
+    uint8_t made[1 << 12], exif[64];
+    for (int k = 0; k < 2; k++) {
+        picture p = {2, 2, (uint8_t *)(uintptr_t)rgb}, back;
+        file_bytes plain;
+        must(picture_write(&p, at("plain.png"), &err));
+        must(file_read(at("plain.png"), sizeof made / 2, &plain, &err));
+        size_t size = put_exif(exif, k, 3, 6), where = k ? plain.size - 12 : 33; /* before IEND, behind IHDR */
+        memcpy(made, plain.data, where);
+        memcpy(made + where, "\0\0\0", 3);
+        made[where + 3] = (uint8_t)size;
+        memcpy(made + where + 4, "eXIf", 4);
+        memcpy(made + where + 8, exif, size);
+        memset(made + where + 8 + size, 0, 4); /* a wrong checksum, which nobody minds here */
+        memcpy(made + where + size + 12, plain.data + where, plain.size - where);
+        must(picture_parse(&back, made, plain.size + size + 12, "turned", white, &err));
+        assert_string_equal(corners(&back), "brwg");
+        picture_free(&back);
+        file_bytes_free(&plain);
     }
 }
 
@@ -475,6 +568,7 @@ static void foreign_order(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_png),     cmocka_unit_test(written_and_read), cmocka_unit_test(every_jpeg),
+        cmocka_unit_test(upright),       cmocka_unit_test(upright_png),
         cmocka_unit_test(damaged_files), cmocka_unit_test(vast_jpeg),        cmocka_unit_test(text_bomb),
         cmocka_unit_test(scaling),       cmocka_unit_test(orders),
         cmocka_unit_test(pictures_and_back), cmocka_unit_test(channel_mask), cmocka_unit_test(what_values_mean), cmocka_unit_test(own_order),

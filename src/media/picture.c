@@ -1,6 +1,7 @@
 #include "media/picture.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "media/exif.h"
 
 #include <math.h>
 #include <png.h>
@@ -170,6 +171,29 @@ out:
     return status;
 }
 
+/* ------------------------------------------------------------------ turning */
+
+int picture_turn(picture *p, int orientation, pcv_error *err) {
+    bool on_its_side = orientation >= 5;
+    bool right_first = strchr("\2\3\7\10", orientation), bottom_first = strchr("\3\4\6\7", orientation);
+    int64_t width = p->width, height = p->height;
+    picture out;
+    if (orientation < 2) return 0;
+    int status = picture_open(&out, on_its_side ? p->height : p->width, on_its_side ? p->width : p->height, err);
+    if (status) return status;
+    uint8_t *to = out.rgb;
+    for (int64_t y = 0; y < out.height; y++)
+        for (int64_t x = 0; x < out.width; x++, to += 3) {
+            int64_t column = on_its_side ? y : x, row = on_its_side ? x : y;
+            if (right_first) column = width - 1 - column;
+            if (bottom_first) row = height - 1 - row;
+            memcpy(to, p->rgb + 3 * (row * width + column), 3);
+        }
+    picture_free(p);
+    *p = out;
+    return 0;
+}
+
 /* ------------------------------------------------------------------ any file */
 
 int picture_parse(picture *p, const void *data, size_t size, const char *name, const uint8_t background[3],
@@ -180,6 +204,7 @@ int picture_parse(picture *p, const void *data, size_t size, const char *name, c
     if (size >= sizeof png && !memcmp(data, png, sizeof png)) status = read_png(p, data, size, name, background, err);
     else if (size >= sizeof jpeg && !memcmp(data, jpeg, sizeof jpeg)) status = read_jpeg(p, data, size, name, err);
     else return fail(err, PCV_DATA, "%s: neither a PNG nor a JPEG", name);
+    if (!status) status = picture_turn(p, exif_orientation(data, size), err);
     if (status) picture_free(p);
     return status;
 }

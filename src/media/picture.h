@@ -15,7 +15,7 @@
 enum {
     PICTURE_FILE = 256 << 20, /* bytes of a file at most */
     PICTURE_SIDE = 32768,     /* pixels of a side at most */
-    PICTURE_AREA = 1 << 26,   /* pixels at most: 256 MiB while a file is read */
+    PICTURE_AREA = 1 << 26,   /* pixels at most: 448 MiB while a file is read */
 };
 
 typedef struct picture {
@@ -27,10 +27,13 @@ int picture_open(picture *p, int width, int height, pcv_error *err); /* black */
 void picture_free(picture *p);
 
 /* PNG of every colour type, depth and interlace; JPEG in grey, colour or CMYK. Transparent pixels are laid over
- * `background`. PCV_DATA: neither, damaged, or too large. */
+ * `background`; a photograph stands upright, as its Exif orientation says. PCV_DATA: neither, damaged, or too large. */
 int picture_read(picture *p, const char *path, const uint8_t background[3], pcv_error *err);
 int picture_parse(picture *p, const void *data, size_t size, const char *name, const uint8_t background[3],
                   pcv_error *err);
+
+/* Upright, from what is stored with an orientation (media/exif.h). */
+int picture_turn(picture *p, int orientation, pcv_error *err);
 
 /* The square in the middle, scaled to `size` pixels a side by a Lanczos filter (three lobes, as wide as the pixels of
  * the coarser grid, so that nothing is left out). */
