@@ -231,7 +231,7 @@ typedef struct pcv_prepare_options {
 
 typedef struct pcv_prepare_report {
     int64_t files[3], tokens[3], bytes[3]; /* train, validation, test */
-    int64_t skipped;
+    int64_t skipped, warned; /* files that could not be read, and files that were read in spite of a fault */
 } pcv_prepare_report;
 
 /* Encodes files into a data set folder. Files that cannot be read are skipped, each reported

@@ -3,7 +3,7 @@
 # Works as root or through sudo; says what it installs; does nothing when all is there.
 set -eu
 
-build="cmake ninja-build gcc libc6-dev libdnnl-dev libjansson-dev libxxhash-dev libpng-dev libturbojpeg0-dev libsndfile1-dev libsoxr-dev libsentencepiece-dev g++ librandom123-dev libjs-chart.js scdoc"
+build="cmake ninja-build gcc libc6-dev libdnnl-dev libjansson-dev libxxhash-dev libpng-dev libturbojpeg0-dev libsndfile1-dev libmpg123-dev libflac-dev libsoxr-dev libsentencepiece-dev g++ librandom123-dev libjs-chart.js scdoc"
 demo="bible-kjv"
 tests="libcmocka-dev clang libomp-dev strace pkgconf"
 fresh="mmdebstrap" # scripts/fresh.sh

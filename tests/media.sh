@@ -6,6 +6,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 export LC_ALL=C OMP_WAIT_POLICY=passive
+export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # which does not work under strace
 
 # shellcheck source=tests/checks.sh
 . "$source/tests/checks.sh"
@@ -23,5 +24,39 @@ begin "names of tokenizers"
 fails $usage "tokenizer 'gpt2'.*bytes, bytes-262, sentencepiece, image, midi, .*FILE.model" \
     prepare text text -o set --tokenizer gpt2
 fails $usage "tokenizer 'opus'.*mulaw, rvq" prepare audio text -o set --codec opus
+
+# ---------------------------------------------------------------- sound
+
+make_wav() { # make_wav PATTERN: half a second, 8 bits, 8,000 samples a second
+    printf 'RIFF\304\017\0\0WAVEfmt \020\0\0\0\001\0\001\0\100\037\0\0\100\037\0\0\001\0\010\0data\240\017\0\0'
+    yes "$1" | head -c 4000
+}
+
+begin "damaged sounds: a reason for each, nothing else said, and no descriptor closed twice"
+mkdir sounds
+make_wav az >sounds/good.wav
+make_wav kyky >sounds/other.wav
+for i in 1 2 3 4 5 6 7 8; do
+    { printf 'RIFF\0\0\0\0WAVEfmt '; head -c 50 /dev/zero; } >sounds/header$i.wav
+    { printf 'fLaC'; head -c 50 /dev/zero; } >sounds/flac$i.flac
+    { printf '\377\373\220\0'; head -c 5000 "$perceiver"; } >sounds/mpeg$i.mp3
+done
+OMP_NUM_THREADS=4 works prepare audio --train sounds -o set --rate 4000
+equal "reasons" "$(grep -c '^skipped sounds/[a-z]*[1-8]\.[a-z0-9]*: begins like an* [A-Z0-9]*, but' err)" 24
+equal "other lines" "$(grep -vc '^skipped sounds/' err)" 5
+has err '^train +2 documents'
+if strace -f -o trace true 2>strace.log; then
+    rm -r set
+    OMP_NUM_THREADS=4 ends 0 strace -f -e trace=close -o trace "$perceiver" prepare audio --train sounds -o set --rate 4000
+    check "no call of close was seen" grep -q 'close(' trace
+    ! grep EBADF trace >err || fail "a descriptor was closed twice"
+else
+    skip "strace cannot look here"
+fi
+
+begin "a sound too short for a token"
+head -c 45 sounds/good.wav >sounds/one.wav
+ends 0 "$perceiver" prepare audio --train sounds -o short --rate 1000
+has err '^skipped sounds/one.wav: too short for 1000 samples a second: 1 of 8000'
 
 finish

@@ -27,6 +27,7 @@ int cmd_prepare(arguments *a, pcv_error *err) {
     for (int i = 0; i < 3 && !status; i++)
         fprintf(stderr, "%-11s %6" PRId64 " documents %12" PRId64 " bytes %12" PRId64 " tokens\n", names[i],
                 report.files[i], report.bytes[i], report.tokens[i]);
+    if (!status && report.warned) fprintf(stderr, "warned of   %6" PRId64 " files\n", report.warned);
     if (!status && report.skipped) fprintf(stderr, "skipped     %6" PRId64 " files\n", report.skipped);
     if (!status) cli_say("wrote %s", o.output);
     return status;

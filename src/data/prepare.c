@@ -249,11 +249,19 @@ static size_t cut_at(const job *j, size_t count, uint64_t percent) {
     return percent >= 100 ? count : count * percent / 100 / group * group;
 }
 
+static void warn(job *j, const char *message) {
+    char line[sizeof((pcv_error *)0)->message + 16];
+    snprintf(line, sizeof line, "warning: %s", message);
+    say(j, line);
+    j->report->warned++;
+}
+
 static int write_reading(job *j, const source *s, const reading *r, pcv_error *err) {
     struct stat file;
     int status = 0;
     if (r->status == PCV_MEMORY) return fail(err, PCV_MEMORY, "%s", r->reason.message);
     if (r->status) return skip(j, s, r->reason.message, err);
+    if (r->reason.message[0]) warn(j, r->reason.message);
     if (stat(s->path, &file)) return fail_errno(err, PCV_IO, "%s", s->path);
     uint64_t to = s->to > 100 ? 100 : s->to;
     size_t from = cut_at(j, r->ids.count, s->from), end = cut_at(j, r->ids.count, to);
@@ -271,7 +279,7 @@ static int encode_files(job *j, size_t from, size_t count, pcv_error *err) {
     if (status) return status;
 #pragma omp parallel for schedule(dynamic)
     for (size_t i = 0; i < count; i++)
-        list[i].status = j->tokens.type->read(&j->tokens, j->sources[from + i].path, &list[i].ids, &list[i].reason);
+        list[i].status = tokenizer_read(&j->tokens, j->sources[from + i].path, &list[i].ids, &list[i].reason);
     for (size_t i = 0; i < count && !status; i++) status = write_reading(j, &j->sources[from + i], &list[i], err);
     for (size_t i = 0; i < count; i++) id_list_free(&list[i].ids);
     mem_free(list);

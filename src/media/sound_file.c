@@ -1,19 +1,16 @@
 #include "media/sound_file.h"
-#include "base/file.h"
 #include "base/mem.h"
+#include "media/sound_source.h"
 
 #include <math.h>
-#include <sndfile.h>
 #include <soxr.h>
 #include <string.h>
 
 enum { PIECE = 1 << 14 }; /* frames, a sample of every channel each */
 
 typedef struct reader {
-    const char *path;
     file_reader file;
-    SNDFILE *in;
-    SF_INFO info;
+    sound_source in;  /* .close NULL: not open */
     soxr_t resampler; /* NULL: the rate is the wanted one */
     float *piece;     /* [PIECE, channels] */
     float *out;       /* [PIECE] from the resampler */
@@ -22,34 +19,33 @@ typedef struct reader {
 
 /* ------------------------------------------------------------------ reading */
 
-static int open_file(reader *r, pcv_error *err) {
-    int status = file_open(&r->file, r->path, err);
+static int open_file(reader *r, const char *path, pcv_error *err) {
+    int status = file_open(&r->file, path, err);
+    if (!status) status = sound_source_open(&r->in, &r->file, err);
     if (status) return status;
-    r->in = sf_open_fd(r->file.fd, SFM_READ, &r->info, SF_FALSE);
-    if (!r->in) return fail(err, PCV_DATA, "%s: no sound file (WAV, FLAC, OGG, MP3): %s", r->path, sf_strerror(NULL));
-    if (r->info.channels < 1 || r->info.channels > SOUND_CHANNELS)
-        return fail(err, PCV_DATA, "%s: %d channels, expected 1 to %d", r->path, r->info.channels, SOUND_CHANNELS);
-    if (r->info.samplerate < SOUND_RATE_LEAST || r->info.samplerate > SOUND_RATE_MOST)
-        return fail(err, PCV_DATA, "%s: %d samples a second, expected %d to %d", r->path, r->info.samplerate,
-                    SOUND_RATE_LEAST, SOUND_RATE_MOST);
+    if (r->in.channels < 1 || r->in.channels > SOUND_CHANNELS)
+        return fail(err, PCV_DATA, "%s: %d channels, expected 1 to %d", path, r->in.channels, SOUND_CHANNELS);
+    if (r->in.rate < SOUND_RATE_LEAST || r->in.rate > SOUND_RATE_MOST)
+        return fail(err, PCV_DATA, "%s: %d samples a second, expected %d to %d", path, r->in.rate, SOUND_RATE_LEAST,
+                    SOUND_RATE_MOST);
     return 0;
 }
 
 static int open_resampler(reader *r, int64_t rate, pcv_error *err) {
     soxr_error_t reason;
     soxr_runtime_spec_t one_thread = soxr_runtime_spec(1);
-    if (r->info.samplerate == rate) return 0;
-    r->resampler = soxr_create(r->info.samplerate, (double)rate, 1, &reason, NULL, NULL, &one_thread);
+    if (r->in.rate == rate) return 0;
+    r->resampler = soxr_create(r->in.rate, (double)rate, 1, &reason, NULL, NULL, &one_thread);
     if (r->resampler) return 0;
-    return fail(err, PCV_MEMORY, "%s: cannot resample from %d to %lld samples a second: %s", r->path,
-                r->info.samplerate, (long long)rate, reason);
+    return fail(err, PCV_MEMORY, "%s: cannot resample from %d to %lld samples a second: %s", r->file.path,
+                r->in.rate, (long long)rate, reason);
 }
 
 static int append(sound *s, const reader *r, const float *samples, size_t count, pcv_error *err) {
     size_t most = (size_t)s->rate * 3600 * SOUND_HOURS;
     if (count > most - s->count)
         return fail(err, PCV_DATA, "%s: more than %d hours of sound, the most that is read; cut it into pieces",
-                    r->path, SOUND_HOURS);
+                    r->file.path, SOUND_HOURS);
     if (s->count + count > s->capacity) {
         size_t capacity = s->count + count + s->capacity / 2 + PIECE;
         int status = mem_resize(&s->samples, capacity * sizeof *s->samples, "a sound", err);
@@ -66,7 +62,7 @@ static int resample(sound *s, reader *r, const float *samples, size_t count, pcv
     if (!r->resampler) return append(s, r, samples, count, err);
     for (size_t used, made = 1; samples ? count > 0 : made > 0;) {
         soxr_error_t reason = soxr_process(r->resampler, samples, count, &used, r->out, PIECE, &made);
-        if (reason) return fail(err, PCV_MEMORY, "%s: cannot resample: %s", r->path, reason);
+        if (reason) return fail(err, PCV_MEMORY, "%s: cannot resample: %s", r->file.path, reason);
         int status = append(s, r, r->out, made, err);
         if (status) return status;
         if (!samples) continue;
@@ -78,51 +74,55 @@ static int resample(sound *s, reader *r, const float *samples, size_t count, pcv
 
 /* The mean of the channels in place. */
 static int mix(const reader *r, size_t frames, pcv_error *err) {
-    int channels = r->info.channels;
+    int channels = r->in.channels;
     for (size_t i = 0; i < frames; i++) {
         double sum = 0;
         for (int c = 0; c < channels; c++) sum += (double)r->piece[i * (size_t)channels + (size_t)c];
         if (!isfinite(sum))
-            return fail(err, PCV_DATA, "%s: sample %lld is not a number", r->path, (long long)r->frames + (long long)i);
+            return fail(err, PCV_DATA, "%s: sample %lld is not a number", r->file.path,
+                        (long long)r->frames + (long long)i);
         sum /= channels;
         r->piece[i] = (float)(sum < -1 ? -1 : sum > 1 ? 1 : sum);
     }
     return 0;
 }
 
-/* Of FLAC the header's length is exact; other formats estimate it, or mend it while they open the file. */
-static int check_end(const reader *r, pcv_error *err) {
-    bool is_exact = (r->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_FLAC;
-    if (sf_error(r->in))
-        return fail(err, PCV_DATA, "%s: damaged behind sample %lld: %s", r->path, (long long)r->frames,
-                    sf_strerror(r->in));
-    if (is_exact && r->info.frames != SF_COUNT_MAX && r->frames < r->info.frames)
-        return fail(err, PCV_DATA, "%s: ends after %lld of %lld samples: the file is truncated", r->path,
-                    (long long)r->frames, (long long)r->info.frames);
-    return r->frames ? 0 : fail(err, PCV_DATA, "%s: no samples", r->path);
+/* got: of the last read, 0 or -1. */
+static int check_end(const reader *r, int64_t got, pcv_error *err) {
+    if (got < 0) return fail(err, PCV_DATA, "%s: damaged behind sample %lld", r->file.path, (long long)r->frames);
+    if (r->frames < r->in.frames)
+        return fail(err, PCV_DATA, "%s: ends after %lld of %lld samples: the file is truncated", r->file.path,
+                    (long long)r->frames, (long long)r->in.frames);
+    return r->frames ? 0 : fail(err, PCV_DATA, "%s: no samples", r->file.path);
 }
 
-static int read_all(sound *s, reader *r, pcv_error *err) {
+static int read_all(sound *s, reader *r, const char *path, pcv_error *err) {
+    int64_t got;
     int status = 0;
-    TRY(open_file(r, err));
+    TRY(open_file(r, path, err));
     TRY(open_resampler(r, s->rate, err));
-    TRY(mem_get(&r->piece, (size_t)(PIECE * r->info.channels) * sizeof *r->piece, "a piece of sound", err));
+    TRY(mem_get(&r->piece, (size_t)(PIECE * r->in.channels) * sizeof *r->piece, "a piece of sound", err));
     TRY(mem_get(&r->out, PIECE * sizeof *r->out, "a piece of sound", err));
-    for (sf_count_t got; (got = sf_readf_float(r->in, r->piece, PIECE)) > 0; r->frames += got) {
+    for (; (got = r->in.read(&r->in, r->piece, PIECE)) > 0; r->frames += got) {
         TRY(mix(r, (size_t)got, err));
         TRY(resample(s, r, r->piece, (size_t)got, err));
     }
-    TRY(check_end(r, err));
+    TRY(check_end(r, got, err));
     if (r->resampler) TRY(resample(s, r, NULL, 0, err));
+    if (!s->count)
+        return fail(err, PCV_DATA, "%s: too short for %lld samples a second: %lld of %d a second", path,
+                    (long long)s->rate, (long long)r->frames, r->in.rate);
+    if (r->in.is_flac && !flac_is_intact(&r->file))
+        fail(err, PCV_OK, "%s: not the samples that were encoded: their MD5 is not the header's", path);
 out:
     return status;
 }
 
 int sound_read(sound *s, const char *path, int64_t rate, pcv_error *err) {
-    reader r = {.path = path, .file = {.fd = -1}};
+    reader r = {.file = {.fd = -1}};
     *s = (sound){.rate = rate};
-    int status = read_all(s, &r, err);
-    if (r.in) sf_close(r.in);
+    int status = read_all(s, &r, path, err);
+    if (r.in.close) r.in.close(&r.in);
     if (r.resampler) soxr_delete(r.resampler);
     file_close(&r.file);
     mem_free(r.piece);

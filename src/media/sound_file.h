@@ -28,7 +28,8 @@ typedef struct sound {
 
 /* The mean of the channels, cut off at -1 and 1, resampled by libsoxr. Nothing is taken from the file's header but
  * the rate and the number of channels, so memory grows with what is there. PCV_DATA: no sound, damaged, truncated
- * where the format can tell, more than SOUND_HOURS, or not a number. */
+ * where the format can tell, more than SOUND_HOURS, not a number, or nothing left at that rate. A FLAC whose samples
+ * are not those of its header's MD5 is read, and *err has a message beside the status 0. */
 int sound_read(sound *s, const char *path, int64_t rate, pcv_error *err);
 void sound_free(sound *s);
 

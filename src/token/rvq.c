@@ -215,6 +215,9 @@ out:
 static int read_rvq(const tokenizer *t, const char *path, id_list *ids, pcv_error *err) {
     sound s;
     int status = sound_read(&s, path, t->config.rate, err);
+    if (!status && s.count < (size_t)t->config.frame)
+        status = fail(err, PCV_DATA, "%s: too short for a frame of %lld samples: %zu", path,
+                      (long long)t->config.frame, s.count);
     if (!status) status = encode(t, &s, ids, err);
     sound_free(&s);
     return status;

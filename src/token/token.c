@@ -77,6 +77,14 @@ void tokenizer_close(tokenizer *t) {
     *t = (tokenizer){0};
 }
 
+int tokenizer_read(const tokenizer *t, const char *path, id_list *ids, pcv_error *err) {
+    size_t before = ids->count;
+    err->message[0] = 0;
+    int status = t->type->read(t, path, ids, err);
+    if (status || ids->count > before) return status;
+    return fail(err, PCV_DATA, "%s: nothing in it, so there are no tokens", path);
+}
+
 void tokenizer_position(const void *tokens, int64_t index, int32_t *at) {
     const tokenizer *t = tokens;
     t->type->position(t, index, at);

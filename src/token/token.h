@@ -49,8 +49,9 @@ typedef struct token_type {
     const char *(*piece)(const tokenizer *t, int32_t id, size_t *size);
 
     /* Whole files, in place of encode and piece, or beside them for texts that cannot be cut anywhere. read appends
-     * the file's tokens without start and end; PCV_DATA or PCV_NOINPUT: the file is skipped with that message. Several
-     * threads read at once. write makes the file that tokens stand for, whatever they are: incomplete ones too. */
+     * the file's tokens without start and end; PCV_DATA or PCV_NOINPUT: the file is skipped with that message; 0 and a
+     * message: it is used, but the user should know. Several threads read at once; what calls it is tokenizer_read.
+     * write makes the file that tokens stand for, whatever they are: incomplete ones too. */
     int (*read)(const tokenizer *t, const char *path, id_list *ids, pcv_error *err);
     int (*write)(const tokenizer *t, const int32_t *ids, size_t count, const char *path, pcv_error *err);
     /* A PNG that shows what cannot be seen in such a file: a piano roll, a spectrogram; or NULL. */
@@ -106,6 +107,10 @@ int tokenizer_choose(const char *choice, const char **name, token_config *config
 
 /* The default type of a kind of data, NULL when there is none. */
 const token_type *tokenizer_of_kind(const char *kind);
+
+/* type->read of a file to learn from: one that gives no tokens at all is PCV_DATA, and err->message is empty where
+ * there is nothing to say. */
+int tokenizer_read(const tokenizer *t, const char *path, id_list *ids, pcv_error *err);
 
 /* Positions of a tokenizer with axes; the first parameter is a tokenizer. place: the least index from which on
  * positions are the same as from `index` on. */
