@@ -1,17 +1,28 @@
 /* A timeline: tokens, and the distribution of the next one, under a window policy.
  *
- * The cross-attention's keys and values of an input depend on that input alone: they are computed when
- * it arrives and kept. What changes is the latents. With N latents at most:
- *   refill  a new token becomes one more latent behind those in the caches; when N are there, the
- *           caches start again with the last N / 2 positions in one pass. Every distribution equals an
- *           uncached pass with as many latents (the published decoding; with `first` latents after
- *           the prompt).
- *   exact   every token runs the last N positions anew: always the uncached distribution.
- *   slide   as refill, but when N are there the oldest latent is dropped from the caches
- *           (krasserm/perceiver-io); later ones keep what they learned from it.
- * When the timeline outgrows the context, the oldest N / 2 inputs leave it (one, under exact). Models
- * without absolute positions keep all remaining keys and values; others number the positions anew and
- * compute them again. */
+ * What a distribution is. It is that of one pass without caches (model_hidden) over the window, the last
+ * tokens of the timeline, of which the last L are latents. With at most N latents, when it is asked for:
+ *   - More tokens than the context do not fit: those in excess leave the window, and at least N / 2 (one
+ *     under exact, or where N is below 4). The rest is numbered from model_place on, which is mostly 0.
+ *   - refill  L is `first` at the start: at the first request, behind several new tokens, when tokens have
+ *             left, and when tokens have got new numbers and not distances alone matter. Behind one new
+ *             token L grows by one; where that would be more than N, it is N / 2. (The published decoding
+ *             has a `first` of 1.)
+ *     exact   L is N.
+ *     slide   As refill, but L grows without end, and in the layers a latent sees the last N alone, itself
+ *             included (krasserm/perceiver-io: the oldest latent is dropped from the caches, and later ones
+ *             keep what they learned from it).
+ *     L is never 0, nor more than the window holds.
+ * How tokens came, in one call or in many, makes no difference; when distributions were asked for does.
+ * Three kinds of model have one policy only. Positions that count from the end change with every token, and
+ * learned queries belong to a latent's place: always exact. Architectures without latents run all of the window.
+ * A transformer-xl remembers: its pass goes over all tokens, segment by segment from the first on.
+ *
+ * How it is computed. The cross-attention's keys and values of an input depend on that input alone: they are
+ * computed when it arrives and kept. (Where latents have a norm of their own for them, they are computed once
+ * more when the input is a latent no longer.) A latent is computed once and kept until the latents start again.
+ * When tokens leave, models without absolute positions keep the remaining keys and values, under numbers that
+ * go on: only distances matter there. Others compute them again. */
 #ifndef GEN_TIMELINE_H
 #define GEN_TIMELINE_H
 
@@ -25,11 +36,12 @@ typedef struct timeline {
     int64_t latents, first; /* positions that are latents: at most, and after a prompt */
     tape t;
     model_cache *cache;
-    int32_t *ids;    /* [context + 1] tokens of the window */
-    int64_t count;   /* of them */
+    int32_t *ids;    /* [room] tokens of the window, and new ones that may still push others out of it */
+    int64_t room, count;
     int64_t dropped; /* tokens that left the window */
     bool remembers;  /* segment recurrence: no token is ever run again, and the window policies are one */
-    int64_t seen;    /* window tokens that the current logits take into account */
+    int64_t seen;    /* window tokens that the current logits take into account; 0: the latents start again */
+    int64_t held;    /* positions that are latents behind them, as far as the caches hold them */
     float *logits;   /* [V] of the next token */
     bool ready;      /* logits are those of `count` tokens */
 } timeline;
@@ -44,7 +56,7 @@ int timeline_append(timeline *w, const int32_t *ids, size_t count, pcv_error *er
 /* The logits of the next token. At least one token must be there. */
 int timeline_logits(timeline *w, const float **logits, pcv_error *err);
 
-/* Positions that are latents behind the current logits. */
+/* Positions that are latents behind the current logits; under slide the last N. */
 int64_t timeline_latents(const timeline *w);
 
 #endif
