@@ -521,6 +521,21 @@ static void decode(backend *be, const decoding *d, double tolerance) {
     model_close(m);
 }
 
+/* floor(0.58 * 100) is 57 in the published code, as in any double arithmetic. */
+static void rotary_floors(void **state) {
+    (void)state;
+    static const struct {
+        double fraction;
+        int64_t of, bands, heads;
+    } cases[] = {{0.58, 100, 28, 57}, {0.57, 100, 28, 56}, {0.29, 100, 14, 28}, {0.6, 100, 30, 60},
+                 {0.25, 64, 8, 16},   {1, 33, 16, 33},     {0.1, 30, 1, 3},     {1e-9, 1 << 20, 0, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        model_config c = {.positions.rotary = {.fraction = cases[i].fraction, .heads = cases[i].fraction}};
+        assert_int_equal(model_rotary_bands(&c, cases[i].of), cases[i].bands);
+        assert_int_equal(model_rotary_heads(&c, cases[i].of), cases[i].heads);
+    }
+}
+
 static void cached_decoding(void **state) {
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -538,6 +553,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forward_passes), cmocka_unit_test(right_masks), cmocka_unit_test(masks),
         cmocka_unit_test(terminal_positions), cmocka_unit_test(gradients),
-        cmocka_unit_test(loss_of_one_row), cmocka_unit_test(cached_decoding)};
+        cmocka_unit_test(loss_of_one_row), cmocka_unit_test(rotary_floors), cmocka_unit_test(cached_decoding)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

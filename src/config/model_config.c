@@ -149,7 +149,11 @@ int64_t model_mlp_width(const model_config *c, double ratio) {
 }
 
 int64_t model_rotary_bands(const model_config *c, int64_t width) {
-    return (int64_t)((double)width * c->positions.rotary.fraction / 2 + 1e-9);
+    return (int64_t)((double)width * c->positions.rotary.fraction / 2);
+}
+
+int64_t model_rotary_heads(const model_config *c, int64_t heads) {
+    return (int64_t)((double)heads * c->positions.rotary.heads);
 }
 
 /* A decoder whose positions all run through all layers: what distinguishes latents has one value left. */

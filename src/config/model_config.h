@@ -78,7 +78,8 @@ int model_config_check(model_config *c, pcv_error *err);
 int64_t model_most_tokens(const model_config *c); /* that the host describes at once, in all rows of a batch */
 int64_t model_attention_width(const model_config *c);             /* C of the cross-attention */
 int64_t model_mlp_width(const model_config *c, double ratio);     /* hidden units */
-int64_t model_rotary_bands(const model_config *c, int64_t width); /* pairs turned in a head */
+int64_t model_rotary_bands(const model_config *c, int64_t width); /* pairs turned in a head; both floors of products */
+int64_t model_rotary_heads(const model_config *c, int64_t heads); /* in double, as published: 57 of 100 with 0.58 */
 bool model_has_latents(const model_config *c); /* perceiver-ar; in the others every input is a position that predicts */
 bool model_has_rotary(const model_config *c);
 bool model_is_gated(const model_config *c);

@@ -67,7 +67,7 @@ out:
 /* The beginning of a given file that is kept. */
 static int read_beginning(const writer *w, const char *path, id_list *all, id_list *kept, pcv_error *err) {
     int status = tokenizer_read(w->t, path, all, err);
-    return status ? status : id_list_add(kept, all->v, (size_t)(w->o->keep * (double)all->count), err);
+    return status ? status : id_list_add(kept, all->v, (size_t)(w->o->keep * (double)all->count + 0.5), err);
 }
 
 /* ------------------------------------------------------------------ one document */

@@ -97,7 +97,7 @@ void turn(tape *t, const model_config *c, tensor *x, tensor *positions, const te
     if (!model_has_rotary(c) || frequency->m.cols == 0) return;
     rotate_spec s = {.positions = positions, .heads = heads, .group = group ? group : heads};
     s.frequency = tape_wrap(t, frequency->m);
-    s.chosen = (int64_t)(c->positions.rotary.heads * (double)s.group + 1e-9);
+    s.chosen = model_rotary_heads(c, s.group);
     s.interleaved = c->positions.rotary.layout == ROTARY_INTERLEAVED;
     rotate(t, x, &s);
 }
