@@ -143,7 +143,7 @@ has err '^test +0 documents'
 for percent in 90,5 90,5,6 0,50,50 a,b,c 101,0,-1 90,5,5x; do fails $usage 'split' prepare text text -o x --split "$percent"; done
 fails $usage '-1 is out of range' prepare text text -o x --seed -1
 fails $usage "'txt' is not one of" prepare txt text -o x
-fails $usage "did you mean 'bytes'" prepare text text -o x --tokenizer byte
+fails $usage 'expected one of bytes' prepare text text -o x --tokenizer byte
 lacks x
 no_leftovers
 

@@ -2,6 +2,8 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,18 +16,18 @@ const command commands[] = {
     {"prepare", "text|bytes|image|midi|audio INPUT... -o DATASET", "Encode files or folders into a data set", 1,
      MOST_ARGUMENTS, cmd_prepare,
      {{"o", OPTION_VALUE, "DATASET", "folder to make"},
-      {"split", OPTION_VALUE, "A,B,C", "percentages of files for train, validation, test (90,5,5)"},
-      {"seed", OPTION_VALUE, "N", "of the split (1)"},
+      {"split", OPTION_VALUE, "A,B,C", "percentages of files for train, validation, test (default 90,5,5)"},
+      {"seed", OPTION_VALUE, "N", "of the split (default 1)"},
       {"train", OPTION_LIST, "PATH...", "files to train on, in place of a split"},
       {"validation", OPTION_LIST, "PATH...", "files to validate on"},
       {"test", OPTION_LIST, "PATH...", "files to test on"},
-      {"codec", OPTION_VALUE, "mulaw|rvq", "audio: samples, or codes learned from the data (mulaw)"},
+      {"codec", OPTION_VALUE, "mulaw|rvq", "audio: samples, or codes learned from the data (default mulaw)"},
       {"tokenizer", OPTION_VALUE, "NAME",
        "text: bytes, bytes-262, sentencepiece:N or FILE.model; midi: midi, midi-389 (krasserm's)"}},
      {PCV_TOKENS}, 1, "perceiver prepare text ~/books -o data/books"},
     {"plan", "[DATASET] [model and training options]", "Tell what a training needs, before it starts", 0, 1,
      cmd_plan,
-     {CONFIG_OPTION, {"probe", OPTION_VALUE, "SECONDS", "time to measure a step; 0: do not (3)"}, JSON_OPTION},
+     {CONFIG_OPTION, {"probe", OPTION_VALUE, "SECONDS", "time to measure a step; 0: do not (default 3)"}, JSON_OPTION},
      {PCV_MODEL, PCV_TRAINING}, 2, "perceiver plan --context 16384 --channels 512 --layers 8 --heads 8"},
     {"train", "DATASET -o RUN [model and training options]", "Train a model", 0, 1, cmd_train,
      {{"o", OPTION_VALUE, "RUN", "folder of the run"},
@@ -36,16 +38,16 @@ const command commands[] = {
     {"eval", "RUN [evaluation options]", "Evaluate a run on text that it has not seen", 1, 1, cmd_eval,
      {{"data", OPTION_VALUE, "DATASET", "evaluate on another data set than the run's"},
       {"sweep", OPTION_VALUE, "latents|context", "score the same targets in several ways"},
-      {"values", OPTION_VALUE, "N,N...", "what to try in the sweep (a list that suits the model)"},
+      {"values", OPTION_VALUE, "N,N...", "what to try in the sweep (default: a list that suits the model)"},
       {"o", OPTION_VALUE, "FILE.svg", "draw the sweep"},
       JSON_OPTION},
      {PCV_EVALUATION}, 1, "perceiver eval runs/books --split test"},
     {"generate", "RUN [sampling options]", "Continue a prompt", 1, 1, cmd_generate,
-     {{"prompt", OPTION_VALUE, "TEXT", "text to continue; none: start a document"},
+     {{"prompt", OPTION_TEXT, "TEXT", "text to continue; none: start a document"},
       {"prompt-file", OPTION_VALUE, "FILE", "file to continue; - is standard input"},
       {"echo", OPTION_SWITCH, NULL, "write the prompt in front of the continuation"},
       {"complete", OPTION_LIST, "FILE...", "files to continue; several: pictures, in one sheet"},
-      {"keep", OPTION_VALUE, "X", "part of the given files that is kept (0.5)"},
+      {"keep", OPTION_VALUE, "X", "part of the given files that is kept (default 0.5)"},
       {"grid", OPTION_VALUE, "AxB", "a sheet of so many pictures"},
       {"o", OPTION_VALUE, "FILE", "write to a file in place of standard output"}},
      {PCV_SAMPLING}, 1, "perceiver generate runs/books --prompt 'It was a dark' --length 400"},
@@ -57,20 +59,20 @@ const command commands[] = {
     {"attend", "RUN [FILE] -o MAP.png [evaluation options]", "Draw what the cross-attention looks at", 1, 2, cmd_attend,
      {{"o", OPTION_VALUE, "MAP.png", "picture to make"},
       {"tokens", OPTION_VALUE, "FILE", "look at whitespace-separated token ids in place of text"},
-      {"size", OPTION_VALUE, "N", "pixels of each side at most (512)"}},
+      {"size", OPTION_VALUE, "N", "pixels of each side at most (default 512)"}},
      {PCV_EVALUATION}, 1, "perceiver attend runs/books chapter.txt -o map.png"},
     {"compare", "DATASET -o DIR [model and training options]", "Measure and train architectures under one budget",
      1, 1, cmd_compare,
      {{"o", OPTION_VALUE, "DIR", "folder to make: CSV, SVG, and a page"},
-      {"archs", OPTION_VALUE, "A,B@NxR...", "architectures, with contexts to train at and rows of a batch (all)"},
-      {"depths", OPTION_VALUE, "N,N...", "layers of the measured steps (1,6,12,36)"},
-      {"contexts", OPTION_VALUE, "N,N...", "contexts of the measured steps (512 to 131072)"},
-      {"rates", OPTION_VALUE, "X,X...", "learning rates to choose from, for each architecture (--lr)"},
+      {"archs", OPTION_VALUE, "A,B@NxR...", "architectures, contexts to train at, rows of a batch (default all)"},
+      {"depths", OPTION_VALUE, "N,N...", "layers of the measured steps (default 1,6,12,36)"},
+      {"contexts", OPTION_VALUE, "N,N...", "contexts of the measured steps (default 512 to 131072)"},
+      {"rates", OPTION_VALUE, "X,X...", "learning rates to choose from, for each architecture (default --lr)"},
       {"cost-only", OPTION_SWITCH, NULL, "measure steps, train nothing"},
       {"quality-only", OPTION_SWITCH, NULL, "train, measure no steps"},
       {"equal", OPTION_VALUE, "WHAT", "parameters: as many in each; step-time: also contexts whose steps take as long"},
-      {"memory-limit", OPTION_VALUE, "GIB", "of a step (what is available)"},
-      {"time-limit", OPTION_VALUE, "SECONDS", "a longer step ends its row (60)"},
+      {"memory-limit", OPTION_VALUE, "GIB", "of a step (default: what is available)"},
+      {"time-limit", OPTION_VALUE, "SECONDS", "a longer step ends its row (default 60)"},
       {"resume", OPTION_SWITCH, NULL, "go on behind the last finished cell"},
       {"dry-run", OPTION_SWITCH, NULL, "print what would be done, and how long it takes"},
       CONFIG_OPTION},
@@ -78,7 +80,7 @@ const command commands[] = {
     {"info", "RUN|DATASET|FILE", "Describe a run, a data set or a safetensors file", 1, 1, cmd_info,
      {JSON_OPTION}, {0}, 0, "perceiver info runs/books"},
     {"bench", "[ops|train|generate] [model and training options]",
-     "Time ops, a training step or generation on this machine; prints CSV", 0, 1, cmd_bench,
+     "Time ops, a training step or generation; prints CSV", 0, 1, cmd_bench,
      {CONFIG_OPTION,
       {"weights", OPTION_VALUE, "f32|bf16|int8", "how generation holds its weights"},
       {"cache", OPTION_VALUE, "f32|bf16|int8", "how generation holds keys and values"},
@@ -88,19 +90,65 @@ const command commands[] = {
     {0},
 };
 
+/* Why standard output cannot be written, or NULL when it can. When an earlier write failed, its reason is gone, and one
+ * more byte of an output that is broken already brings it back. */
+static const char *output_failure(void) {
+    bool broken = ferror(stdout);
+    if (broken) putchar('\n');
+    errno = 0;
+    if (fflush(stdout) || broken) return errno ? strerror(errno) : "a write failed";
+    return NULL;
+}
+
+/* The end of everything that prints: what could not be written is an error like any other. */
+static int finish(const char *name, int status, pcv_error *err) {
+    const char *failure = output_failure();
+    if (failure && !status) status = cli_fail(err, PCV_IO, "cannot write to standard output: %s", failure);
+    progress_end();
+    if (status) cli_say("perceiver%s%s: %s", *name ? " " : "", name, err->message);
+    return status;
+}
+
 static int run(const command *c, int argc, char **argv) {
     arguments a;
     pcv_error err = {0};
     int status = arguments_parse(&a, c, argc, argv, &err);
-    const char *config = status ? NULL : arguments_value(&a, "config");
+    const char *config = status || a.help ? NULL : arguments_value(&a, "config");
     if (config) status = pcv_settings_read(a.settings, config, &err);
-    if (!status) status = c->run(&a, &err);
-    if ((fflush(stdout) || ferror(stdout)) && !status) /* ferror: an earlier flush failed */
-        status = cli_fail(&err, PCV_IO, "cannot write to standard output");
+    if (!status && a.help) print_command_help(c);
+    else if (!status) status = c->run(&a, &err);
     arguments_free(&a);
-    progress_end();
-    if (status) cli_say("perceiver %s: %s", c->name, err.message);
-    return status;
+    return finish(c->name, status, &err);
+}
+
+static int no_command(const char *name, pcv_error *err) {
+    const char *near = command_nearest(name);
+    return cli_fail(err, PCV_USAGE, "there is no command '%s'%s%s%s", name, near ? "; did you mean '" : "",
+                    near ? near : "", near ? "'?" : "; perceiver --help lists them");
+}
+
+/* What is not a command; `of` is the argument behind it, or NULL. False: nor one of these. */
+static bool page(const char *name, const char *of, int *status, pcv_error *err) {
+    if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+        const command *c = of ? command_find(of) : NULL;
+        if (c) print_command_help(c);
+        else if (of) *status = no_command(of, err);
+        else print_help();
+    } else if (!strcmp(name, "--version") || !strcmp(name, "-V") || !strcmp(name, "version")) {
+        printf("perceiver " PCV_VERSION " (kernels: %s)\n", pcv_kernel_levels()[0]);
+    } else if (!strcmp(name, "--man")) {
+        print_man_page();
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* A standard stream that is closed would be the next file that is opened, and be written into. What stands in its
+ * place fails as it would. */
+static void hold_streams(void) {
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) abort();
 }
 
 /* GNU OpenMP lets a thread that waits for others spin for milliseconds before it sleeps. On a core that it shares with
@@ -117,26 +165,16 @@ static void spin_briefly(char **argv) {
 }
 
 int main(int argc, char **argv) {
+    hold_streams();
     spin_briefly(argv);
-    const char *name = argc > 1 ? argv[1] : "--help";
-    if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+    pcv_error err = {0};
+    int status = 0;
+    if (argc < 2) {
         print_help();
-        return argc > 1 ? 0 : PCV_USAGE;
+        return finish("", cli_fail(&err, PCV_USAGE, "name a command"), &err);
     }
-    if (!strcmp(name, "--version")) {
-        printf("perceiver " PCV_VERSION " (kernels: %s)\n", pcv_kernel_levels()[0]);
-        return 0;
-    }
-    if (!strcmp(name, "--man")) {
-        print_man_page();
-        return 0;
-    }
-    const command *c = command_find(name);
+    const command *c = command_find(argv[1]);
     if (c) return run(c, argc - 1, argv + 1);
-    const char *near = command_nearest(name);
-    pcv_error err;
-    cli_fail(&err, PCV_USAGE, "there is no command '%s'%s%s%s", name, near ? "; did you mean '" : "",
-             near ? near : "", near ? "'?" : "; perceiver --help lists them");
-    cli_say("perceiver: %s", err.message);
-    return PCV_USAGE;
+    if (!page(argv[1], argc > 2 ? argv[2] : NULL, &status, &err)) status = no_command(argv[1], &err);
+    return finish("", status, &err);
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_LONG = 128, FIRST_LONG = 256, WIDTH = 26, COLUMNS = 96 };
+enum { MOST_LONG = 256, FIRST_LONG = 256, LONGEST_NAME = 64 };
 
 const command *command_find(const char *name) {
     for (const command *c = commands; c->name; c++)
@@ -46,19 +46,23 @@ const char *command_nearest(const char *name) {
 
 /* ------------------------------------------------------------------ parsing */
 
-/* Long options of a command: its own, then those of its groups. */
+/* What a long option is, where it is none of the command's own, which are known by their index. */
+enum { IS_SETTING = -1, IS_OFF = -2, IS_HELP = -3 };
+
+/* Long options of a command: its own, then those of its groups; of a setting that is on or off, also --no-NAME. */
 typedef struct long_table {
     struct option list[MOST_LONG + 1];
-    int own[MOST_LONG]; /* index among the command's own options, or -1 */
+    char name[MOST_LONG][LONGEST_NAME];
+    int what[MOST_LONG]; /* index among the command's own options, or one of the kinds above */
     int count;
-    char letters[2 * MOST_OPTIONS + 4];
+    char letters[2 * MOST_OPTIONS + 5];
 } long_table;
 
-static void add_long(long_table *t, const char *name, int argument, int own) {
-    if (t->count == MOST_LONG) return;
-    t->own[t->count] = own;
-    t->list[t->count] = (struct option){name, argument, NULL, FIRST_LONG + t->count};
-    t->list[++t->count] = (struct option){0};
+static void add_long(long_table *t, const char *prefix, const char *name, int argument, int what) {
+    int i = t->count++;
+    if (i >= MOST_LONG || snprintf(t->name[i], LONGEST_NAME, "%s%s", prefix, name) >= LONGEST_NAME) abort();
+    t->what[i] = what;
+    t->list[i] = (struct option){t->name[i], argument, NULL, FIRST_LONG + i};
 }
 
 static void build_table(long_table *t, const command *c) {
@@ -66,10 +70,11 @@ static void build_table(long_table *t, const command *c) {
     *t = (long_table){.count = 0};
     *at++ = '-'; /* plain arguments come in order, as option 1 */
     *at++ = ':';
+    *at++ = 'h';
     for (int i = 0; i < MOST_OPTIONS && c->options[i].name; i++) {
         const cli_option *o = &c->options[i];
         int argument = o->kind == OPTION_SWITCH ? no_argument : required_argument;
-        if (o->name[1]) add_long(t, o->name, argument, i);
+        if (o->name[1]) add_long(t, "", o->name, argument, i);
         else {
             *at++ = o->name[0];
             if (argument == required_argument) *at++ = ':';
@@ -78,10 +83,13 @@ static void build_table(long_table *t, const command *c) {
     *at = 0;
     for (int g = 0; g < c->group_count; g++) {
         pcv_option o;
-        for (int i = 0; pcv_option_at(c->groups[g], i, &o); i++)
-            add_long(t, o.name, o.argument ? required_argument : optional_argument, -1);
+        for (int i = 0; pcv_option_at(c->groups[g], i, &o); i++) {
+            add_long(t, "", o.name, o.argument ? required_argument : optional_argument, IS_SETTING);
+            if (!o.argument) add_long(t, "no-", o.name, no_argument, IS_OFF);
+        }
     }
-    add_long(t, "help", no_argument, -1);
+    add_long(t, "", "help", no_argument, IS_HELP);
+    t->list[t->count] = (struct option){0};
 }
 
 static int own_index(const command *c, const char *name) {
@@ -90,6 +98,7 @@ static int own_index(const command *c, const char *name) {
     return -1;
 }
 
+/* `word` is none of the table's options, or one that takes no value but was given one. */
 static int unknown_option(const long_table *t, const char *word, pcv_error *err) {
     char name[128];
     const char *best = NULL;
@@ -101,6 +110,7 @@ static int unknown_option(const long_table *t, const char *word, pcv_error *err)
             least = distance(name, t->list[i].name);
             best = t->list[i].name;
         }
+    if (best && !least) return cli_fail(err, PCV_USAGE, "option '--%s' takes no value", best);
     if (best) return cli_fail(err, PCV_USAGE, "unknown option '%s'; did you mean '--%s'?", word, best);
     return cli_fail(err, PCV_USAGE, "unknown option '%s'; --help lists the options", word);
 }
@@ -116,12 +126,36 @@ static int push_list(arguments *a, int own, const char *value, pcv_error *err) {
     return 0;
 }
 
+/* Nothing but a text is ever meant to be empty: it is a variable of a shell that was not set. */
 static int take_own(arguments *a, int own, const char *value, int *open_list, pcv_error *err) {
+    const cli_option *o = &a->command->options[own];
     *open_list = -1;
+    if (o->kind != OPTION_SWITCH && o->kind != OPTION_TEXT && !*value)
+        return cli_fail(err, PCV_USAGE, "option '%s%s' needs a value, but it is empty", o->name[1] ? "--" : "-",
+                        o->name);
     a->value[own] = value ? value : "";
-    if (a->command->options[own].kind != OPTION_LIST) return 0;
+    if (o->kind != OPTION_LIST) return 0;
     *open_list = own;
     return push_list(a, own, value, err);
+}
+
+static int take_long(arguments *a, const long_table *t, int i, const char *value, int *open_list, pcv_error *err) {
+    const char *name = t->list[i].name;
+    int what = t->what[i];
+    if (what >= 0) return take_own(a, what, value, open_list, err);
+    *open_list = -1;
+    a->help = what == IS_HELP;
+    if (a->help) return 0;
+    if (what == IS_OFF) return pcv_settings_set(a->settings, name + strlen("no-"), "false", err);
+    return pcv_settings_set(a->settings, name, value ? value : "true", err);
+}
+
+static int take_plain(arguments *a, const char *value, int open_list, pcv_error *err) {
+    if (!*value) return cli_fail(err, PCV_USAGE, "an argument is empty; usage: perceiver %s %s", a->command->name,
+                                 a->command->usage);
+    if (open_list >= 0) return push_list(a, open_list, value, err);
+    a->plain[a->count++] = value;
+    return 0;
 }
 
 static int check_count(const arguments *a, pcv_error *err) {
@@ -144,29 +178,24 @@ int arguments_parse(arguments *a, const command *c, int argc, char **argv, pcv_e
     status = pcv_settings_open(&a->settings, err);
     optind = 0;
     opterr = 0;
-    for (int code; !status && (code = getopt_long(argc, argv, t.letters, t.list, NULL)) != -1;) {
+    for (int code; !status && !a->help && (code = getopt_long(argc, argv, t.letters, t.list, NULL)) != -1;) {
         const char *word = optind > 0 ? argv[optind - 1] : "";
-        if (code == 1 && open_list >= 0) status = push_list(a, open_list, optarg, err);
-        else if (code == 1) a->plain[a->count++] = optarg;
+        if (code == 1) status = take_plain(a, optarg, open_list, err);
         else if (code == ':') status = cli_fail(err, PCV_USAGE, "option '%s' needs a value", word);
         else if (code == '?') {
             char letter[] = {'-', (char)optopt, 0}; /* one of several behind a dash, where optopt is one */
             status = unknown_option(&t, optopt > 0 && optopt < FIRST_LONG ? letter : word, err);
-        } else if (code < FIRST_LONG) {
+        } else if (code >= FIRST_LONG) {
+            status = take_long(a, &t, code - FIRST_LONG, optarg, &open_list, err);
+        } else if (code == 'h') {
+            a->help = true;
+        } else {
             char letter[2] = {(char)code, 0};
             status = take_own(a, own_index(c, letter), optarg, &open_list, err);
-        } else if (t.own[code - FIRST_LONG] >= 0) {
-            status = take_own(a, t.own[code - FIRST_LONG], optarg, &open_list, err);
-        } else if (!strcmp(t.list[code - FIRST_LONG].name, "help")) {
-            print_command_help(c);
-            exit(0);
-        } else {
-            open_list = -1;
-            status = pcv_settings_set(a->settings, t.list[code - FIRST_LONG].name, optarg ? optarg : "true", err);
         }
     }
-    while (!status && optind < argc) a->plain[a->count++] = argv[optind++]; /* behind "--" */
-    return status ? status : check_count(a, err);
+    while (!status && !a->help && optind < argc) status = take_plain(a, argv[optind++], -1, err); /* behind "--" */
+    return status || a->help ? status : check_count(a, err);
 }
 
 void arguments_free(arguments *a) {
@@ -183,103 +212,4 @@ const char *arguments_value(const arguments *a, const char *name) {
 const char *const *arguments_list(const arguments *a, const char *name) {
     int i = own_index(a->command, name);
     return i < 0 ? NULL : a->list[i];
-}
-
-/* ------------------------------------------------------------------ help */
-
-/* Prints text behind a column of WIDTH, broken between words. */
-static void print_wrapped(const char *text, const char *initial) {
-    int column = WIDTH + 2;
-    char all[1024];
-    snprintf(all, sizeof all, initial && *initial ? "%s (default %s)" : "%s", text, initial);
-    for (char *word = strtok(all, " "); word; word = strtok(NULL, " ")) {
-        int length = (int)strlen(word);
-        if (column + length + 1 > COLUMNS) {
-            printf("\n%*s", WIDTH + 2, "");
-            column = WIDTH + 2;
-        }
-        printf(" %s", word);
-        column += length + 1;
-    }
-    putchar('\n');
-}
-
-static void print_option(const char *name, const char *argument, const char *help, const char *initial) {
-    char left[320];
-    snprintf(left, sizeof left, "%s%s%s%s", name[1] ? "--" : "-", name, argument ? " " : "",
-             argument ? argument : "");
-    printf("  %-*s", WIDTH, left);
-    if ((int)strlen(left) > WIDTH) printf("\n%*s", WIDTH + 2, "");
-    print_wrapped(help, initial);
-}
-
-static const char *const group_titles[PCV_GROUPS] = {
-    [PCV_MODEL] = "Model", [PCV_TRAINING] = "Training", [PCV_SAMPLING] = "Sampling",
-    [PCV_EVALUATION] = "Evaluation", [PCV_TOKENS] = "Tokens"};
-
-void print_command_help(const command *c) {
-    printf("perceiver %s %s\n\n%s.\n\nOptions\n", c->name, c->usage, c->summary);
-    for (int i = 0; i < MOST_OPTIONS && c->options[i].name; i++)
-        print_option(c->options[i].name, c->options[i].argument, c->options[i].help, NULL);
-    print_option("help", NULL, "this text", NULL);
-    for (int g = 0; g < c->group_count; g++) {
-        pcv_option o;
-        printf("\n%s\n", group_titles[c->groups[g]]);
-        for (int i = 0; pcv_option_at(c->groups[g], i, &o); i++)
-            print_option(o.name, o.argument, o.help, o.initial);
-    }
-    printf("\nExample\n  %s\n", c->example);
-}
-
-void print_help(void) {
-    printf("perceiver " PCV_VERSION ": train and run autoregressive models over very long sequences\n\n"
-           "Usage: perceiver COMMAND ...\n\nCommands\n");
-    for (const command *c = commands; c->name; c++) printf("  %-10s %s\n", c->name, c->summary);
-    printf("\nperceiver COMMAND --help lists a command's options. Exit status: 0 success, 64 wrong usage,\n"
-           "65 bad data, 66 no such input, 70 numeric failure, 71 memory, 73 cannot create, 74 input or\n"
-           "output, 75 interrupted and resumable, 78 configuration.\n");
-}
-
-static void man_option(const char *name, const char *argument, const char *help, const char *initial) {
-    printf("*%s%s*", name[1] ? "\\-\\-" : "-", name);
-    if (argument) {
-        putchar(' ');
-        for (const char *c = argument; *c; c++) {
-            if (strchr("_*\\", *c)) putchar('\\');
-            putchar(*c);
-        }
-    }
-    printf("\n\t");
-    for (const char *c = help; *c; c++) {
-        if (strchr("_*\\", *c)) putchar('\\');
-        putchar(*c);
-    }
-    if (initial && *initial) printf(" (default %s)", initial);
-    printf("\n\n");
-}
-
-void print_man_page(void) {
-    printf("perceiver(1)\n\n# NAME\n\nperceiver - train and run autoregressive models over very long sequences\n\n"
-           "# SYNOPSIS\n\n*perceiver* COMMAND [OPTIONS] [ARGUMENTS]\n\n# DESCRIPTION\n\n"
-           "perceiver prepares data, trains, evaluates and generates with Perceiver AR: one causally masked "
-           "cross-attention reads a long input into a few latents, and a deep causally masked self-attention "
-           "stack over the latents does the rest.\n\n");
-    for (const command *c = commands; c->name; c++) {
-        printf("# PERCEIVER %s\n\n*perceiver %s* %s\n\n%s.\n\n", c->name, c->name, c->usage, c->summary);
-        for (int i = 0; i < MOST_OPTIONS && c->options[i].name; i++)
-            man_option(c->options[i].name, c->options[i].argument, c->options[i].help, NULL);
-        for (int g = 0; g < c->group_count; g++)
-            printf("and the %s options below.\n\n", group_titles[c->groups[g]]);
-        printf("Example: %s\n\n", c->example);
-    }
-    for (int g = 0; g < PCV_GROUPS; g++) {
-        pcv_option o;
-        printf("# %s OPTIONS\n\n", group_titles[g]);
-        for (int i = 0; pcv_option_at((pcv_group)g, i, &o); i++)
-            man_option(o.name, o.argument, o.help, o.initial);
-    }
-    printf("# ENVIRONMENT\n\n*PERCEIVER_KERNELS*\n\tForces a kernel level: reference, plain, neon, avx2, avx512.\n\n"
-           "*NO_COLOR*\n\tNo colours and no progress bar.\n\n# EXIT STATUS\n\n"
-           "0 success, 64 wrong usage, 65 bad data, 66 no such input, 70 numeric failure, 71 memory, 73 cannot "
-           "create, 74 input or output, 75 interrupted and resumable, 78 configuration.\n");
 }

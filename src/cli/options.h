@@ -7,11 +7,11 @@
 
 typedef struct arguments arguments;
 
-typedef enum option_kind { OPTION_SWITCH, OPTION_VALUE, OPTION_LIST } option_kind;
+typedef enum option_kind { OPTION_SWITCH, OPTION_VALUE, OPTION_TEXT, OPTION_LIST } option_kind;
 
 typedef struct cli_option {
     const char *name; /* a one-letter name is a short option */
-    option_kind kind; /* a list also takes the plain arguments that follow it */
+    option_kind kind; /* a text may be empty; a list also takes the plain arguments that follow it */
     const char *argument, *help;
 } cli_option;
 
@@ -34,6 +34,7 @@ struct arguments {
     pcv_settings *settings;
     const char **plain; /* [count], NULL-terminated */
     int count;
+    bool help; /* was asked for: nothing else counts */
     const char *value[MOST_OPTIONS]; /* of each own option; a switch that is on has "" */
     const char **list[MOST_OPTIONS]; /* of OPTION_LIST, NULL-terminated, or NULL */
     int list_count[MOST_OPTIONS];

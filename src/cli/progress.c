@@ -63,10 +63,16 @@ void duration_text(double seconds, char *out, size_t size) {
     else snprintf(out, size, "%ld s", s);
 }
 
-static int columns(void) {
-    struct winsize w;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) || w.ws_col < 40) return 80;
-    return w.ws_col > 240 ? 240 : w.ws_col;
+/* "50,340", "87.5", "0.42" */
+static void plain_number(double x, char *out, size_t size) {
+    char digits[64];
+    snprintf(digits, sizeof digits, "%.*f", x < 10 ? 2 : x < 100 ? 1 : 0, x);
+    size_t count = strcspn(digits, "."), used = 0;
+    for (size_t i = 0; digits[i] && used + 2 < size; i++) {
+        if (i && i < count && (count - i) % 3 == 0) out[used++] = ',';
+        out[used++] = digits[i];
+    }
+    out[used] = 0;
 }
 
 void progress_end(void) {
@@ -76,33 +82,102 @@ void progress_end(void) {
 
 static bool is_complete(const pcv_progress *p) { return p->total > 0 && p->done >= p->total; }
 
-/* "[=====>     ] 45 %  1234 tokens/s  2 min 03 s left  loss ..." cut to the terminal's width. */
+/* One line of the terminal, as wide as it is now: the last column stays free, so that nothing wraps. */
+typedef struct bar_line {
+    char text[1024];
+    size_t size;
+    int room; /* columns that are left */
+} bar_line;
+
+static bar_line bar_begin(void) {
+    struct winsize w;
+    int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &w) || !w.ws_col ? 80 : w.ws_col;
+    return (bar_line){.room = columns < 240 ? columns - 1 : 239};
+}
+
+static bool begins_character(char c) { return (c & 0xC0) != 0x80; }
+
+static int width_of(const char *text) {
+    int width = 0;
+    for (; *text; text++) width += begins_character(*text);
+    return width;
+}
+
+/* Adds a part that fits; of the first, what fits. Behind one that does not there are no more. */
+static void put(bar_line *b, const char *gap, const char *part) {
+    char shown[256], all[300];
+    pcv_line(shown, sizeof shown, part);
+    snprintf(all, sizeof all, "%s%s", b->size ? gap : "", shown);
+    if (b->size && width_of(all) > b->room) b->room = 0;
+    for (const char *c = all; *c && b->room >= begins_character(*c); c++) {
+        b->room -= begins_character(*c);
+        b->text[b->size++] = *c;
+    }
+    b->text[b->size] = 0;
+}
+
+/* The parts of a line "loss 2.1, 3.0 bits, update 7": the first, then the others. */
+static void put_clauses(bar_line *b, const char *line, bool first) {
+    for (bool begins = true; *line; begins = false) {
+        char clause[128];
+        size_t size = strcspn(line, ",");
+        snprintf(clause, sizeof clause, "%.*s", (int)size, line);
+        if (begins == first) put(b, ", ", clause);
+        line += size;
+        line += strspn(line, ", ");
+    }
+}
+
+static void put_bar(bar_line *b, double share) {
+    enum { LEAST = 8, MOST = 24 };
+    char bar[MOST + 3] = "[";
+    int size = b->room - 4 < MOST ? b->room - 4 : MOST, full = (int)(share * size);
+    if (size < LEAST) return;
+    for (int i = 0; i < size; i++) bar[i + 1] = i < full ? '=' : i == full ? '>' : ' ';
+    bar[size + 1] = ']';
+    put(b, "  ", bar);
+}
+
+static void rate_text(const pcv_progress *p, char *out, size_t size) {
+    char number[64];
+    plain_number(p->rate, number, sizeof number);
+    snprintf(out, size, "%s %s/s", number, p->unit);
+}
+
+/* "loss 2.0412  2 min 03 s left  45 %, 2.9448 bits, update 1200  50,340 tokens/s  [=====>     ]", as much as fits. */
 static void show_bar(const pcv_progress *p, const char *left) {
-    enum { BAR = 24 };
-    char bar[BAR + 1], line[512];
-    double share = p->total > 0 ? p->done / p->total : 0;
-    int full = (int)(share * BAR);
-    for (int i = 0; i < BAR; i++) bar[i] = i < full ? '=' : i == full ? '>' : ' ';
-    bar[BAR] = 0;
-    char rate[64] = "";
-    if (p->unit) snprintf(rate, sizeof rate, "%.4g %s/s  ", p->rate, p->unit);
-    int size = p->total > 0 ? snprintf(line, sizeof line, "[%s] %3.0f %%  %s%s left  %s", bar, 100 * share, rate, left,
-                                       p->line ? p->line : p->stage)
-                            : snprintf(line, sizeof line, "%s, %.0f s", p->stage, p->seconds);
-    if (size > columns() - 1) line[columns() - 1] = 0;
-    fprintf(stderr, "\r\033[K%s", line);
+    bar_line b = bar_begin();
+    char part[128];
+    if (p->total > 0) {
+        double share = p->done / p->total;
+        put_clauses(&b, p->line ? p->line : p->stage, true);
+        snprintf(part, sizeof part, "%s left", left);
+        put(&b, "  ", part);
+        snprintf(part, sizeof part, "%.0f %%", 100 * share);
+        put(&b, "  ", part);
+        put_clauses(&b, p->line ? p->line : p->stage, false);
+        if (p->unit) {
+            rate_text(p, part, sizeof part);
+            put(&b, "  ", part);
+        }
+        put_bar(&b, share);
+    } else {
+        snprintf(part, sizeof part, "%s, %.0f s", p->stage, p->seconds);
+        put(&b, "", part);
+    }
+    fprintf(stderr, "\r\033[K%s", b.text);
     fflush(stderr);
     screen.open = 1;
     if (is_complete(p) && !p->line) progress_end();
 }
 
 static void show_line(const pcv_progress *p, const char *left) {
-    char rate[64] = "";
-    if (p->unit) snprintf(rate, sizeof rate, "%.4g %s/s, ", p->rate, p->unit);
+    char rate[128] = "";
+    if (p->unit) rate_text(p, rate, sizeof rate);
     if (p->total > 0)
-        fprintf(stderr, "%s: %.1f %%, %s%s left%s%s\n", p->stage, 100 * p->done / p->total, rate, left,
+        cli_say("%s: %.1f %%, %s%s%s left%s%s", p->stage, 100 * p->done / p->total, rate, *rate ? ", " : "", left,
                 p->line ? ", " : "", p->line ? p->line : "");
-    else fprintf(stderr, "%s: %.0f s\n", p->stage, p->seconds);
+    else cli_say("%s: %.0f s", p->stage, p->seconds);
 }
 
 static int on_progress(void *context, const pcv_progress *p) {

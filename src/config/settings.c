@@ -83,6 +83,20 @@ static const char *argument_name(const field *f) {
     return "NAME";
 }
 
+/* What a setting is when nothing is said: the default dialect's value, or the row's own. */
+static const char *usual_value(const field_table *table, const field *f) {
+    static char list[1024]; /* of that dialect, each "key=value" with a zero byte behind it */
+    size_t key = strlen(f->key);
+    if (table != &model_fields) return f->initial;
+    if (!*list) {
+        snprintf(list, sizeof list - 1, "%s", dialects[0].values);
+        for (char *at = list; (at = strchr(at, ' ')); at++) *at = 0;
+    }
+    for (const char *at = list; *at; at += strlen(at) + 1)
+        if (!strncmp(at, f->key, key) && at[key] == '=') return at + key + 1;
+    return f->initial;
+}
+
 bool pcv_option_at(pcv_group group, int i, pcv_option *option) {
     if (group == PCV_MODEL && i < COMBINATIONS) {
         *option = (pcv_option){combinations[i].name, preset_names(i), combinations[i].initial,
@@ -93,7 +107,7 @@ bool pcv_option_at(pcv_group group, int i, pcv_option *option) {
     for (int k = 0; k < tables[group]->count; k++) {
         const field *f = &tables[group]->rows[k];
         if (!f->flag || i-- > 0) continue;
-        *option = (pcv_option){f->flag, argument_name(f), f->initial, f->help};
+        *option = (pcv_option){f->flag, argument_name(f), usual_value(tables[group], f), f->help};
         return true;
     }
     return false;

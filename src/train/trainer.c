@@ -284,10 +284,10 @@ static int update(trainer *w, pcv_error *err) {
 static int ask(const trainer *w) {
     if (!w->watch || !w->watch->progress) return 0;
     char line[256];
-    int size = snprintf(line, sizeof line, "update %lld, loss %.4f = %.4f bits", (long long)w->state.step, w->loss,
-                        w->loss / 0.693147);
-    if (w->validation_bits > 0)
-        snprintf(line + size, sizeof line - (size_t)size, ", validation %.4f bits", w->validation_bits);
+    char validation[64] = "";
+    if (w->validation_bits > 0) snprintf(validation, sizeof validation, ", validation %.4f bits", w->validation_bits);
+    snprintf(line, sizeof line, "loss %.4f, %.4f bits%s, update %lld", w->loss, w->loss / 0.693147, validation,
+             (long long)w->state.step); /* what matters most comes first, where a terminal is narrow */
     double done = trainer_done(w);
     pcv_progress p = {.stage = "training", .done = done, .total = 1, .seconds = w->state.seconds,
                       .rate = w->rate, .unit = "tokens", .line = line};

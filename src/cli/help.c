@@ -1,0 +1,186 @@
+/* --help and the man page, from the tables of commands and options. */
+#include "cli/options.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { USUAL_WIDTH = 80, LEAST_WIDTH = 40, MOST_WIDTH = 110, HELP_COLUMN = 28 };
+
+/* ------------------------------------------------------------------ words on lines */
+
+/* Where the next word goes. */
+typedef struct page {
+    int width, column;
+} page;
+
+static page page_open(void) {
+    struct winsize w;
+    int width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || !w.ws_col ? USUAL_WIDTH : w.ws_col;
+    if (width < LEAST_WIDTH) width = LEAST_WIDTH;
+    return (page){.width = width < MOST_WIDTH ? width : MOST_WIDTH};
+}
+
+static void new_line(page *p, int indent) {
+    printf("\n%*s", indent, "");
+    p->column = indent;
+}
+
+/* How much of a word that is wider than a line goes into `room`: up to a bar or comma, or all where there is none. */
+static int broken(const char *word, int size, int room) {
+    for (int part = room < size ? room : size; part > 0; part--)
+        if (strchr("|,", word[part - 1])) return part;
+    return size;
+}
+
+/* Words with spaces between them; lines behind the first begin at `indent`. */
+static void put_words(page *p, const char *text, int indent) {
+    for (int space = 0; *text;) {
+        int size = (int)strcspn(text, " "), room = p->width - 1 - p->column - space;
+        if (size > p->width - 1 - indent) size = broken(text, size, room);
+        if (size > room && p->column > indent) {
+            new_line(p, indent);
+            space = 0;
+            continue;
+        }
+        p->column += printf("%*s%.*s", space, "", size, text);
+        text += size;
+        space = *text == ' ';
+        text += strspn(text, " ");
+    }
+}
+
+static void put_paragraph(page *p, const char *text, int indent) {
+    p->column = 0;
+    put_words(p, text, indent);
+    putchar('\n');
+}
+
+/* ------------------------------------------------------------------ help */
+
+/* "-o FILE", "--size N", "--[no-]tied". */
+static void option_text(char *out, size_t size, const pcv_option *o) {
+    bool letter = !o->name[1], can_be_off = !o->argument && o->initial;
+    snprintf(out, size, "%s%s%s%s%s", letter ? "-" : "--", can_be_off ? "[no-]" : "", o->name, o->argument ? " " : "",
+             o->argument ? o->argument : "");
+}
+
+/* A switch is on or off, and what it says tells which is usual. */
+static const char *shown_default(const pcv_option *o) {
+    if (!o->argument && o->initial) return strcmp(o->initial, "true") ? "off" : "on";
+    return o->initial && *o->initial ? o->initial : NULL;
+}
+
+static void print_option(page *p, const pcv_option *o) {
+    char left[512], help[1024];
+    const char *initial = shown_default(o);
+    option_text(left, sizeof left, o);
+    snprintf(help, sizeof help, initial ? "%s (default %s)" : "%s", o->help, initial);
+    p->column = printf("  ");
+    put_words(p, left, 6);
+    if (strlen(left) + 4 > HELP_COLUMN) new_line(p, HELP_COLUMN);
+    else p->column += printf("%*s", HELP_COLUMN - p->column, "");
+    put_words(p, help, HELP_COLUMN);
+    putchar('\n');
+}
+
+static const char *const group_titles[PCV_GROUPS] = {
+    [PCV_MODEL] = "Model", [PCV_TRAINING] = "Training", [PCV_SAMPLING] = "Sampling",
+    [PCV_EVALUATION] = "Evaluation", [PCV_TOKENS] = "Tokens"};
+
+static const char exit_statuses[] =
+    "0 success, 64 wrong usage, 65 bad data, 66 no such input, 70 numeric failure, 71 memory, 73 cannot create, 74 "
+    "input or output, 75 interrupted and resumable, 78 configuration.";
+
+static const char numbers[] =
+    "Numbers are decimal: 5, -1, and where a fraction makes sense also 0.5 and 1e-4; no spaces, plus signs, letters or "
+    "separators of thousands.";
+
+void print_command_help(const command *c) {
+    page p = page_open();
+    char usage[256];
+    snprintf(usage, sizeof usage, "perceiver %s %s", c->name, c->usage);
+    put_paragraph(&p, usage, 4);
+    putchar('\n');
+    put_paragraph(&p, c->summary, 0);
+    printf("\nOptions\n");
+    for (int i = 0; i < MOST_OPTIONS && c->options[i].name; i++)
+        print_option(&p, &(pcv_option){c->options[i].name, c->options[i].argument, NULL, c->options[i].help});
+    print_option(&p, &(pcv_option){"help", NULL, NULL, "this text"});
+    for (int g = 0; g < c->group_count; g++) {
+        pcv_option o;
+        printf("\n%s\n", group_titles[c->groups[g]]);
+        for (int i = 0; pcv_option_at(c->groups[g], i, &o); i++) print_option(&p, &o);
+    }
+    printf("\nExample\n");
+    p.column = printf("  ");
+    put_words(&p, c->example, 6);
+    putchar('\n');
+}
+
+void print_help(void) {
+    page p = page_open();
+    put_paragraph(&p, "perceiver " PCV_VERSION ": train and run autoregressive models over very long sequences", 0);
+    printf("\nUsage: perceiver COMMAND ...\n\nCommands\n");
+    for (const command *c = commands; c->name; c++) {
+        p.column = printf("  %-10s ", c->name);
+        put_words(&p, c->summary, p.column);
+        putchar('\n');
+    }
+    putchar('\n');
+    put_paragraph(&p, "'perceiver help COMMAND' lists its options, 'perceiver --version' tells the version.", 0);
+    put_paragraph(&p, numbers, 0);
+    printf("Exit status: ");
+    p.column = 13;
+    put_words(&p, exit_statuses, 0);
+    putchar('\n');
+}
+
+/* ------------------------------------------------------------------ man page */
+
+static void man_text(const char *text) {
+    for (; *text; text++) {
+        if (strchr("_*\\", *text)) putchar('\\');
+        putchar(*text);
+    }
+}
+
+static void man_option(const pcv_option *o) {
+    char left[512];
+    const char *initial = shown_default(o);
+    option_text(left, sizeof left, o);
+    size_t name = strcspn(left, " ");
+    putchar('*');
+    for (size_t i = 0; i < name; i++) printf(left[i] == '-' ? "\\-" : "%c", left[i]);
+    putchar('*');
+    man_text(left + name);
+    printf("\n\t");
+    man_text(o->help);
+    if (initial) printf(" (default %s)", initial);
+    printf("\n\n");
+}
+
+void print_man_page(void) {
+    printf("perceiver(1)\n\n# NAME\n\nperceiver - train and run autoregressive models over very long sequences\n\n"
+           "# SYNOPSIS\n\n*perceiver* COMMAND [OPTIONS] [ARGUMENTS]\n\n# DESCRIPTION\n\n"
+           "perceiver prepares data, trains, evaluates and generates with Perceiver AR: one causally masked "
+           "cross-attention reads a long input into a few latents, and a deep causally masked self-attention "
+           "stack over the latents does the rest.\n\n");
+    for (const command *c = commands; c->name; c++) {
+        printf("# PERCEIVER %s\n\n*perceiver %s* %s\n\n%s.\n\n", c->name, c->name, c->usage, c->summary);
+        for (int i = 0; i < MOST_OPTIONS && c->options[i].name; i++)
+            man_option(&(pcv_option){c->options[i].name, c->options[i].argument, NULL, c->options[i].help});
+        for (int g = 0; g < c->group_count; g++)
+            printf("and the %s options below.\n\n", group_titles[c->groups[g]]);
+        printf("Example: %s\n\n", c->example);
+    }
+    for (int g = 0; g < PCV_GROUPS; g++) {
+        pcv_option o;
+        printf("# %s OPTIONS\n\n", group_titles[g]);
+        for (int i = 0; pcv_option_at((pcv_group)g, i, &o); i++) man_option(&o);
+    }
+    printf("# NUMBERS\n\n%s\n\n# ENVIRONMENT\n\n"
+           "*PERCEIVER_KERNELS*\n\tForces a kernel level: reference, plain, neon, avx2, avx512.\n\n"
+           "*NO_COLOR*\n\tNo colours and no progress bar.\n\n# EXIT STATUS\n\n%s\n", numbers, exit_statuses);
+}

@@ -1,0 +1,196 @@
+#!/usr/bin/env bash
+# What is typed and what is shown: numbers, switches, aliases, help, lines that fit, and names that try to be more
+# than names. Usage: tests/options.sh PERCEIVER
+set -eu
+perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+export LC_ALL=C OMP_WAIT_POLICY=passive
+
+# shellcheck source=tests/checks.sh
+. "$checks"
+
+# refuses STATUS PATTERN ARGUMENT...: the only line of err has the pattern, whatever stands behind a progress bar.
+refuses() {
+    local expected=$1 pattern=$2
+    shift 2
+    ends "$expected" "$perceiver" "$@"
+    tail -n 1 err | grep -Eq -- "$pattern" || fail "expected an error line that has '$pattern'"
+}
+
+sentences 1 6000 >book.txt
+small="--context 16 --latents 4 --channels 8 --heads 1 --layers 1 --batch 2 --threads 1"
+
+# ---------------------------------------------------------------- help
+
+begin "aliases"
+works --help
+cp out help
+for alias in -h help; do
+    works $alias
+    check "$alias is --help" cmp -s out help
+done
+works train --help
+cp out train.help
+for alias in "help train" "--help train" "train -h" "train x -h --nonsense"; do
+    # shellcheck disable=SC2086
+    works $alias
+    check "$alias is train --help" cmp -s out train.help
+done
+works --version
+cp out version
+for alias in -V version; do
+    works $alias
+    check "$alias is --version" cmp -s out version
+done
+refuses $usage "no command 'trian'; did you mean 'train'" help trian
+refuses $usage 'name a command'
+
+begin "help fits a terminal of 80 columns"
+commands=$(awk '/^Commands/ { on = 1; next } /^$/ { on = 0 } on && /^  [a-z]/ { print $1 }' help)
+check "commands are listed" [ "$(echo "$commands" | wc -l)" -ge 10 ]
+for command in "" $commands; do
+    works help $command
+    awk 'length > 79 { exit 1 }' out || fail "a line of more than 79 columns"
+done
+tr '\n' ' ' <train.help | tr -s ' ' >flat
+for shown in 'width of the latents (default 256)' '--[no-]query-residual the cross-attention adds to its query (default on)' \
+    '--[no-]tied the head shares the token embedding (default off)'; do
+    grep -qF -- "$shown" flat || fail "help does not say '$shown'"
+done
+
+begin "output that cannot be written"
+for words in --help --version --man "help train" "train -h" "plan --vocab 300 --probe 0" "info copy:16"; do
+    # shellcheck disable=SC2086
+    "$perceiver" $words >&- 2>err && fail "'$words' into a closed output succeeds"
+    grep -q 'cannot write to standard output: ' err || fail "'$words' into a closed output: no reason"
+    [ -w /dev/full ] || continue
+    status=0
+    # shellcheck disable=SC2086
+    "$perceiver" $words >/dev/full 2>err || status=$?
+    equal "status of '$words' into a full disk" $status $io
+    grep -q 'cannot write to standard output: No space left on device' err || fail "'$words' into a full disk: no reason"
+done
+
+begin "a closed output is not the next file that is opened"
+"$perceiver" prepare bytes book.txt -o set >&- 2>&- <&- || fail "prepare with closed streams: status $?"
+works info set
+cp set/train.tokens before
+"$perceiver" info set >&- 2>&- || true
+check "the data set is as it was" cmp -s before set/train.tokens
+
+# ---------------------------------------------------------------- numbers
+
+begin "numbers: one set of rules"
+bad_number() { refuses $usage "^perceiver [a-z]*: --[a-z0-9-]*: .*($1)" "${@:2}"; }
+for value in 0x10 '5 ' ' 5' +5 5k 1,0 '' nan 1e999; do
+    bad_number 'is not a number|is out of range' plan --lr "$value"
+done
+for value in 0x10 '5 ' +5 ''; do bad_number 'is not a whole number' plan --layers "$value"; done
+for value in 0x10 '5 '; do
+    bad_number 'is not a number' plan --probe "$value"
+    bad_number 'is not a whole number' prepare bytes book.txt -o x --seed "$value"
+done
+bad_number 'is not a whole number' plan --vocab 300 --probe 0 --layers 1e1
+bad_number '1 is out of range, expected at least 0 and less than 1' train set -o x --ema 1
+bad_number '1 is out of range, expected at least 0 and less than 1' train set -o x --beta1 1
+bad_number '0 is out of range, expected 1 to' train set -o x --latents 0
+bad_number '-1 is out of range, expected 0 to' train set -o x --layers -1
+bad_number '-1 is out of range, expected 0 to' train set -o x --minutes -1
+bad_number '0 is out of range, expected 1 to' train set -o x --heads 0
+bad_number '0 is out of range, expected 1 to' plan --vocab 300 --probe 0 --latents 0
+bad_number '99999999999999999999 is out of range' train set -o x --steps 99999999999999999999
+bad_number '-1 is out of range, expected 0 to 1000000' plan --vocab 300 --probe -1
+bad_number "'two' is not a whole number" prepare text book.txt -o x --tokenizer sentencepiece:two
+refuses $usage 'three percentages that make 100' prepare bytes book.txt -o x --split 90,5
+bad_number 'is not a list of whole numbers' prepare bytes book.txt -o x --split '90, 5,5'
+bad_number 'is not a list of whole numbers' plan --vocab 300 --probe 0 --cross-after-layers 0,
+refuses $usage "'16 ' is not a whole number" plan "copy:16 " --probe 0
+refuses $usage '3 is out of range' plan copy:3 --probe 0
+echo '{"latents": 0}' >c.json
+refuses $config 'c.json: latents: 0 is out of range, expected 1 to' plan --vocab 300 --probe 0 --config c.json
+works plan --vocab 300 --probe 0 --ema 0.99999999 --lr 1e-4 --lr-end .5 --layers 007
+
+begin "switches go on and off"
+with() { works plan --vocab 300 --probe 0 $small "$@" && awk '$1 == "parameters" { print $2 }' out; }
+on=$(with --output-bias) off=$(with --no-output-bias)
+check "--no-output-bias takes the bias away: $on, $off" [ $((on - off)) = 300 ]
+equal "--output-bias=false is the same" "$(with --output-bias=false)" "$off"
+equal "the last one counts" "$(with --no-output-bias --output-bias)" "$on"
+equal "the default dialect is without" "$(with)" "$off"
+grep -Eq 'the head has a bias \(default off\)' flat || fail "help tells another default of --output-bias"
+refuses $usage 'takes no value' plan --no-tied=true
+refuses $usage 'takes no value' plan --json=true
+refuses $usage "unknown option '--no-layers'" plan --no-layers
+refuses $usage "did you mean '--no-tied'" plan --no-tie-d
+"$perceiver" --man >man
+grep -qF '*\-\-[no\-]tied*' man || fail "the man page does not have --no-tied"
+
+begin "empty names"
+refuses $usage "option '-o' needs a value, but it is empty" prepare bytes book.txt -o ''
+refuses $usage "option '-o' needs a value, but it is empty" train set --steps 1 -o ''
+refuses $usage "option '--config' needs a value" plan --config=
+refuses $usage "option '--train' needs a value" prepare bytes -o x --train ''
+refuses $usage 'an argument is empty' prepare bytes -o x --train book.txt ''
+refuses $usage 'an argument is empty' info ''
+refuses $usage 'an argument is empty' info -- ''
+check "nothing was made" [ ! -e x ]
+
+# ---------------------------------------------------------------- names that are more than names
+
+begin "what files and names say is shown, not obeyed"
+escape=$'\e[31mred\a' forged=$'a\nperceiver: all is well'
+plain() { # plain FILE: no control characters but the ends of lines, and one line of error
+    ! tr -d '\n' <"$1" | grep -q '[[:cntrl:]]' || fail "$1 has control characters"
+}
+for name in "$escape" "$forged" $'\x9b31m'; do
+    for words in "info" "eval" "train -o"; do
+        # shellcheck disable=SC2086
+        ends '6[0-9]|7[0-9]' "$perceiver" $words "$name"
+        plain err
+        equal "lines of '$words'" "$(wc -l <err)" 1
+    done
+done
+refuses $noinput 'x1b\[31mred.x07: no such' info "$escape"
+printf '{"\\u001b[31mred\\u0007\\n": 1}' >c.json
+refuses $config 'unknown key .*x1b\[31mred.x07.n' plan --vocab 300 --probe 0 --config c.json
+plain err
+mkdir odd
+cp book.txt "odd/$escape.txt"
+printf 'RIFF' >"odd/$forged.png"
+cp "odd/$forged.png" odd/b.png
+ends $data "$perceiver" prepare image odd -o pictures
+plain err
+has err 'a.nperceiver: all is well.png'
+
+begin "a run whose files are hostile"
+# shellcheck disable=SC2086
+works train set -o run $small --steps 2
+sed -i 's|"dataset": *"[^"]*"|"dataset": "\\u001b[31mred\\nkind forged"|' run/config.json
+printf '{"kind": "\\u001b[31mred\\u0007"}' >run/tokenizer.json
+ends $data "$perceiver" eval run
+plain err
+has err 'x1b\[31mred'
+
+# ---------------------------------------------------------------- lines
+
+begin "the bar fits any width"
+if [ -n "$(command -v script)" ]; then
+    for columns in 30 80 200; do
+        # shellcheck disable=SC2086
+        TERM=xterm script -qec "stty cols $columns; '$perceiver' train set -o bar-$columns $small --minutes 0.02" \
+            typescript >out 2>err </dev/null || fail "train on a terminal of $columns columns: status $?"
+        tr '\r' '\n' <typescript | sed -n 's/^.*\x1b\[K\(..*\)/\1/p' | grep left >bars || fail "no bar at $columns columns"
+        awk -v most="$columns" 'length >= most { exit 1 }' bars || fail "a bar of $columns columns or more"
+        grep -Eq '^loss [0-9.]+  [0-9]+ s left' bars || fail "no loss and time left first: $(tail -n 1 bars)"
+        ! grep -q 'e+' bars || fail "a number with an exponent: $(tail -n 1 bars)"
+    done
+    grep -Eq '^loss [0-9.]+  [0-9]+ s left  [0-9]+ %, [0-9.]+ bits, .*update [0-9]+  [0-9,]+ tokens/s  \[=*>? *\]$' bars ||
+        fail "not all of it on a wide terminal: $(tail -n 1 bars)"
+else
+    skip "no script(1)"
+fi
+
+finish
+echo "all checks passed"
