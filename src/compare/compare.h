@@ -14,8 +14,8 @@ enum {
     MOST_ARCHS = 8,
     MOST_VALUES = 32,
     MOST_POINTS = 6,
+    RATE_SHARE = 20, /* the short trainings that choose a learning rate take this part of the time */
 };
-static const int RATE_SHARE = 20; /* the short trainings that choose a learning rate take this part of the time */
 
 typedef enum cost_end {
     COST_WAITS,    /* not measured yet */
