@@ -91,7 +91,7 @@ PCV_API void pcv_settings_close(pcv_settings *settings);
 
 /* Chooses a value; PCV_USAGE when there is no such setting or value. What is chosen here wins over a config
  * file, which wins over a preset, which wins over a dialect's and the built-in defaults, whatever the order of
- * the calls. */
+ * the calls. Choosing a setting again replaces its value, but for "stop", of which there may be several. */
 PCV_API int pcv_settings_set(pcv_settings *settings, const char *name, const char *value,
                              pcv_error *err);
 

@@ -305,6 +305,7 @@ typedef struct sample {
     int color;
     char name[FIELD_TEXT];
     field_ints list;
+    field_strings texts;
 } sample;
 
 static const char *const colors[] = {"red", "green", "blue", NULL};
@@ -317,6 +318,7 @@ static const field rows[] = {
     {"color", "color", FIELD_CHOICE, AT(color), 0, 0, colors, "green", ""},
     {"name", "name", FIELD_STRING, AT(name), 0, 0, NULL, "none", ""},
     {"list", "list", FIELD_INTS, AT(list), 0, 9, NULL, "1,2", ""},
+    {"texts", "text", FIELD_STRINGS, AT(texts), 0, 0, NULL, "", ""},
     {"group.inner", NULL, FIELD_INT, AT(inner), 0, 1e15, NULL, "3", ""},
     {"group.alias", NULL, FIELD_INT, AT(inner), 0, 1e15, NULL, NULL, ""},
     {"group.sub.deep", "deep", FIELD_REAL, AT(deep), -1e300, 1e300, NULL, "0", ""},
@@ -345,6 +347,7 @@ static void typed_values(void **state) {
         {"list", "3, 5", NULL},     {"list", "0x3,5", NULL},    {"count", "+5", NULL},
         {"count", " 5", NULL},      {"count", "1,0", NULL},     {"count", "007", "7"},
         {"count", "-", NULL},       {"rate", ".5", "0.5"},     {"rate", "0x0", NULL},
+        {"text", "a\n\n", "\"a\\n\\n\""}, {"text", "", NULL},
         {"share", "0", "0"},        {"share", "1", NULL},       {"share", "0.99999999", "0.99999999"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -397,6 +400,48 @@ static int read_sample(const char *name, sample *s, pcv_error *err) {
 out:
     json_decref(json);
     return status;
+}
+
+/* Texts of any bytes stay apart, whether typed one by one or read as a list. */
+static void lists_of_texts(void **state) {
+    (void)state;
+    static const char *const given[] = {"\n\n", "KING\nzzz", "\xFF\xFE", "a, b", "\"", "x"};
+    static sample s;
+    const field *f = fields_by_flag(&table, "text");
+    char shown[FIELD_TEXT], longest[FIELD_TEXT + 1];
+    const char *next = NULL;
+    fields_default(&table, &s);
+    assert_null(field_strings_next(&s.texts, NULL));
+    for (size_t i = 0; i < COUNT(given); i++) must(field_parse(f, &s, given[i], "--text", &err));
+    assert_int_equal(s.texts.count, COUNT(given));
+    for (size_t i = 0; i < COUNT(given); i++) {
+        next = field_strings_next(&s.texts, next);
+        assert_string_equal(next, given[i]);
+    }
+    assert_null(field_strings_next(&s.texts, next));
+    refused(field_parse(f, &s, "", "--text", &err), PCV_USAGE, "--text: an empty text");
+    memset(longest, 'n', sizeof longest);
+    longest[FIELD_TEXT - s.texts.size] = 0;
+    refused(field_parse(f, &s, longest, "--text", &err), PCV_USAGE, "more than 1024 bytes");
+    must(field_parse(f, &s, longest + 1, "--text", &err));
+    put("t.json", "{\"texts\": [\"a\\nb\", \"c\"]}", 24);
+    must(read_sample("t.json", &s, &err));
+    field_print(f, &s, shown, sizeof shown);
+    assert_string_equal(shown, "\"a\\nb\", \"c\"");
+    json_t *json = json_object();
+    must(fields_write(&table, &s, json, &err));
+    must(json_write(json, at("t.json"), &err));
+    json_decref(json);
+    must(read_sample("t.json", &s, &err));
+    assert_string_equal(field_strings_next(&s.texts, field_strings_next(&s.texts, NULL)), "c");
+    static const struct {
+        const char *json, *part;
+    } bad[] = {{"{\"texts\": \"a\"}", "list of strings"}, {"{\"texts\": [1]}", "list of strings"},
+               {"{\"texts\": [\"\"]}", "an empty text"}};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        put("t.json", bad[i].json, strlen(bad[i].json));
+        refused(read_sample("t.json", &s, &err), PCV_CONFIG, bad[i].part);
+    }
 }
 
 static void json_values(void **state) {
@@ -705,7 +750,7 @@ int main(void) {
         cmocka_unit_test(escapes), cmocka_unit_test(text_without_memory),
         cmocka_unit_test(nearest_names), cmocka_unit_test(sizes),
         cmocka_unit_test(arenas), cmocka_unit_test(allocation_failures),
-        cmocka_unit_test(typed_values), cmocka_unit_test(long_values),
+        cmocka_unit_test(typed_values), cmocka_unit_test(long_values), cmocka_unit_test(lists_of_texts),
         cmocka_unit_test(json_values), cmocka_unit_test(deep_json),
         cmocka_unit_test(odd_files), cmocka_unit_test(write_then_read),
         cmocka_unit_test(atomic_writes), cmocka_unit_test(never_half),

@@ -31,6 +31,10 @@ void fields_default(const field_table *table, void *object) {
     for (int i = 0; i < table->count; i++) {
         if (!table->rows[i].initial) continue;
         pcv_error err;
+        if (table->rows[i].type == FIELD_STRINGS) {
+            *(field_strings *)member(&table->rows[i], object) = (field_strings){0};
+            continue;
+        }
         int status = field_parse(&table->rows[i], object, table->rows[i].initial, "default", &err);
         CHECK(!status, "%s: %s", table->rows[i].key, err.message);
     }
@@ -94,6 +98,22 @@ static int push_int(const field *f, field_ints *list, int64_t x, const char *whe
     return int_in_range(f, x, where, err);
 }
 
+static int push_string(field_strings *list, const char *value, const char *where, pcv_error *err) {
+    int64_t size = (int64_t)strlen(value) + 1;
+    if (size == 1) return fail(err, PCV_CONFIG, "%s: an empty text", where);
+    if (size > FIELD_TEXT - list->size)
+        return fail(err, PCV_CONFIG, "%s: more than %d bytes together, with one behind each text", where, FIELD_TEXT);
+    memcpy(list->v + list->size, value, (size_t)size);
+    list->size += size;
+    list->count++;
+    return 0;
+}
+
+const char *field_strings_next(const field_strings *list, const char *last) {
+    const char *next = last ? last + strlen(last) + 1 : list->v;
+    return next < list->v + list->size ? next : NULL;
+}
+
 /* ------------------------------------------------------------------ typed text */
 
 static int parse_ints(const field *f, void *object, const char *value, const char *where, pcv_error *err) {
@@ -122,6 +142,7 @@ static int parse(const field *f, void *object, const char *value, const char *wh
     case FIELD_CHOICE: return store_choice(f, object, value, where, err);
     case FIELD_STRING: return store_string(f, object, value, where, err);
     case FIELD_INTS: return parse_ints(f, object, value, where, err);
+    case FIELD_STRINGS: return push_string(m, value, where, err);
     case FIELD_INT: return pcv_read_whole(where, value, (int64_t)f->low, (int64_t)f->high, m, err);
     case FIELD_REAL:
     case FIELD_BELOW: break;
@@ -136,6 +157,18 @@ int field_parse(const field *f, void *object, const char *value, const char *whe
     return PCV_USAGE;
 }
 
+/* "a", "b", escaped, so that any bytes can be told apart. */
+static void print_strings(const field_strings *list, char *out, size_t size) {
+    text all = {0};
+    for (const char *at = NULL; (at = field_strings_next(list, at));) {
+        text_add(&all, all.size ? ", \"" : "\"");
+        text_escape(&all, at, strlen(at));
+        text_add(&all, "\"");
+    }
+    snprintf(out, size, "%s", all.size && text_ok(&all) ? all.data : "");
+    text_free(&all);
+}
+
 void field_print(const field *f, const void *object, char *out, size_t size) {
     const void *m = member_const(f, object);
     switch (f->type) {
@@ -145,6 +178,7 @@ void field_print(const field *f, const void *object, char *out, size_t size) {
     case FIELD_BOOL: snprintf(out, size, "%s", *(const bool *)m ? "true" : "false"); break;
     case FIELD_CHOICE: snprintf(out, size, "%s", f->names[*(const int *)m]); break;
     case FIELD_STRING: snprintf(out, size, "%s", (const char *)m); break;
+    case FIELD_STRINGS: print_strings(m, out, size); break;
     case FIELD_INTS: {
         const field_ints *list = m;
         size_t used = 0;
@@ -190,6 +224,19 @@ static int read_ints(const field *f, void *object, const json_t *value, const ch
     return 0;
 }
 
+static int read_strings(const field *f, void *object, const json_t *value, const char *where, pcv_error *err) {
+    field_strings list = {0};
+    if (!json_is_array(value)) return wrong_type(value, "a list of strings", where, err);
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const json_t *item = json_array_get(value, i);
+        if (!json_is_string(item)) return wrong_type(item, "a list of strings", where, err);
+        int status = push_string(&list, json_string_value(item), where, err);
+        if (status) return status;
+    }
+    *(field_strings *)member(f, object) = list;
+    return 0;
+}
+
 int field_read(const field *f, void *object, const json_t *value, const char *where,
                pcv_error *err) {
     switch (f->type) {
@@ -211,6 +258,7 @@ int field_read(const field *f, void *object, const json_t *value, const char *wh
         if (!json_is_string(value)) return wrong_type(value, "a string", where, err);
         return store_string(f, object, json_string_value(value), where, err);
     case FIELD_INTS: return read_ints(f, object, value, where, err);
+    case FIELD_STRINGS: return read_strings(f, object, value, where, err);
     }
     return 0;
 }
@@ -280,6 +328,17 @@ int fields_check(const field_table *table, const void *object, pcv_error *err) {
     return status;
 }
 
+/* NULL where a string is no UTF-8, which JSON cannot hold. */
+static json_t *strings_json(const field_strings *list) {
+    json_t *array = json_array();
+    for (const char *at = NULL; (at = field_strings_next(list, at));)
+        if (json_array_append_new(array, json_string(at))) {
+            json_decref(array);
+            return NULL;
+        }
+    return array;
+}
+
 static json_t *field_json(const field *f, const void *object) {
     const void *m = member_const(f, object);
     switch (f->type) {
@@ -289,6 +348,7 @@ static json_t *field_json(const field *f, const void *object) {
     case FIELD_BOOL: return json_boolean(*(const bool *)m);
     case FIELD_CHOICE: return json_string(f->names[*(const int *)m]);
     case FIELD_STRING: return json_string(m);
+    case FIELD_STRINGS: return strings_json(m);
     case FIELD_INTS: break;
     }
     const field_ints *list = m;

@@ -28,11 +28,19 @@ typedef enum field_type {
     FIELD_CHOICE, /* int, an index into names */
     FIELD_STRING, /* char[FIELD_TEXT] */
     FIELD_INTS,   /* field_ints */
+    FIELD_STRINGS, /* field_strings; typed, one value adds one string */
 } field_type;
 
 typedef struct field_ints {
     int64_t count, v[FIELD_LIST];
 } field_ints;
+
+/* Strings of any bytes but zero, one behind the other, a zero byte behind each. */
+typedef struct field_strings {
+    int64_t count, size; /* bytes in use */
+    char v[FIELD_TEXT];
+} field_strings;
+const char *field_strings_next(const field_strings *list, const char *last); /* last NULL: the first; NULL: no more */
 
 typedef struct field {
     const char *key;  /* path in the JSON object, with dots: "positions.rotary.base" */

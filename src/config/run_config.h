@@ -50,7 +50,7 @@ typedef struct sample_config {
     double top_p, min_p;
     double repeat_penalty;
     int64_t repeat_last;
-    char stop[FIELD_TEXT]; /* strings separated by newlines */
+    field_strings stop;
     int64_t seed, latents, threads;
     int window;
     int weights, cache; /* packing */

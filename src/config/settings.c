@@ -64,7 +64,8 @@ static const char *argument_name(const field *f) {
     case FIELD_REAL:
     case FIELD_BELOW: return "X";
     case FIELD_BOOL: return NULL;
-    case FIELD_STRING: return "TEXT";
+    case FIELD_STRING:
+    case FIELD_STRINGS: return "TEXT";
     case FIELD_INTS: return "N,N...";
     case FIELD_CHOICE: break;
     }
@@ -187,10 +188,19 @@ static int replace(char **slot, const char *value, pcv_error *err) {
     return 0;
 }
 
+/* A setting that is a list of texts: every one that is given adds one. */
+static bool adds(const char *name) {
+    for (int g = 0; g < PCV_GROUPS; g++) {
+        const field *f = fields_by_flag(tables[g], name);
+        if (f) return f->type == FIELD_STRINGS;
+    }
+    return false;
+}
+
 int pcv_settings_set(pcv_settings *s, const char *name, const char *value, pcv_error *err) {
     int status = check_setting(name, value, err);
     if (status) return status;
-    for (int i = 0; i < s->count && strcmp(name, "stop"); i++) /* of stops there may be several */
+    for (int i = 0; i < s->count && !adds(name); i++)
         if (!strcmp(s->given[i].name, name)) return replace(&s->given[i].value, value, err);
     if (s->count == MOST_SETTINGS)
         return fail(err, PCV_USAGE, "more than %d settings", MOST_SETTINGS);
@@ -368,25 +378,10 @@ int settings_over_train(const pcv_settings *s, train_config *c, pcv_error *err) 
     return status;
 }
 
-/* --stop may be given several times: the strings are joined by newlines. */
-static int join_stops(const pcv_settings *s, sample_config *out, pcv_error *err) {
-    size_t used = 0;
-    out->stop[0] = 0;
-    for (int i = 0; s && i < s->count; i++) {
-        if (strcmp(s->given[i].name, "stop")) continue;
-        used += (size_t)snprintf(out->stop + used, sizeof out->stop - used, "%s%s", used ? "\n" : "",
-                                 s->given[i].value);
-        if (used >= sizeof out->stop)
-            return fail(err, PCV_USAGE, "--stop: more than %d bytes together", FIELD_TEXT - 1);
-    }
-    return 0;
-}
-
 int settings_sample(const pcv_settings *s, sample_config *out, pcv_error *err) {
     memset(out, 0, sizeof *out);
     fields_default(&sample_fields, out);
-    int status = apply_given(s, &sample_fields, out, err);
-    return status ? status : join_stops(s, out, err);
+    return apply_given(s, &sample_fields, out, err);
 }
 
 int settings_eval(const pcv_settings *s, eval_config *out, pcv_error *err) {

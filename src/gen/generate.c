@@ -7,8 +7,8 @@
 #include <string.h>
 
 typedef struct stream {
-    const char *stops; /* separated by newlines */
-    bool characters;   /* keep UTF-8 characters whole */
+    const field_strings *stops;
+    bool characters; /* keep UTF-8 characters whole */
     text waiting;
     pcv_text_fn *emit;
     void *context;
@@ -19,13 +19,12 @@ typedef struct stream {
 static size_t stop_overlap(const stream *s, const char *data, size_t size, size_t *found) {
     size_t longest = 0;
     *found = size;
-    for (const char *at = s->stops; *at;) {
-        size_t length = strcspn(at, "\n");
-        const char *hit = length ? memmem(data, size, at, length) : NULL;
+    for (const char *at = NULL; (at = field_strings_next(s->stops, at));) {
+        size_t length = strlen(at);
+        const char *hit = memmem(data, size, at, length);
         if (hit && (size_t)(hit - data) < *found) *found = (size_t)(hit - data);
-        for (size_t n = length ? length - 1 : 0; n > longest; n--)
+        for (size_t n = length - 1; n > longest; n--)
             if (n <= size && !memcmp(data + size - n, at, n)) longest = n;
-        at += length + (at[length] == '\n');
     }
     return longest;
 }
@@ -45,7 +44,7 @@ static void send(stream *s, bool last) {
     size_t found, size = s->waiting.size, keep = stop_overlap(s, s->waiting.data, size, &found);
     size_t tail = s->characters ? unfinished(s->waiting.data, size) : 0;
     s->stopped = found < size;
-    if (s->stopped) size = found;
+    if (s->stopped) size = s->characters ? found - unfinished(s->waiting.data, found) : found;
     else size -= !last && keep > tail ? keep : tail;
     if (size) s->refused = s->emit(s->context, s->waiting.data, size) != 0;
     memmove(s->waiting.data, s->waiting.data + size, s->waiting.size - size);
@@ -55,7 +54,7 @@ static void send(stream *s, bool last) {
 int pcv_generate(pcv_session *session, pcv_text_fn *emit, void *context, pcv_generation *g,
                  pcv_error *err) {
     bool raw = session->engine && !strcmp(session->engine->kind, "bytes");
-    stream s = {.stops = session->config.stop, .characters = !raw, .emit = emit, .context = context};
+    stream s = {.stops = &session->config.stop, .characters = !raw, .emit = emit, .context = context};
     double start = clock_now();
     int status = 0;
     *g = (pcv_generation){.end = PCV_END_LENGTH};
