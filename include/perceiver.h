@@ -286,7 +286,8 @@ typedef struct pcv_train_report {
 PCV_API int pcv_train(const pcv_train_options *options, const pcv_settings *settings,
                       const pcv_watch *watch, pcv_train_report *report, pcv_error *err);
 
-/* ---- evaluation */
+/* ---- evaluation
+ * Targets of one window are correlated, so standard errors count windows; of a single window there is none: NAN. */
 
 typedef struct pcv_bucket {
     int64_t from, to; /* target positions, or context lengths: [from, to) */
@@ -298,13 +299,14 @@ enum { PCV_BUCKETS = 40 };
 
 typedef struct pcv_evaluation {
     int64_t tokens, bytes, documents;
-    int64_t words; /* of text: separated by white space */
+    int64_t words; /* of text that white space cuts into words: nine of ten bytes are letters, digits or white
+                      space, and a word has 16 bytes at most on average; else 0 */
     double loss; /* nats per token */
     double word_perplexity; /* exp(nats / words), whatever the tokens are; 0: no words */
     double bits_per_token, bits_per_byte, perplexity, accuracy;
     double bits_per_dim;        /* of pictures; 0: of none */
     double bits_per_second;     /* of sound; 0: of none */
-    double standard_error;      /* of loss */
+    double standard_error;      /* of loss; NAN: undefined */
     double standard_error_bits; /* of bits_per_byte */
     double seconds;
     int64_t latents, context, stride;

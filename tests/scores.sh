@@ -52,4 +52,48 @@ for order in raster coarse-to-fine; do
         close "score $options" "$(mean_loss out)" "$loss" 1e-5
     done
 done
+
+# ---------------------------------------------------------------- numbers
+
+begin "as many targets as asked for, and no error of one window"
+for tokens in 1 17 24 100; do
+    works eval copy --json --examples 30 --tokens $tokens
+    equal "targets" "$(number tokens out)" $tokens
+    works eval copy --json --examples 30 --tokens $tokens --sweep latents --values 2,9
+    equal "targets of each point" "$(grep -o '"tokens": [0-9]*' out | sort -u)" "\"tokens\": $tokens"
+done
+works eval copy --json --examples 1
+has out '"standard_error": null'
+json out
+works eval copy --examples 1
+has out 'bits per token .*standard error undefined: one window'
+works eval copy --json --examples 2
+has out '"standard_error": [0-9]'
+make_texts
+sentences 9 200 >one.txt
+works prepare text --train text/1.txt --validation one.txt --test one.txt -o text-set
+works train text-set -o words $small --latents 256 --context 256 --steps 2
+has err 'bits per token \(standard error undefined: one window\)'
+has words/metrics.jsonl '"validation_error": null'
+works eval words --json --stride 64 --data text-set --split train --tokens 640
+has out '"word_perplexity": [0-9]'
+sed 's/[a-z]*/x(&);/g' text/1.txt >code.txt # as source code: what stands between white space is no word
+works prepare text --train text/1.txt --test code.txt -o code-set
+works eval words --data code-set --json --tokens 640
+! grep -q word_perplexity out || fail "a perplexity of words that are none"
+
+begin "weights whose output is no number"
+cp -r copy huge
+header=$(od -An -tu8 -N 8 copy/model.safetensors | tr -d ' ')
+size=$(($(bytes copy/model.safetensors) - header - 8))
+{
+    head -c $((header + 8)) copy/model.safetensors
+    awk -v n=$((size / 4)) 'BEGIN { for (i = 0; i < n; i++) printf "PPP%c", rand() < 0.5 ? 80 : 208 }' # +-1.4e10
+} >huge/model.safetensors
+for arguments in "eval huge" "eval huge --sweep latents --values 2,4" "score huge word" "generate huge --prompt abc" \
+    "attend huge word -o none.png"; do
+    # shellcheck disable=SC2086
+    ends $numeric "$perceiver" $arguments
+    has err 'huge/model.safetensors: .*not finite'
+done
 finish

@@ -2,9 +2,28 @@
 #include "cli/progress.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 static const double ln2 = 0.69314718055994531;
+
+typedef struct number {
+    char text[48];
+} number;
+
+/* As JSON; what is undefined is null. */
+static number json_number(double x) {
+    number n = {"null"};
+    if (isfinite(x)) snprintf(n.text, sizeof n.text, "%.4g", x);
+    return n;
+}
+
+/* What stands behind a mean. */
+static number plus_minus(double error) {
+    number n = {" (standard error undefined: one window)"};
+    if (isfinite(error)) snprintf(n.text, sizeof n.text, " +- %.4f", error);
+    return n;
+}
 
 static void json_buckets(const char *name, const pcv_bucket *list, int count, bool lengths) {
     printf(", \"%s\": [", name);
@@ -12,8 +31,8 @@ static void json_buckets(const char *name, const pcv_bucket *list, int count, bo
         const pcv_bucket *b = &list[i];
         if (lengths) printf("%s{\"context\": %" PRId64, i ? ", " : "", b->from);
         else printf("%s{\"from\": %" PRId64 ", \"to\": %" PRId64, i ? ", " : "", b->from, b->to);
-        printf(", \"tokens\": %" PRId64 ", \"loss\": %.9g, \"standard_error\": %.4g}", b->tokens, b->loss,
-               b->standard_error);
+        printf(", \"tokens\": %" PRId64 ", \"loss\": %.9g, \"standard_error\": %s}", b->tokens, b->loss,
+               json_number(b->standard_error).text);
     }
     printf("]");
 }
@@ -22,14 +41,14 @@ static void print_json(const pcv_evaluation *e) {
     printf("{\"tokens\": %" PRId64 ", \"bytes\": %" PRId64 ", \"documents\": %" PRId64 ", \"loss\": %.9g"
            ", \"bits_per_token\": %.9g", e->tokens, e->bytes, e->documents, e->loss, e->bits_per_token);
     if (e->bytes)
-        printf(", \"bits_per_byte\": %.9g, \"standard_error_bits_per_byte\": %.4g", e->bits_per_byte,
-               e->standard_error_bits);
+        printf(", \"bits_per_byte\": %.9g, \"standard_error_bits_per_byte\": %s", e->bits_per_byte,
+               json_number(e->standard_error_bits).text);
     if (e->words) printf(", \"words\": %" PRId64 ", \"word_perplexity\": %.9g", e->words, e->word_perplexity);
     if (e->bits_per_second > 0) printf(", \"bits_per_second\": %.9g", e->bits_per_second);
     if (e->bits_per_dim > 0) printf(", \"bits_per_dim\": %.9g", e->bits_per_dim);
-    printf(", \"perplexity\": %.9g, \"accuracy\": %.9g, \"standard_error\": %.4g, \"latents\": %" PRId64
+    printf(", \"perplexity\": %.9g, \"accuracy\": %.9g, \"standard_error\": %s, \"latents\": %" PRId64
            ", \"context\": %" PRId64 ", \"stride\": %" PRId64 ", \"seconds\": %.4g", e->perplexity, e->accuracy,
-           e->standard_error, e->latents, e->context, e->stride, e->seconds);
+           json_number(e->standard_error).text, e->latents, e->context, e->stride, e->seconds);
     json_buckets("positions", e->position, e->positions, false);
     json_buckets("contexts", e->context_length, e->contexts, true);
     printf("}\n");
@@ -39,27 +58,27 @@ static void print_text(const pcv_evaluation *e) {
     printf("%" PRId64 " targets of %" PRId64 " documents, %" PRId64 " latents, context %" PRId64
            ", stride %" PRId64 "\n", e->tokens, e->documents, e->latents, e->context, e->stride);
     if (e->bytes)
-        printf("bits per byte    %10.4f +- %.4f\n", e->bits_per_byte, e->standard_error_bits);
+        printf("bits per byte    %10.4f%s\n", e->bits_per_byte, plus_minus(e->standard_error_bits).text);
     if (e->bits_per_second > 0) printf("bits per second  %10.1f\n", e->bits_per_second);
-    if (e->bits_per_dim > 0) printf("bits per dim     %10.4f +- %.4f\n", e->bits_per_dim, e->standard_error / ln2);
-    printf("bits per token   %10.4f +- %.4f\nnats per token   %10.4f\nperplexity       %10.4f\n"
-           "accuracy         %10.4f %%\n", e->bits_per_token, e->standard_error / ln2, e->loss, e->perplexity,
-           100 * e->accuracy);
+    number error = plus_minus(e->standard_error / ln2);
+    if (e->bits_per_dim > 0) printf("bits per dim     %10.4f%s\n", e->bits_per_dim, error.text);
+    printf("bits per token   %10.4f%s\nnats per token   %10.4f\nperplexity       %10.4f\n"
+           "accuracy         %10.4f %%\n", e->bits_per_token, error.text, e->loss, e->perplexity, 100 * e->accuracy);
     if (e->words) printf("word perplexity  %10.4f\n", e->word_perplexity);
     if (e->positions > 1) {
         printf("\nby position in the document      targets  bits per token\n");
         for (int i = 0; i < e->positions; i++)
             if (e->position[i].tokens)
-                printf("  %9" PRId64 " .. %-12" PRId64 " %12" PRId64 "  %10.4f +- %.4f\n", e->position[i].from,
+                printf("  %9" PRId64 " .. %-12" PRId64 " %12" PRId64 "  %10.4f%s\n", e->position[i].from,
                        e->position[i].to - 1, e->position[i].tokens, e->position[i].loss / ln2,
-                       e->position[i].standard_error / ln2);
+                       plus_minus(e->position[i].standard_error / ln2).text);
     }
     if (e->contexts > 1) {
         printf("\nthe same targets by context      targets  bits per token\n");
         for (int i = 0; i < e->contexts; i++)
-            printf("  %9" PRId64 "                 %12" PRId64 "  %10.4f +- %.4f\n", e->context_length[i].from,
+            printf("  %9" PRId64 "                 %12" PRId64 "  %10.4f%s\n", e->context_length[i].from,
                    e->context_length[i].tokens, e->context_length[i].loss / ln2,
-                   e->context_length[i].standard_error / ln2);
+                   plus_minus(e->context_length[i].standard_error / ln2).text);
     }
 }
 
@@ -72,14 +91,14 @@ static void print_sweep(const char *kind, const pcv_sweep_point *point, int poin
         if (json)
             printf("%s{\"latents\": %" PRId64 ", \"context\": %" PRId64 ", \"stride\": %" PRId64
                    ", \"tokens\": %" PRId64
-                   ", \"loss\": %.9g, \"standard_error\": %.4g, \"bits_per_token\": %.9g, \"bits_per_byte\": %.9g"
+                   ", \"loss\": %.9g, \"standard_error\": %s, \"bits_per_token\": %.9g, \"bits_per_byte\": %.9g"
                    ", \"accuracy\": %.9g, \"seconds_per_token\": %.4g}", i ? ", " : "", p->latents, p->context,
-                   p->stride, p->tokens, p->loss, p->standard_error, p->bits_per_token, p->bits_per_byte,
-                   p->accuracy, p->seconds_per_token);
+                   p->stride, p->tokens, p->loss, json_number(p->standard_error).text, p->bits_per_token,
+                   p->bits_per_byte, p->accuracy, p->seconds_per_token);
         else
-            printf("%9" PRId64 " %9" PRId64 " %8" PRId64 " %9" PRId64 " %10.4f +- %.4f %8.3f %% %14.4f\n", p->latents,
-                   p->context, p->stride, p->tokens, p->bits_per_token, p->standard_error / ln2, 100 * p->accuracy,
-                   1000 * p->seconds_per_token);
+            printf("%9" PRId64 " %9" PRId64 " %8" PRId64 " %9" PRId64 " %10.4f%s %8.3f %% %14.4f\n", p->latents,
+                   p->context, p->stride, p->tokens, p->bits_per_token, plus_minus(p->standard_error / ln2).text,
+                   100 * p->accuracy, 1000 * p->seconds_per_token);
     }
     if (json) printf("]}\n");
 }

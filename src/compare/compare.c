@@ -4,6 +4,7 @@
 #include "base/available.h"
 #include "base/number.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,10 @@ static int entry_named(const comparison *c, const char *name) {
 
 static double real_of(const json_t *line, const char *key) { return json_number_value(json_object_get(line, key)); }
 
+static double error_of(const json_t *line) { /* null: undefined */
+    return json_is_number(json_object_get(line, "error")) ? real_of(line, "error") : NAN;
+}
+
 static int64_t count_of(const json_t *line, const char *key) { return json_integer_value(json_object_get(line, key)); }
 
 static void read_cost(comparison *c, int arch, const json_t *line) {
@@ -163,12 +168,12 @@ static void read_quality(comparison *c, int arch, const char *kind, const json_t
         for (int r = 0; r < c->rates; r++)
             if (c->rate[r] == real_of(line, "rate")) q->rate_bits[r] = bits;
     } else if (!strcmp(kind, "point") && q->points < MOST_POINTS) {
-        q->point[q->points++] = (quality_point){real_of(line, "minutes"), bits, real_of(line, "error")};
+        q->point[q->points++] = (quality_point){real_of(line, "minutes"), bits, error_of(line)};
         q->steps = count_of(line, "steps");
         q->tokens = count_of(line, "tokens");
     } else if (!strcmp(kind, "test")) {
         q->test_bits = bits;
-        q->test_error = real_of(line, "error");
+        q->test_error = error_of(line);
         q->test_tokens = count_of(line, "tokens");
     } else if (!strcmp(kind, "model")) {
         q->layers = count_of(line, "layers");

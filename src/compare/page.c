@@ -37,10 +37,12 @@ static void add_quality_csv(text *t, const comparison *c) {
         for (int k = 0; k <= q->points; k++) {
             bool test = k == q->points;
             if (test && !q->test_tokens) continue;
-            text_add(t, "%s,%lld,%lld,%lld,%g,%s,%g,%.6f,%.6f\n", c->entry[i].name, (long long)q->layers,
+            double error = test ? q->test_error : q->point[k].error;
+            text_add(t, "%s,%lld,%lld,%lld,%g,%s,%g,%.6f,", c->entry[i].name, (long long)q->layers,
                      (long long)q->context, (long long)q->parameters, rate, test ? "test" : "validation",
-                     test ? c->options->minutes : q->point[k].minutes, test ? q->test_bits : q->point[k].bits,
-                     test ? q->test_error : q->point[k].error);
+                     test ? c->options->minutes : q->point[k].minutes, test ? q->test_bits : q->point[k].bits);
+            if (isfinite(error)) text_add(t, "%.6f", error); /* else undefined: an empty field */
+            text_add(t, "\n");
         }
     }
 }
@@ -283,10 +285,11 @@ static void add_quality_words(text *t, const comparison *c) {
                 "<th>updates<th>target tokens<th>test bits per token</tr>\n");
     for (int i = 0; i < c->entries; i++) {
         const quality_run *q = &c->quality[i];
-        text_add(t, "<tr><td>%s<td>%lld<td>%lld<td>%lld<td>%g<td>%lld<td>%lld<td>%.4f &plusmn; %.4f</tr>\n",
-                 c->entry[i].name, (long long)q->layers, (long long)q->context, (long long)q->parameters,
-                 q->rate < 0 ? 0 : c->rate[q->rate], (long long)q->steps, (long long)q->tokens, q->test_bits,
-                 q->test_error);
+        text_add(t, "<tr><td>%s<td>%lld<td>%lld<td>%lld<td>%g<td>%lld<td>%lld<td>%.4f", c->entry[i].name,
+                 (long long)q->layers, (long long)q->context, (long long)q->parameters,
+                 q->rate < 0 ? 0 : c->rate[q->rate], (long long)q->steps, (long long)q->tokens, q->test_bits);
+        if (isfinite(q->test_error)) text_add(t, " &plusmn; %.4f", q->test_error);
+        text_add(t, "</tr>\n");
     }
     text_add(t, "</table></div>\n");
     for (int i = 0; i < c->entries && c->rates > 1; i++) {

@@ -254,6 +254,9 @@ static int choose_rate(comparison *c, int arch, double *base, pcv_error *err) {
     return 0;
 }
 
+/* JSON has no number for what is undefined. */
+static json_t *json_error(double error) { return isfinite(error) ? json_real(error) : json_null(); }
+
 static int train_one(comparison *c, int arch, double *base, pcv_error *err) {
     quality_run *q = &c->quality[arch];
     char run[PATH_SIZE];
@@ -271,8 +274,8 @@ static int train_one(comparison *c, int arch, double *base, pcv_error *err) {
         TRY(score(c, run, SPLIT_VALIDATION, VALIDATION_TARGETS, &p, err));
         double error = p.loss > 0 ? p.standard_error * p.bits_per_token / p.loss : 0;
         q->point[q->points++] = (quality_point){until, p.bits_per_token, error};
-        TRY(record_add(c, json_pack("{s:s, s:s, s:f, s:f, s:f, s:I, s:I}", "kind", "point", "arch", c->entry[arch].name,
-                                    "minutes", until, "bits", p.bits_per_token, "error", error, "steps",
+        TRY(record_add(c, json_pack("{s:s, s:s, s:f, s:f, s:o, s:I, s:I}", "kind", "point", "arch", c->entry[arch].name,
+                                    "minutes", until, "bits", p.bits_per_token, "error", json_error(error), "steps",
                                     (json_int_t)report.steps, "tokens", (json_int_t)report.tokens), err));
         q->steps = report.steps;
         q->tokens = report.tokens;
@@ -283,8 +286,9 @@ static int train_one(comparison *c, int arch, double *base, pcv_error *err) {
     q->test_bits = p.bits_per_token;
     q->test_error = p.loss > 0 ? p.standard_error * p.bits_per_token / p.loss : 0;
     q->test_tokens = p.tokens;
-    TRY(record_add(c, json_pack("{s:s, s:s, s:f, s:f, s:I}", "kind", "test", "arch", c->entry[arch].name, "bits",
-                                q->test_bits, "error", q->test_error, "tokens", (json_int_t)q->test_tokens), err));
+    TRY(record_add(c, json_pack("{s:s, s:s, s:f, s:o, s:I}", "kind", "test", "arch", c->entry[arch].name, "bits",
+                                q->test_bits, "error", json_error(q->test_error), "tokens",
+                                (json_int_t)q->test_tokens), err));
 out:
     return status;
 }

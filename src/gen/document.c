@@ -193,9 +193,8 @@ int pcv_generate_document(pcv_engine *engine, const pcv_document_options *o, con
     if (!(o->keep >= 0 && o->keep <= 1)) return fail(err, PCV_USAGE, "keep is %g, expected 0 to 1", o->keep);
     int status = settings_sample(settings, &w.config, err);
     if (status) return status;
-    if (grid) return write_grid(&w, err);
-    if (many) return write_completions(&w, err);
-    w.documents = 1;
-    status = write_one(&w, err);
-    return status || !t->type->play ? status : play_beside(&w, err);
+    if (!grid && !many) w.documents = 1;
+    status = grid ? write_grid(&w, err) : many ? write_completions(&w, err) : write_one(&w, err);
+    if (status == PCV_NUMERIC) return engine_not_finite(engine, err);
+    return status || grid || many || !t->type->play ? status : play_beside(&w, err);
 }

@@ -7,6 +7,7 @@
 #include "data/dataset.h"
 #include "model/weights.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +119,11 @@ void pcv_engine_close(pcv_engine *e) {
     mem_free(e);
 }
 
+int engine_not_finite(const pcv_engine *e, pcv_error *err) {
+    return fail(err, PCV_NUMERIC, "%s/" RUN_WEIGHTS ": the model's output is not finite; the weights are damaged or "
+                "training diverged; take those of another checkpoint", e->run);
+}
+
 int64_t pcv_engine_vocabulary(const pcv_engine *e) { return e->tokens.vocab; }
 
 int pcv_engine_is_text(const pcv_engine *e) { return e->tokens.type->piece != NULL; }
@@ -198,7 +204,10 @@ int pcv_session_feed_text(pcv_session *s, const char *text, size_t size, pcv_err
 
 const float *pcv_session_logits(pcv_session *s, pcv_error *err) {
     const float *logits;
-    return timeline_logits(&s->line, &logits, err) ? NULL : logits;
+    if (timeline_logits(&s->line, &logits, err)) return NULL;
+    for (int64_t id = 0; id < s->line.m->config.vocab_size; id++)
+        if (!isfinite(logits[id])) return engine_not_finite(s->engine, err), NULL;
+    return logits;
 }
 
 int pcv_session_next(pcv_session *s, int32_t *id, pcv_error *err) {
@@ -210,6 +219,7 @@ int pcv_session_next(pcv_session *s, int32_t *id, pcv_error *err) {
     }
     int status = timeline_logits(&s->line, &logits, err);
     if (!status) status = sampler_pick(&s->sampler, logits, s->recent, s->count, s->count, id, err);
+    if (status == PCV_NUMERIC && s->engine) return engine_not_finite(s->engine, err);
     if (status) return status;
     if (*id == t->end) {
         *id = -1;

@@ -29,6 +29,9 @@ int session_start(pcv_session *s, model *m, const tokenizer *tokens, const sampl
                   pcv_error *err);
 void session_stop(pcv_session *s);
 
+/* Weights whose output is no number; the error names their file. */
+int engine_not_finite(const pcv_engine *e, pcv_error *err);
+
 /* Names of the files of a run. */
 #define RUN_CONFIG    "config.json"
 #define RUN_WEIGHTS   "model.safetensors"

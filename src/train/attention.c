@@ -20,7 +20,10 @@ static int map_window(pcv_engine *e, tape *t, const int32_t *ids, int64_t docume
     attention_map map = {{N - 1 - (count - 1) * every, every, count, m->bins, m->inputs}, m->value + *row * m->bins};
     model_hidden(t, e->m, &(model_input){.batch = 1, .rows = &s, .latents = N, .map = &map});
     *row += count;
-    return t->status ? fail(err, PCV_MEMORY, "not enough memory for the pass; lower --latents or --context") : 0;
+    if (t->status) return fail(err, PCV_MEMORY, "not enough memory for the pass; lower --latents or --context");
+    for (int64_t i = 0; i < count * m->bins; i++)
+        if (!isfinite(map.values[i])) return engine_not_finite(e, err);
+    return 0;
 }
 
 static int read_generated(pcv_engine *e, const eval_config *c, int32_t **ids, size_t *count, int64_t *first,

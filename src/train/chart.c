@@ -30,7 +30,7 @@ static axis axis_of(const chart_panel *p, bool vertical, double from, double to)
     for (int l = 0; l < p->lines; l++)
         for (int i = 0; i < p->line[l].count; i++) {
             const chart_line *k = &p->line[l];
-            double error = vertical && k->error ? k->error[i] : 0;
+            double error = vertical && k->error && isfinite(k->error[i]) ? k->error[i] : 0;
             widen(&a, (vertical ? k->y : k->x)[i] - error);
             widen(&a, (vertical ? k->y : k->x)[i] + error);
         }

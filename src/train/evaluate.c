@@ -11,9 +11,11 @@
 enum { SPANS = 48, FIRST_BUCKET = 512 };
 
 /* Sums over targets. Targets of one window are correlated, so the standard error treats windows as the
- * independent units: with window sums s_b over n_b targets and mean m, var = sum (s_b - n_b m)^2 / n^2. */
+ * independent units: with window sums s_b over n_b targets and mean m, var = sum (s_b - n_b m)^2 / n^2. One window
+ * alone says nothing of how windows differ: undefined. */
 typedef struct tally {
-    int64_t tokens, hits, bytes, words;
+    int64_t windows, tokens, hits, bytes, words;
+    int64_t letters; /* bytes that are letters, digits or white space */
     double loss, bytes_loss;
     double ss, sn, nn; /* sums over windows of s^2, s n, n^2 */
 } tally;
@@ -111,7 +113,8 @@ static int run_batch(const evaluation_job *job, batch_buffer *b, pcv_error *err)
 
 /* ------------------------------------------------------------------ tallies */
 
-static pcv_bucket *bucket_of(pcv_evaluation *e, int64_t position) {
+/* Index of the bucket that a target at this position of its document belongs to. */
+static int bucket_of(pcv_evaluation *e, int64_t position) {
     int i = 0;
     int64_t from = 0, to = FIRST_BUCKET;
     for (; position >= to && i < PCV_BUCKETS - 1; i++) {
@@ -121,12 +124,25 @@ static pcv_bucket *bucket_of(pcv_evaluation *e, int64_t position) {
     for (; e->positions <= i; e->positions++) e->position[e->positions].to = 0;
     e->position[i].from = from;
     e->position[i].to = to;
-    return &e->position[i];
+    return i;
 }
 
-typedef struct bucket_sums {
-    double squares[PCV_BUCKETS];
-} bucket_sums;
+static void tally_window(tally *t, double loss, int64_t count) {
+    if (!count) return;
+    t->windows++;
+    t->tokens += count;
+    t->loss += loss;
+    t->ss += loss * loss;
+    t->sn += loss * (double)count;
+    t->nn += (double)count * (double)count;
+}
+
+static double tally_error(const tally *t) {
+    if (t->windows < 2) return NAN;
+    double n = (double)t->tokens, mean = t->loss / n;
+    double variance = (t->ss - 2 * mean * t->sn + mean * mean * t->nn) / (n * n);
+    return sqrt(variance > 0 ? variance : 0);
+}
 
 /* A target's bytes, and the words that begin in it: what follows white space and is none. */
 static void count_text(const tokenizer *tokens, int32_t before, int32_t target, tally *t) {
@@ -135,18 +151,27 @@ static void count_text(const tokenizer *tokens, int32_t before, int32_t target, 
     const char *piece = tokens->type->piece(tokens, before, &size);
     char last = size ? piece[size - 1] : ' ';
     piece = tokens->type->piece(tokens, target, &size);
-    for (size_t i = 0; i < size; last = piece[i++])
-        t->words += isspace((unsigned char)last) && !isspace((unsigned char)piece[i]);
+    for (size_t i = 0; i < size; last = piece[i++]) {
+        unsigned char c = (unsigned char)piece[i];
+        t->words += isspace((unsigned char)last) && !isspace(c);
+        t->letters += isalnum(c) || isspace(c) || c >= 0x80;
+    }
     t->bytes += (int64_t)size;
 }
 
-/* Adds row r of a batch. e NULL: no buckets. */
-static void add_row(const evaluation_job *job, const batch_buffer *b, int64_t r, tally *t,
-                    pcv_evaluation *e, bucket_sums *sums) {
-    int64_t positions = b->positions;
+/* Whether white space cuts this text into what people call words: nine of ten bytes are letters, digits or white
+ * space, and a word has 16 bytes at most on average. Source code and tables are not so, nor is Chinese. */
+static bool has_words(const tally *t) {
+    return t->words && 10 * t->letters >= 9 * t->bytes && t->bytes <= 16 * t->words;
+}
+
+/* Adds row r of a batch, to the buckets of its positions too, where e is not NULL. */
+static void add_row(const evaluation_job *job, const batch_buffer *b, int64_t r, tally *t, pcv_evaluation *e,
+                    tally bucket[PCV_BUCKETS]) {
+    int64_t positions = b->positions, count = 0, here = 0;
     const window *w = &b->w[r];
-    double sum = 0;
-    int64_t count = 0;
+    double sum = 0, part = 0; /* of the window; of its targets in bucket `now` */
+    int now = 0;
     for (int64_t u = 0; u < positions; u++) {
         int64_t i = r * positions + u;
         if (b->targets[i] < 0) continue;
@@ -156,26 +181,23 @@ static void add_row(const evaluation_job *job, const batch_buffer *b, int64_t r,
         count_text(&job->d->tokens, b->ids[r * b->length + w->count - 1 - positions + u], b->targets[i], t);
         t->hits += b->loss[i * LOSS_COLUMNS + LOSS_HIT] > 0;
         if (!e) continue;
-        pcv_bucket *k = bucket_of(e, w->from + w->count - positions + u);
-        k->tokens++;
-        k->loss += loss;
-        sums->squares[k - e->position] += loss * loss;
+        int k = bucket_of(e, w->from + w->count - positions + u);
+        if (k != now) {
+            tally_window(&bucket[now], part, here);
+            part = 0, here = 0, now = k;
+        }
+        part += loss;
+        here++;
     }
-    t->tokens += count;
-    t->loss += sum;
-    t->ss += sum * sum;
-    t->sn += sum * (double)count;
-    t->nn += (double)count * (double)count;
-}
-
-static double tally_error(const tally *t) {
-    if (t->tokens == 0) return 0;
-    double n = (double)t->tokens, mean = t->loss / n;
-    double variance = (t->ss - 2 * mean * t->sn + mean * mean * t->nn) / (n * n);
-    return sqrt(variance > 0 ? variance : 0);
+    tally_window(t, sum, count);
+    if (e) tally_window(&bucket[now], part, here);
 }
 
 /* ------------------------------------------------------------------ passes */
+
+static int not_finite(const evaluation_job *job, pcv_error *err) {
+    return job->engine ? engine_not_finite(job->engine, err) : fail(err, PCV_NUMERIC, "the loss is not finite");
+}
 
 static int report(const evaluation_job *job, double done, double total, double start, int64_t tokens,
                   pcv_error *err) {
@@ -189,9 +211,9 @@ static int report(const evaluation_job *job, double done, double total, double s
 }
 
 static int flush(const evaluation_job *job, batch_buffer *b, tally *t, pcv_evaluation *e,
-                 bucket_sums *sums, pcv_error *err) {
+                 tally *bucket, pcv_error *err) {
     int status = b->rows ? run_batch(job, b, err) : 0;
-    for (int64_t r = 0; r < b->rows && !status; r++) add_row(job, b, r, t, e, sums);
+    for (int64_t r = 0; r < b->rows && !status; r++) add_row(job, b, r, t, e, bucket);
     b->rows = 0;
     return status;
 }
@@ -201,34 +223,49 @@ static int push(const evaluation_job *job, batch_buffer *b, const window *w, pcv
     return window_read(job->d, (split_name)job->config->split, w, b->ids + b->rows++ * b->length, err);
 }
 
+/* A choice of `wanted` targets out of `all`, spread evenly, as they come window by window. */
+typedef struct spread {
+    int64_t wanted, taken, all, seen;
+} spread;
+
+/* How many of the window's next `count` targets are taken, the last of them: all, none, or what is still wanted. A
+ * window is taken when half of it or more is due, or when the rest would not suffice. */
+static int64_t spread_take(spread *s, int64_t count) {
+    int64_t left = s->wanted - s->taken, taken = count < left ? count : left;
+    s->seen += count;
+    double due = (double)s->wanted * ((double)s->seen / (double)s->all) - (double)s->taken;
+    if (2 * due < (double)taken && left <= s->all - s->seen) return 0;
+    s->taken += taken;
+    return taken;
+}
+
 static int score_split(const evaluation_job *job, batch_buffer *b, tally *t, pcv_evaluation *e,
                        pcv_error *err) {
     const eval_config *c = job->config;
     block_plan plan;
     window w;
-    bucket_sums sums = {{0}};
+    tally bucket[PCV_BUCKETS] = {{0}};
     int status = 0;
     double start = clock_now();
     block_open(&plan, job->d, (split_name)c->split, c->context, c->stride, c->examples);
-    int64_t wanted = c->tokens ? (c->tokens + c->stride - 1) / c->stride : plan.count, document = -1;
-    if (wanted > plan.count) wanted = plan.count;
-    for (int64_t i = 0; block_next(&plan, &w); i++) {
-        /* window i is one of `wanted` spread evenly over all */
-        if ((i + 1) * wanted / plan.count == i * wanted / plan.count) continue;
+    spread some = {c->tokens && c->tokens < plan.targets ? c->tokens : plan.targets, 0, plan.targets, 0};
+    for (int64_t document = -1; block_next(&plan, &w);) {
+        w.scored = spread_take(&some, w.scored);
+        if (!w.scored) continue;
         e->documents += w.document != document;
         document = w.document;
         TRY(push(job, b, &w, err));
         if (b->rows == b->capacity) {
-            TRY(flush(job, b, t, e, &sums, err));
-            TRY(report(job, (double)(i + 1), (double)plan.count, start, t->tokens, err));
+            TRY(flush(job, b, t, e, bucket, err));
+            TRY(report(job, (double)some.seen, (double)some.all, start, t->tokens, err));
         }
     }
-    TRY(flush(job, b, t, e, &sums, err));
+    TRY(flush(job, b, t, e, bucket, err));
     for (int i = 0; i < e->positions; i++) {
         pcv_bucket *k = &e->position[i];
-        double n = (double)k->tokens, mean = n > 0 ? k->loss / n : 0;
-        k->loss = mean;
-        k->standard_error = n > 0 ? sqrt(fmax(sums.squares[i] / n - mean * mean, 0) / n) : 0;
+        k->tokens = bucket[i].tokens;
+        k->loss = k->tokens ? bucket[i].loss / (double)k->tokens : 0;
+        k->standard_error = tally_error(&bucket[i]);
     }
 out:
     return status;
@@ -278,7 +315,7 @@ static int64_t count_spans(const evaluation_job *job, int64_t span, int64_t need
 int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count, int64_t span, int64_t need,
                     pcv_error *err) {
     const eval_config *c = job->config;
-    int64_t context = 0, latents = 0, i = 0;
+    int64_t context = 0, latents = 0;
     for (int k = 0; k < count; k++) {
         if (point[k].context > context) context = point[k].context;
         if (point[k].latents > latents) latents = point[k].latents;
@@ -287,25 +324,28 @@ int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count
     if (need < context) need = context;
     int64_t eligible = count_spans(job, span, need);
     if (!eligible) eligible = count_spans(job, span, need = latents); /* no document is that long */
-    int64_t most = c->tokens ? (c->tokens + span - 1) / span : SPANS, wanted = eligible < most ? eligible : most;
+    int64_t all = eligible * span, most = c->tokens ? c->tokens : SPANS * span;
+    spread some = {.wanted = all < most ? all : most, .all = all};
     batch_buffer b = {0};
     tally *t = NULL;
     block_plan plan;
     window w;
     int status = 0;
-    if (!wanted) return 0;
+    if (!all) return 0;
     double start = clock_now();
     TRY(mem_get(&t, (size_t)count * sizeof *t, "evaluation", err));
     TRY(buffer_open(&b, 1, context, latents / job->m->config.latents_per_position, err));
     block_open(&plan, job->d, (split_name)c->split, c->context, span, c->examples);
     while (block_next(&plan, &w)) {
         if (w.count - 1 < need || w.scored != span) continue;
-        i++;
-        if (i * wanted / eligible == (i - 1) * wanted / eligible) continue;
+        w.scored = spread_take(&some, span);
+        if (!w.scored) continue;
         for (int k = 0; k < count; k++) TRY(score_span(job, &b, &w, &point[k], &t[k], err));
-        TRY(report(job, (double)i, (double)eligible, start, t[0].tokens * count, err));
+        TRY(report(job, (double)some.seen, (double)some.all, start, t[0].tokens * count, err));
     }
     for (int k = 0; k < count; k++) fill_point(&point[k], &t[k]);
+    for (int k = 0; k < count && !status; k++)
+        if (!isfinite(point[k].loss)) status = not_finite(job, err);
 out:
     buffer_close(&b);
     mem_free(t);
@@ -356,8 +396,8 @@ int evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
     if (job->contexts && c->context > positions) TRY(score_contexts(job, e, err));
     e->tokens = t.tokens;
     e->bytes = t.bytes;
-    e->words = t.words;
-    e->word_perplexity = t.words ? exp(t.loss / (double)t.words) : 0;
+    e->words = has_words(&t) ? t.words : 0;
+    e->word_perplexity = e->words ? exp(t.loss / (double)t.words) : 0;
     e->loss = t.loss / (double)t.tokens;
     e->standard_error = tally_error(&t);
     e->bits_per_token = e->loss / ln2;
@@ -367,7 +407,7 @@ int evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
     e->standard_error_bits = t.bytes ? e->standard_error / ln2 * (double)t.tokens / (double)t.bytes : 0;
     e->perplexity = exp(e->loss);
     e->accuracy = (double)t.hits / (double)t.tokens;
-    if (!isfinite(e->loss)) status = fail(err, PCV_NUMERIC, "the loss is not finite");
+    if (!isfinite(e->loss)) status = not_finite(job, err);
 out:
     job->t->recording = recording;
     job->t->training = training;
@@ -398,7 +438,7 @@ int evaluation_open(evaluation_job *job, eval_config *c, tape *t, pcv_engine *en
         fail(err, status, "%s: the run's data set is not there any more; --data names it where it is now",
              engine->dataset);
     if (status) goto out;
-    *job = (evaluation_job){.t = t, .m = engine->m, .d = d, .config = c, .watch = watch};
+    *job = (evaluation_job){.t = t, .m = engine->m, .d = d, .engine = engine, .config = c, .watch = watch};
     TRY(dataset_check_meaning(d, &engine->tokens, engine->run, err));
     TRY(check_data(engine, d, name != NULL, watch, err));
     TRY(tape_init(t, engine->be, 0, err));

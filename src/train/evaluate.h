@@ -10,6 +10,7 @@ typedef struct evaluation_job {
     tape *t; /* not recording; is reset */
     model *m;
     dataset *d;
+    const pcv_engine *engine; /* whose file an error names; or NULL */
     const eval_config *config; /* resolved by evaluate_defaults */
     const pcv_watch *watch;
     bool contexts; /* also score some targets behind growing prefixes */
@@ -21,8 +22,8 @@ int evaluate_defaults(eval_config *c, const model_config *m, pcv_error *err);
 int evaluate(const evaluation_job *job, pcv_evaluation *result, pcv_error *err);
 
 /* The same targets with the latents, context and stride of each point, whose results are filled in:
- * config->tokens of them (0: a default), in pieces of `span` targets spread evenly over the split, behind `need`
- * tokens or more where documents are that long. tokens 0: no document is long enough. */
+ * config->tokens of them at most (0: a default), in pieces of `span` targets spread evenly over the split, behind
+ * `need` tokens or more where documents are that long. tokens 0: no document is long enough. */
 int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count, int64_t span, int64_t need,
                     pcv_error *err);
 

@@ -47,9 +47,10 @@ static int validate(trainer *w, pcv_error *err) {
     metric list[] = {{"validation_loss", e.loss}, {"validation_bits_per_token", e.bits_per_token},
                      {"validation_accuracy", e.accuracy}, {"validation_error", e.standard_error}};
     metrics_write(&w->log, "validation", w->state.step, list, 4);
-    trainer_say(w, "update %lld: validation %.4f bits per token (+- %.4f), accuracy %.1f %%%s",
-                (long long)w->state.step, e.bits_per_token, e.standard_error / 0.693147, 100 * e.accuracy,
-                best ? ", best so far" : "");
+    char error[64] = "standard error undefined: one window";
+    if (isfinite(e.standard_error)) snprintf(error, sizeof error, "+- %.4f", e.standard_error / 0.693147);
+    trainer_say(w, "update %lld: validation %.4f bits per token (%s), accuracy %.1f %%%s", (long long)w->state.step,
+                e.bits_per_token, error, 100 * e.accuracy, best ? ", best so far" : "");
     if (!best) return 0;
     w->state.best_bits = e.bits_per_token;
     w->state.best_step = w->state.step;

@@ -45,8 +45,12 @@ static int score_all(pcv_engine *e, const eval_config *c, const int32_t *ids, pc
         window w = block_at(1, s->count, at, c->context, c->stride);
         float *rows = s->logits ? s->logits + at * s->vocabulary : buffer;
         TRY(run_window(e, &t, c, &w, ids + w.from, rows, err));
-        for (int64_t i = 0; i < w.scored; i++, at++)
+        for (int64_t i = 0; i < w.scored; i++, at++) {
             s->logprob[at] = log_probability(rows + i * s->vocabulary, s->vocabulary, s->ids[at]);
+            if (isfinite(s->logprob[at])) continue;
+            status = engine_not_finite(e, err);
+            goto out;
+        }
     }
 out:
     tape_free(&t);
