@@ -621,7 +621,7 @@ static void atomic_writes(void **state) {
     file_abandon(&w);
     assert_true(dies_with(0, write_beyond_limit, NULL));
     expect("atomic/file", "second");
-    refused(file_write(at("atomic/sub"), "x", 1, &err), PCV_IO, "atomic/sub"); /* a folder stays one */
+    refused(file_write(at("atomic/sub"), "x", 1, &err), PCV_CANTCREATE, "atomic/sub"); /* a folder stays one */
     refused(file_write(at("atomic/no/file"), "x", 1, &err), PCV_CANTCREATE, "atomic/no/file");
     assert_true(path_is_folder(at("atomic/sub")));
     must(folder_names(at("atomic"), &names, &err)); /* and no temporary stays behind */

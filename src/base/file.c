@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/temporary.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -43,8 +44,7 @@ const char *path_name(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-/* The folder that holds path. */
-static void path_parent(char *out, const char *path) {
+void path_parent(char *out, const char *path) {
     size_t size = (size_t)(path_name(path) - path);
     snprintf(out, PATH_SIZE, "%.*s", size ? (int)size : 1, size ? path : ".");
 }
@@ -81,18 +81,26 @@ int path_remove(const char *path, pcv_error *err) {
 /* mkdir, and before it those of the parents; `there` says whether the folder itself may be there. */
 static int make_folder(const char *path, bool there, pcv_error *err) {
     char trimmed[PATH_SIZE], parent[PATH_SIZE];
+    if (!path[0]) return fail(err, PCV_USAGE, "the name of the folder to make is empty");
     int status = path_trim(trimmed, path, err);
     if (status || (there && path_is_folder(trimmed))) return status;
     path_parent(parent, trimmed);
     if (!path_is_folder(parent) && strcmp(parent, trimmed)) status = make_folder(parent, true, err);
     if (status || mkdir(trimmed, 0777) == 0) return status;
+    int reason = errno;
     if (there && path_is_folder(trimmed)) return 0; /* another process was faster */
+    errno = reason;
     return fail_errno(err, PCV_CANTCREATE, "%s: cannot create", path);
 }
 
 int folder_make(const char *path, pcv_error *err) { return make_folder(path, true, err); }
 
 int folder_make_new(const char *path, pcv_error *err) { return make_folder(path, false, err); }
+
+int folder_make_in(const char *path, pcv_error *err) {
+    if (path_is_folder(path) || mkdir(path, 0777) == 0) return 0;
+    return fail_errno(err, PCV_IO, "%s: cannot create", path);
+}
 
 int folder_sync(const char *path, pcv_error *err) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -115,6 +123,24 @@ int path_free_bytes(const char *path, uint64_t *bytes, pcv_error *err) {
     if (statvfs(path, &s)) return fail_errno(err, PCV_IO, "%s", path);
     *bytes = (uint64_t)s.f_bavail * s.f_frsize;
     return 0;
+}
+
+int folder_hold(folder_held *h, const char *path, pcv_error *err) {
+    snprintf(h->path, sizeof h->path, "%s", path);
+    h->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return h->fd < 0 ? fail_errno(err, PCV_IO, "%s: cannot open", path) : 0;
+}
+
+int folder_still(const folder_held *h, pcv_error *err) {
+    struct stat held, named;
+    bool same = fstat(h->fd, &held) == 0 && stat(h->path, &named) == 0 && held.st_dev == named.st_dev &&
+                held.st_ino == named.st_ino;
+    return same ? 0 : fail(err, PCV_IO, "%s: has been removed or renamed", h->path);
+}
+
+void folder_let_go(folder_held *h) {
+    if (h->fd >= 0) close(h->fd);
+    h->fd = -1;
 }
 
 /* ------------------------------------------------------------------ lists */
@@ -273,21 +299,37 @@ void file_map_close(file_map *map) {
 
 /* ------------------------------------------------------------------ writing */
 
+/* A name that a file can have: "" and folders are none. */
+static int check_name(const char *path, pcv_error *err) {
+    if (!path[0]) return fail(err, PCV_USAGE, "the name of the file to write is empty");
+    if (path_is_folder(path)) return fail(err, PCV_CANTCREATE, "%s: is a folder, expected a name for a file", path);
+    return 0;
+}
+
 int file_create(file_writer *w, const char *path, pcv_error *err) {
     *w = (file_writer){.fd = -1};
-    int status = 0;
-    int size = snprintf(w->path, sizeof w->path, "%s", path);
-    int size2 = snprintf(w->temporary, sizeof w->temporary, "%s.tmp-%d", path, (int)getpid());
-    if (size >= PATH_SIZE || size2 >= PATH_SIZE)
-        return fail(err, PCV_USAGE, "%.60s...: the path is too long", path);
+    int status = check_name(path, err);
+    if (!status) status = temporary_name(w->temporary, path, err);
+    if (status) return status;
+    snprintf(w->path, sizeof w->path, "%s", path);
     w->hash = XXH3_createState();
     if (!w->hash) return fail(err, PCV_MEMORY, "not enough memory to write %s", path);
     XXH3_128bits_reset(w->hash);
-    w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (w->fd < 0) {
-        status = fail_errno(err, PCV_CANTCREATE, "%s: cannot create", path);
-        file_abandon(w);
-    }
+    temporary_sweep(path, NULL);
+    w->fd = temporary_open(w->temporary);
+    if (w->fd >= 0) return 0;
+    status = fail_errno(err, PCV_CANTCREATE, "%s: cannot create", path);
+    w->temporary[0] = 0; /* which is somebody else's, if it is there */
+    file_abandon(w);
+    return status;
+}
+
+int file_check(const char *path, pcv_error *err) {
+    static const char block[4096]; /* a full disk still makes empty files */
+    file_writer w;
+    int status = file_create(&w, path, err);
+    if (!status) status = file_append(&w, block, sizeof block, err);
+    file_abandon(&w);
     return status;
 }
 
@@ -308,13 +350,14 @@ int file_append(file_writer *w, const void *data, size_t size, pcv_error *err) {
 }
 
 int file_commit(file_writer *w, pcv_error *err) {
-    int status = 0;
+    int status = 0, lock = dup(w->fd); /* held until the file has its name */
     if (fsync(w->fd)) status = fail_errno(err, PCV_IO, "%s: cannot flush", w->path);
     if (close(w->fd) && !status) status = fail_errno(err, PCV_IO, "%s: cannot close", w->path);
     w->fd = -1;
     if (!status) status = path_publish(w->temporary, w->path, err);
     if (!status) w->temporary[0] = 0;
     file_abandon(w);
+    if (lock >= 0) close(lock);
     return status;
 }
 
@@ -362,20 +405,39 @@ int hash_file(const char *path, char hex[HASH_TEXT], uint64_t *size, pcv_error *
 
 /* ------------------------------------------------------------------ locks */
 
+/* What takes a lock writes its name into the file, so that a file with other contents is not for locking. */
+static const char OWNER[] = "process ";
+
+static int open_lock(const char *path, pcv_error *err) {
+    char owner[sizeof OWNER] = {0};
+    struct stat s;
+    int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd < 0 && errno == ELOOP) fail(err, PCV_CANTCREATE, "%s: is a link, expected a lock; remove it", path);
+    else if (fd < 0) fail_errno(err, PCV_CANTCREATE, "%s: cannot open", path);
+    if (fd < 0) return -1;
+    ssize_t n = fstat(fd, &s) || !S_ISREG(s.st_mode) ? -1 : pread(fd, owner, sizeof OWNER - 1, 0);
+    if (n == 0 || (n > 0 && !strcmp(owner, OWNER))) return fd;
+    fail(err, PCV_CANTCREATE, "%s: is not a lock but something else of that name; move it away", path);
+    close(fd);
+    return -1;
+}
+
 int lock_take(int *fd, const char *path, pcv_error *err) {
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (*fd < 0) return fail_errno(err, PCV_CANTCREATE, "%s: cannot open", path);
+    *fd = open_lock(path, err);
+    if (*fd < 0) return PCV_CANTCREATE;
     char owner[256] = {0};
     if (flock(*fd, LOCK_EX | LOCK_NB)) {
+        bool used = errno == EWOULDBLOCK;
+        int status = fail_errno(err, PCV_CANTCREATE, "%s: cannot lock", path);
         ssize_t n = pread(*fd, owner, sizeof owner - 1, 0);
         owner[n > 0 ? n : 0] = 0;
-        close(*fd);
-        *fd = -1;
+        lock_drop(fd);
+        if (!used) return status;
         return fail(err, PCV_CANTCREATE, "%s: in use by %s", path, owner[0] ? owner : "another process");
     }
     char host[128] = {0};
     gethostname(host, sizeof host - 1);
-    int size = snprintf(owner, sizeof owner, "process %d on %s", (int)getpid(), host);
+    int size = snprintf(owner, sizeof owner, "%s%d on %s", OWNER, (int)getpid(), host);
     if (ftruncate(*fd, 0) || pwrite(*fd, owner, (size_t)size, 0) != size)
         return fail_errno(err, PCV_IO, "%s: cannot write", path);
     return 0;

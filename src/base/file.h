@@ -1,5 +1,5 @@
-/* Files. Every file is written under a temporary name in the same folder, flushed to disk and
- * renamed, so that a reader never sees half of one; errors name the path.
+/* Files. Every file is written under a temporary name in the same folder (base/temporary.h), flushed to disk
+ * and renamed, so that a reader never sees half of one; errors name the path.
  *
  *     file_writer w;
  *     TRY(file_create(&w, path, err));
@@ -23,16 +23,27 @@ int path_join(char *out, const char *folder, const char *name, pcv_error *err);
 int path_trim(char *out, const char *path, pcv_error *err); /* without slashes at its end */
 void path_absolute(char *out, const char *path); /* from the root and without links; as it is when nothing is there */
 const char *path_name(const char *path); /* the part behind the last slash */
+void path_parent(char *out, const char *path); /* the folder that holds path, in out[PATH_SIZE] */
 bool path_exists(const char *path);
 bool path_is_folder(const char *path);
-int path_remove(const char *path, pcv_error *err); /* a file, or a folder with all it holds */
+int path_remove(const char *path, pcv_error *err); /* a file, or a folder with all it holds: not for what users have */
 int folder_make(const char *path, pcv_error *err); /* with parents; one that is there is fine */
 int folder_make_new(const char *path, pcv_error *err); /* with parents; one that is there is PCV_CANTCREATE */
+int folder_make_in(const char *path, pcv_error *err); /* without parents: they must be there */
 int folder_sync(const char *path, pcv_error *err);
 int path_free_bytes(const char *path, uint64_t *bytes, pcv_error *err);
 
 /* Publishes `from` as `to` (both in the same folder) and flushes that folder. */
 int path_publish(const char *from, const char *to, pcv_error *err);
+
+/* A folder that must stay what its name stands for. */
+typedef struct folder_held {
+    int fd; /* -1 when let go */
+    char path[PATH_SIZE];
+} folder_held;
+int folder_hold(folder_held *h, const char *path, pcv_error *err);
+int folder_still(const folder_held *h, pcv_error *err); /* PCV_IO when it was removed or renamed since */
+void folder_let_go(folder_held *h);
 
 /* All regular files at or below `path` in byte order of their names, hidden ones left out. */
 typedef struct file_list {
@@ -77,11 +88,14 @@ typedef struct file_writer {
     uint64_t size;
     void *hash; /* running XXH3-128 */
 } file_writer;
-int file_create(file_writer *w, const char *path, pcv_error *err);
+int file_create(file_writer *w, const char *path, pcv_error *err); /* sweeps what killed writers left of it */
 int file_append(file_writer *w, const void *data, size_t size, pcv_error *err);
 int file_commit(file_writer *w, pcv_error *err);
 void file_abandon(file_writer *w);
 void file_writer_hash(const file_writer *w, char hex[HASH_TEXT]);
+
+/* Can a file of this name be written? For long work to ask before it begins. */
+int file_check(const char *path, pcv_error *err);
 
 /* All of the above for text that is in memory. */
 int file_write(const char *path, const void *data, size_t size, pcv_error *err);
@@ -90,7 +104,7 @@ void hash_bytes(const void *data, size_t size, char hex[HASH_TEXT]); /* XXH3-128
 int hash_file(const char *path, char hex[HASH_TEXT], uint64_t *size, pcv_error *err);
 
 /* An advisory lock that dies with the process. A second taker gets PCV_CANTCREATE and is told the
- * process and host that hold it. */
+ * process and host that hold it. A link or a file with other contents is refused. */
 int lock_take(int *fd, const char *path, pcv_error *err);
 void lock_drop(int *fd);
 

@@ -4,6 +4,7 @@
 #include "base/fields.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/temporary.h"
 #include "config/settings.h"
 #include "data/folder.h"
 
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { PIECE = 1 << 20, CUT_SEARCH = 4096 };
 
@@ -404,12 +404,15 @@ static int open_tokenizer(job *j, pcv_error *err) {
     return 0;
 }
 
+static const char *const dataset_files[] = {"dataset.json", "*.tokens", "*.index", "tokenizer.json",
+                                            "sentencepiece.model", "codec.safetensors", NULL};
+
 static int run(job *j, pcv_error *err) {
     const pcv_prepare_options *o = j->options;
+    folder_writer w = {.fd = -1};
+    char parent[PATH_SIZE];
     int status = 0;
     TRY(path_trim(j->output, o->output, err));
-    if (snprintf(j->folder, PATH_SIZE, "%s.tmp-%d", j->output, (int)getpid()) >= PATH_SIZE)
-        return fail(err, PCV_USAGE, "%.60s...: the path is too long", o->output);
     if (path_exists(j->output))
         return fail(err, PCV_CANTCREATE, "%s: exists already; remove it or choose another name", j->output);
     TRY(parse_percent(j, err));
@@ -418,14 +421,14 @@ static int run(job *j, pcv_error *err) {
     TRY(assign(j, err));
     TRY(mem_get(&j->bytes, PIECE, "a read buffer", err));
     TRY(mem_get(&j->ids, PIECE * sizeof *j->ids, "a token buffer", err));
-    if (folder_make(j->folder, err)) {
-        status = fail_context(err, "%s", j->output);
-        goto out;
-    }
-    status = encode_all(j, err);
-    if (!status) status = path_publish(j->folder, j->output, err);
-    if (status) path_remove(j->folder, NULL);
+    path_parent(parent, j->output);
+    TRY(folder_make(parent, err));
+    TRY(folder_create(&w, j->output, dataset_files, err));
+    memcpy(j->folder, w.temporary, sizeof j->folder);
+    TRY(encode_all(j, err));
+    TRY(folder_commit(&w, err));
 out:
+    folder_abandon(&w);
     return status;
 }
 

@@ -35,5 +35,6 @@ int engine_not_finite(const pcv_engine *e, pcv_error *err);
 /* Names of the files of a run. */
 #define RUN_CONFIG    "config.json"
 #define RUN_WEIGHTS   "model.safetensors"
+#define RUN_LOCK      "lock"
 
 #endif

@@ -2,6 +2,7 @@
 #include "base/fields.h"
 #include "base/mem.h"
 #include "base/number.h"
+#include "base/temporary.h"
 #include "model/weights.h"
 
 #include <inttypes.h>
@@ -11,12 +12,12 @@
 #include <unistd.h>
 
 static const char FORMAT[] = "perceiver.c checkpoint";
-static const char FOLDER[] = "checkpoints", MANIFEST[] = "manifest.json", OWN_HASH[] = "manifest_xxh3_128";
+static const char FOLDER[] = "checkpoints", OWN_HASH[] = "manifest_xxh3_128";
+#define MANIFEST "manifest.json"
 enum { MANIFEST_LIMIT = 1 << 20, FILES = 3 };
-static const char *const files[FILES] = {"model.safetensors", "optimizer.safetensors", "memory.safetensors"};
+static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "memory.safetensors", MANIFEST, NULL};
 
-static int file_count(const checkpoint_owner *owner) { return owner->memory ? 3 : 2; }
-
+static int file_count(const checkpoint_owner *owner) { return owner->memory ? FILES : FILES - 1; }
 
 static const field state_rows[] = {
 #define INT(name)  {#name, NULL, FIELD_INT, offsetof(run_state, name), 0, 1e15, NULL, "0", ""}
@@ -61,6 +62,24 @@ static int hash_manifest(const json_t *manifest, char hash[HASH_TEXT], pcv_error
     return content ? 0 : fail(err, PCV_MEMORY, "not enough memory for a manifest");
 }
 
+/* The random numbers of a run follow from its seed and the step, so these have no state but what is known. */
+static int check_random(const checkpoint_owner *owner, const json_t *manifest, const char *path, pcv_error *err) {
+    int64_t seed, step, done;
+    int status = 0;
+    const json_t *random = json_object_get(manifest, "random");
+    TRY(json_get_int(random, "seed", 0, INT64_MAX, &seed, path, err));
+    TRY(json_get_int(random, "step", 0, INT64_MAX, &step, path, err));
+    TRY(json_get_int(json_object_get(manifest, "state"), "step", 0, INT64_MAX, &done, path, err));
+    if ((uint64_t)seed != owner->seed)
+        status = fail(err, PCV_DATA, "%s: random numbers of seed %" PRId64 ", but the run's seed is %" PRIu64, path,
+                      seed, owner->seed);
+    else if (step != done)
+        status = fail(err, PCV_DATA, "%s: random numbers of step %" PRId64 ", but the state is that of step %" PRId64,
+                      path, step, done);
+out:
+    return status;
+}
+
 /* Reads the manifest of a checkpoint and checks it and the files that it names. */
 static int check_folder(const checkpoint_owner *owner, const char *folder, json_t **manifest, pcv_error *err) {
     char path[PATH_SIZE], hash[HASH_TEXT];
@@ -78,6 +97,7 @@ static int check_folder(const checkpoint_owner *owner, const char *folder, json_
     else if (strcmp(run, owner->run_id))
         status = fail(err, PCV_DATA, "%s: belongs to another run", path);
     else if (strcmp(hash, expected)) status = fail(err, PCV_DATA, "%s: it has been changed", path);
+    else status = check_random(owner, *manifest, path, err);
     for (int i = 0; i < file_count(owner) && !status; i++)
         status = check_file(json_object_get(*manifest, "files"), folder, i, err);
 out:
@@ -95,19 +115,26 @@ static int check_space(const char *folder, const optimizer *o, pcv_error *err) {
     return status;
 }
 
-static int write_manifest(const checkpoint_owner *owner, const run_state *state, char hash[FILES][HASH_TEXT],
-                          const uint64_t size[FILES], const char *path, pcv_error *err) {
-    json_t *list = json_object(), *about = json_object(), *out = NULL;
-    char own[HASH_TEXT];
-    int status = 0, failed = 0;
+/* Lengths and hashes of a checkpoint's files, as a manifest names them. */
+static json_t *list_files(const checkpoint_owner *owner, char hash[FILES][HASH_TEXT], const uint64_t size[FILES]) {
+    json_t *list = json_object();
     for (int i = 0; i < file_count(owner); i++)
-        failed |= json_object_set_new(list, files[i], json_pack("{s:I, s:s}", "bytes", (json_int_t)size[i],
-                                                                "xxh3_128", hash[i]));
+        if (json_object_set_new(list, files[i], json_pack("{s:I, s:s}", "bytes", (json_int_t)size[i], "xxh3_128",
+                                                          hash[i])))
+            return NULL; /* where memory is short, a few bytes do not matter */
+    return list;
+}
+
+static int write_manifest(const checkpoint_owner *owner, const run_state *state, json_t *list, const char *path,
+                          pcv_error *err) {
+    json_t *about = json_object(), *out = NULL;
+    char own[HASH_TEXT];
+    int status = 0;
     TRY(fields_write(&state_fields, state, about, err));
     out = json_pack("{s:s, s:i, s:s, s:O, s:{s:I, s:I}, s:s, s:O}", "format", FORMAT, "version", 1, "run",
                     owner->run_id, "state", about, "random", "seed", (json_int_t)owner->seed, "step",
                     (json_int_t)state->step, "kernels", owner->kernels, "files", list);
-    if (failed || !out) {
+    if (!out) {
         status = fail(err, PCV_MEMORY, "not enough memory to write %s", path);
         goto out;
     }
@@ -118,7 +145,6 @@ static int write_manifest(const checkpoint_owner *owner, const run_state *state,
     }
     TRY(json_write(out, path, err));
 out:
-    json_decref(list);
     json_decref(about);
     json_decref(out);
     return status;
@@ -128,6 +154,7 @@ static int fill_folder(const checkpoint_owner *owner, const optimizer *o, const 
                        const char *folder, pcv_error *err) {
     char path[PATH_SIZE], hash[FILES][HASH_TEXT];
     uint64_t size[FILES];
+    json_t *list = NULL;
     int status = 0;
     weight_block weights = {"", o->p->values};
     weight_block moments[] = {{"m.", o->m}, {"v.", o->v}, {"average.", o->average}};
@@ -140,9 +167,10 @@ static int fill_folder(const checkpoint_owner *owner, const optimizer *o, const 
         TRY(model_memory_save(owner->memory, owner->m, path, hash[2], &size[2], err));
     }
     TRY(path_join(path, folder, MANIFEST, err));
-    TRY(write_manifest(owner, state, hash, size, path, err));
-    TRY(folder_sync(folder, err));
+    list = list_files(owner, hash, size);
+    TRY(write_manifest(owner, state, list, path, err));
 out:
+    json_decref(list);
     return status;
 }
 
@@ -166,39 +194,48 @@ static void prune(const checkpoint_owner *owner, const run_state *state, const c
         if (step < 0) continue;
         whole--;
         if (step == state->best_step && state->best_bits > 0) continue;
-        if (!path_join(path, folder, names.paths[i], NULL)) path_remove(path, NULL);
+        if (!path_join(path, folder, names.paths[i], NULL)) folder_remove(path, files, NULL);
     }
     file_list_free(&names);
 }
 
-static bool is_whole(const checkpoint_owner *owner, const char *folder) {
+/* Where the same step was saved before, weights and moments are there, but a validation since may have told more:
+ * the manifest alone is written anew. *whole says whether that was so. */
+static int save_again(const checkpoint_owner *owner, const run_state *state, const char *folder, bool *whole,
+                      pcv_error *err) {
+    char path[PATH_SIZE];
     json_t *manifest = NULL;
-    int status = path_exists(folder) ? check_folder(owner, folder, &manifest, NULL) : PCV_NOINPUT;
+    int status = 0;
+    *whole = path_exists(folder) && !check_folder(owner, folder, &manifest, NULL);
+    if (!*whole) goto out;
+    TRY(path_join(path, folder, MANIFEST, err));
+    TRY(write_manifest(owner, state, json_object_get(manifest, "files"), path, err));
+out:
     json_decref(manifest);
-    return status == 0;
+    return status;
 }
 
 int checkpoint_save(const checkpoint_owner *owner, const optimizer *o, const run_state *state,
                     pcv_error *err) {
-    char folder[PATH_SIZE], name[64], temporary[PATH_SIZE], final[PATH_SIZE];
+    char folder[PATH_SIZE], name[64], path[PATH_SIZE];
+    folder_writer w = {.fd = -1};
+    bool whole;
     int status = 0;
-    temporary[0] = 0;
     TRY(weights_check_finite(o->p, o->p->values, "the weights", err));
     TRY(path_join(folder, owner->run, FOLDER, err));
-    TRY(folder_make(folder, err));
-    TRY(check_space(folder, o, err));
+    TRY(folder_make_in(folder, err));
     snprintf(name, sizeof name, "step-%08" PRId64, state->step);
-    TRY(path_join(final, folder, name, err));
-    if (is_whole(owner, final)) goto out; /* saved already: the same step is the same state */
-    TRY(path_remove(final, err));         /* one that was passed over when the run was resumed */
-    snprintf(name, sizeof name, "step-%08" PRId64 ".tmp-%d", state->step, (int)getpid());
-    TRY(path_join(temporary, folder, name, err));
-    TRY(folder_make_new(temporary, err));
-    TRY(fill_folder(owner, o, state, temporary, err));
-    TRY(path_publish(temporary, final, err));
+    TRY(path_join(path, folder, name, err));
+    TRY(save_again(owner, state, path, &whole, err));
+    if (whole) goto out;
+    TRY(check_space(folder, o, err));
+    TRY(folder_remove(path, files, err)); /* one that was passed over when the run was resumed */
+    TRY(folder_create(&w, path, files, err));
+    TRY(fill_folder(owner, o, state, w.temporary, err));
+    TRY(folder_commit(&w, err));
     prune(owner, state, folder);
 out:
-    if (status && temporary[0]) path_remove(temporary, NULL);
+    folder_abandon(&w);
     return status;
 }
 
@@ -261,18 +298,8 @@ int checkpoint_load(const checkpoint_owner *owner, optimizer *o, run_state *stat
     return status ? fail(err, PCV_NOINPUT, "%s: there is no checkpoint to resume from", owner->run) : 0;
 }
 
-static void sweep(const char *folder) {
-    char path[PATH_SIZE];
-    file_list names = {0};
-    if (folder_names(folder, &names, NULL)) return;
-    for (size_t i = 0; i < names.count; i++)
-        if (strstr(names.paths[i], ".tmp-") && !path_join(path, folder, names.paths[i], NULL))
-            path_remove(path, NULL);
-    file_list_free(&names);
-}
-
 void checkpoint_sweep(const char *run) {
+    static const char *const steps[] = {"step-*", NULL};
     char folder[PATH_SIZE];
-    sweep(run);
-    if (!path_join(folder, run, FOLDER, NULL)) sweep(folder);
+    if (!path_join(folder, run, FOLDER, NULL)) folder_sweep(folder, steps, files);
 }

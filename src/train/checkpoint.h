@@ -37,7 +37,8 @@ typedef struct checkpoint_owner {
     model_memory *memory; /* saved and loaded too, in memory.safetensors; or NULL */
 } checkpoint_owner;
 
-/* Saves weights, moments and state; removes the oldest beyond owner->keep, never the best. */
+/* Saves weights, moments and state; removes the oldest beyond owner->keep, never the best, nor one that holds files of
+ * somebody else. */
 int checkpoint_save(const checkpoint_owner *owner, const optimizer *o, const run_state *state,
                     pcv_error *err);
 
@@ -45,7 +46,7 @@ int checkpoint_save(const checkpoint_owner *owner, const optimizer *o, const run
 int checkpoint_load(const checkpoint_owner *owner, optimizer *o, run_state *state,
                     const pcv_watch *watch, pcv_error *err);
 
-/* Removes what interrupted saves left behind. */
+/* Removes what interrupted saves left behind: step-*.tmp-PID with files of a checkpoint, and nothing else. */
 void checkpoint_sweep(const char *run);
 
 #endif

@@ -17,9 +17,11 @@ static void use_average(trainer *w, bool on) {
         parameters_point(&w->m->params, on ? w->o.average : w->m->params.values);
 }
 
-static int validate(trainer *w, pcv_error *err) {
+/* *best says whether none was as good. */
+static int validate(trainer *w, bool *best, pcv_error *err) {
     eval_config c;
     pcv_evaluation e;
+    *best = false;
     int status = settings_eval(NULL, &c, err);
     if (status) return status;
     c.split = SPLIT_VALIDATION;
@@ -35,26 +37,40 @@ static int validate(trainer *w, pcv_error *err) {
     use_average(w, false);
     w->d->seed = seed;
     if (status == PCV_NUMERIC)
-        return fail(err, status, "after update %lld the validation loss is not finite; " KEPT,
-                    (long long)w->state.step);
+        return fail(err, status, "after update %lld the validation loss is not finite; %s; " TRY_LOWER,
+                    (long long)w->state.step, trainer_kept(w));
     if (status == PCV_DATA) { /* no validation text: not an error of training */
         w->validation_bits = 0;
         return 0;
     }
     if (status) return status;
     w->validation_bits = e.bits_per_token;
-    bool best = w->state.best_bits == 0 || e.bits_per_token < w->state.best_bits;
+    *best = w->state.best_bits == 0 || e.bits_per_token < w->state.best_bits;
     metric list[] = {{"validation_loss", e.loss}, {"validation_bits_per_token", e.bits_per_token},
                      {"validation_accuracy", e.accuracy}, {"validation_error", e.standard_error}};
     metrics_write(&w->log, "validation", w->state.step, list, 4);
     char error[64] = "standard error undefined: one window";
     if (isfinite(e.standard_error)) snprintf(error, sizeof error, "+- %.4f", e.standard_error / 0.693147);
     trainer_say(w, "update %lld: validation %.4f bits per token (%s), accuracy %.1f %%%s", (long long)w->state.step,
-                e.bits_per_token, error, 100 * e.accuracy, best ? ", best so far" : "");
-    if (!best) return 0;
+                e.bits_per_token, error, 100 * e.accuracy, *best ? ", best so far" : "");
+    if (!*best) return 0;
     w->state.best_bits = e.bits_per_token;
     w->state.best_step = w->state.step;
-    return trainer_save(w, err);
+    return 0;
+}
+
+/* Validates and saves. The best validation is the best of those whose weights are there. */
+static int judge(trainer *w, bool last, pcv_error *err) {
+    const double bits = w->state.best_bits;
+    const int64_t step = w->state.best_step;
+    bool best;
+    int status = validate(w, &best, err);
+    if (!status && last) return trainer_save_last(w, err);
+    if (!status && best) status = trainer_save(w, err);
+    if (!best || !w->failed_saves) return status;
+    w->state.best_bits = bits;
+    w->state.best_step = step;
+    return status;
 }
 
 /* ------------------------------------------------------------------ samples */
@@ -68,7 +84,7 @@ static int sample_file(trainer *w, pcv_error *err) {
     snprintf(name, sizeof name, "samples/step-%08lld%s", (long long)w->state.step, t->type->extension);
     TRY(path_join(folder, w->options->run, "samples", err));
     TRY(path_join(path, w->options->run, name, err));
-    TRY(folder_make(folder, err));
+    TRY(folder_make_in(folder, err));
     TRY(settings_sample(NULL, &c, err));
     if (t->second > 0) c.length = (int64_t)fmin(SAMPLE_SECONDS * t->second, SAMPLE_MOST);
     TRY(document_sample(w->m, t, &c, path, err));
@@ -107,15 +123,25 @@ out:
     return status;
 }
 
-static int write_sample(trainer *w, pcv_error *err) {
+/* A sample that cannot be made or written is no reason to end a training. */
+static void write_sample(trainer *w) {
     bool whole = w->d->tokens.type->write != NULL;
-    if (w->d->generated || dataset_documents(w->d, SPLIT_VALIDATION) == 0) return 0;
+    pcv_error reason;
+    if (w->d->generated || dataset_documents(w->d, SPLIT_VALIDATION) == 0) return;
     use_average(w, true);
-    int status = whole ? sample_file(w, err) : sample_text(w, err);
+    int status = whole ? sample_file(w, &reason) : sample_text(w, &reason);
     use_average(w, false);
-    if (status != PCV_MEMORY) return status;
-    trainer_say(w, "update %lld: no memory for a sample; training goes on", (long long)w->state.step);
-    return 0;
+    if (status && !w->no_samples)
+        trainer_say(w, "update %lld: no sample: %s; training goes on", (long long)w->state.step, reason.message);
+    if (status) w->no_samples = true;
+}
+
+void trainer_report(trainer *w) {
+    pcv_error reason;
+    int status = report_write(w->options->run, &reason);
+    if (status && !w->no_report)
+        trainer_say(w, "update %lld: no report: %s; training goes on", (long long)w->state.step, reason.message);
+    if (status) w->no_report = true;
 }
 
 /* ------------------------------------------------------------------ when */
@@ -128,10 +154,12 @@ int trainer_look(trainer *w, bool last, pcv_error *err) {
     bool by_step = w->c.eval_every > 0 && w->state.step % w->c.eval_every == 0;
     bool evaluates = by_share || by_step || last;
     bool samples = w->c.sample_every ? w->state.step % w->c.sample_every == 0 : evaluates;
-    w->validations = due;
     int status = 0;
-    if (evaluates) status = validate(w, err);
-    if (samples && !status) status = write_sample(w, err);
-    if (evaluates && !status) report_write(w->options->run, NULL);
+    w->validations = due;
+    if (evaluates || samples) TRY(trainer_holds(w, err));
+    if (evaluates) TRY(judge(w, last, err));
+    if (samples) write_sample(w);
+    if (evaluates) trainer_report(w);
+out:
     return status;
 }

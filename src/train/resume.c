@@ -85,6 +85,11 @@ static int change_training(trainer *w, pcv_error *err) {
     int status = 0;
     TRY(settings_over_train(w->settings, &given, err));
     TRY(check_equal(w, &train_fields, &given, &w->c, false, err));
+    if (given.seed != w->c.seed) {
+        status = fail(err, PCV_USAGE, "--seed %lld: the run goes on with its own random numbers, of seed %lld",
+                      (long long)given.seed, (long long)w->c.seed);
+        goto out;
+    }
     w->changed = memcmp(&given, &w->c, sizeof given) != 0;
     w->c = given;
 out:

@@ -6,6 +6,7 @@
  * --minutes follows the clock). */
 #include "train/trainer.h"
 #include "base/clock.h"
+#include "base/temporary.h"
 #include "base/text.h"
 #include "cpu/cpu.h"
 #include "train/begin.h"
@@ -136,6 +137,20 @@ static int grow(trainer *w, const step_result *sum, int64_t targets, pcv_error *
     return 0;
 }
 
+/* What this program writes into a run's folder beside checkpoints and samples. */
+static const char *const run_files[] = {
+    RUN_CONFIG, RUN_WEIGHTS, RUN_LOCK, "metrics.jsonl", "report.html", "events.out.tfevents.*.perceiver.*",
+    "nonfinite-*.txt", "tokenizer.json", "sentencepiece.model", "codec.safetensors", NULL};
+
+/* Removes what a process that was killed left half written. */
+static void sweep(const char *run) {
+    static const char *const samples[] = {"step-*", NULL};
+    char folder[PATH_SIZE];
+    folder_sweep(run, run_files, NULL);
+    if (!path_join(folder, run, "samples", NULL)) folder_sweep(folder, samples, NULL);
+    checkpoint_sweep(run);
+}
+
 /* The folder is made last, when nothing else can be wrong. */
 static int open_folder(trainer *w, pcv_error *err) {
     char path[PATH_SIZE];
@@ -145,8 +160,17 @@ static int open_folder(trainer *w, pcv_error *err) {
         TRY(folder_make_new(run, err));
         w->made = true;
     }
-    TRY(path_join(path, run, "lock", err));
+    TRY(folder_hold(&w->folder, run, err));
+    TRY(path_join(path, run, RUN_LOCK, err));
     TRY(lock_take(&w->lock, path, err));
+    if (w->options->resume) sweep(run);
+out:
+    return status;
+}
+
+static int write_config(trainer *w, pcv_error *err) {
+    char path[PATH_SIZE];
+    int status = 0;
     if (!w->extra) w->extra = json_object();
     if (json_object_set_new(w->extra, "format", json_string("perceiver.c run")) ||
         json_object_set_new(w->extra, "run", json_string(w->run_id)) ||
@@ -157,10 +181,9 @@ static int open_folder(trainer *w, pcv_error *err) {
         status = fail(err, PCV_MEMORY, "not enough memory to write config.json");
         goto out;
     }
-    TRY(path_join(path, run, RUN_CONFIG, err));
+    TRY(path_join(path, w->options->run, RUN_CONFIG, err));
     TRY(config_write(path, &w->mc, &w->c, w->extra, err));
-    TRY(tokenizer_save(&w->d->tokens, run, err));
-    checkpoint_sweep(run);
+    TRY(tokenizer_save(&w->d->tokens, w->options->run, err));
 out:
     return status;
 }
@@ -177,14 +200,20 @@ static int restore(trainer *w, pcv_error *err) {
             status = 0;
         } else if (!status) {
             trainer_say(w, "resumed after update %lld", (long long)w->state.step);
+            w->saved = w->state.step;
         }
     }
     if (status) return status;
     if (w->moved || strcmp(w->state.data, w->d->digest)) w->state.best_bits = 0; /* of other data */
     memcpy(w->state.data, w->d->digest, sizeof w->d->digest);
+    if (w->state.best_bits > 0 && w->state.best_step == w->state.step) status = trainer_publish(w, err);
+    if (status) return status;
     if (w->state.length == 0) w->state.length = w->c.start_length ? w->c.start_length : w->mc.context;
     status = set_length(w, w->state.length, err);
     if (status) return status;
+    if (w->options->resume && trainer_done(w) >= 1)
+        trainer_say(w, "the run is finished: %lld updates in %.1f minutes; give more --steps or --minutes to go on",
+                    (long long)w->state.step, w->state.seconds / 60);
     w->last_save = w->state.seconds;
     w->validations = trainer_validations(w);
     w->validation_bits = w->state.best_bits;
@@ -226,8 +255,8 @@ static int not_finite(trainer *w, double loss, double norm, pcv_error *err) {
         dump_windows(w);
     }
     if (w->bad_steps < MOST_BAD_STEPS) return 0;
-    return fail(err, PCV_NUMERIC,
-                "the loss is not finite since update %lld; " KEPT, (long long)w->state.step - MOST_BAD_STEPS + 1);
+    return fail(err, PCV_NUMERIC, "the loss is not finite since update %lld; %s; " TRY_LOWER,
+                (long long)w->state.step - MOST_BAD_STEPS + 1, trainer_kept(w));
 }
 
 static void record(trainer *w, double lr, double norm) {
@@ -245,19 +274,40 @@ static void record(trainer *w, double lr, double norm) {
     w->window_loss = 0;
 }
 
-static int update(trainer *w, pcv_error *err) {
-    step_result sum = {0};
-    int64_t targets = draw_windows(w);
-    double scale = 1 / (double)(targets ? targets : 1);
+/* An update may take minutes, so who wants the run to stop is heard between its passes. The update is left out then: it
+ * has changed no weights yet. A memory has moved on, however, so there it is brought to its end. */
+static bool stops_within(trainer *w, int64_t pass) {
+    if (pass == 0 || w->wish == PCV_STOP || trainer_ask(w) != PCV_STOP) return false;
+    if (w->half) trainer_say(w, "stopping when update %lld is done", (long long)w->state.step + 1);
+    else trainer_say(w, "stopping; update %lld, which is not done, is left out", (long long)w->state.step + 1);
+    return !w->half;
+}
+
+/* Gradients of all batches of an update. *whole: none is missing. */
+static int run_passes(trainer *w, double scale, step_result *sum, bool *whole, pcv_error *err) {
+    int status = 0;
+    *whole = false;
     parameters_clear_grads(&w->m->params);
     w->t.step = (uint32_t)w->state.step;
     for (int64_t k = 0; k < w->batches; k++) {
         const window *rows = w->windows + k * w->rows;
-        int status = step_read(&w->buffer, w->d, SPLIT_TRAIN, rows, w->rows, err);
-        if (!status)
-            status = step_run(&w->buffer, &w->t, w->m, &w->c, rows, w->rows, (uint32_t)k, scale, &sum, err);
-        if (status) return status;
+        if (stops_within(w, k)) goto out;
+        TRY(step_read(&w->buffer, w->d, SPLIT_TRAIN, rows, w->rows, err));
+        w->half = w->buffer.memory != NULL;
+        TRY(step_run(&w->buffer, &w->t, w->m, &w->c, rows, w->rows, (uint32_t)k, scale, sum, err));
     }
+    w->half = false;
+    *whole = true;
+out:
+    return status;
+}
+
+static int update(trainer *w, bool *whole, pcv_error *err) {
+    step_result sum = {0};
+    int64_t targets = draw_windows(w);
+    double scale = 1 / (double)(targets ? targets : 1);
+    int status = run_passes(w, scale, &sum, whole, err);
+    if (status || !*whole) return status;
     double norm = optimizer_grad_norm(&w->o), loss = sum.value * scale;
     double lr = schedule_rate(&w->c, w->state.step, progress_of(w));
     bool finite = isfinite(loss) && isfinite(norm);
@@ -273,25 +323,25 @@ static int update(trainer *w, pcv_error *err) {
     w->state.windows += w->batches * w->rows;
     w->state.seconds = clock_now() - w->started;
     w->window_tokens += targets;
-    int status = finite ? 0 : not_finite(w, loss, norm, err);
+    if (!finite) status = not_finite(w, loss, norm, err);
     if (!status) record(w, lr, norm);
     return status ? status : grow(w, &sum, targets, err);
 }
 
 /* ------------------------------------------------------------------ the loop */
 
-/* What the caller of pcv_train wants now: 0 nothing, PCV_SAVE or PCV_STOP. */
-static int ask(const trainer *w) {
+int trainer_ask(trainer *w) {
     if (!w->watch || !w->watch->progress) return 0;
     char line[256];
     char validation[64] = "";
     if (w->validation_bits > 0) snprintf(validation, sizeof validation, ", validation %.4f bits", w->validation_bits);
     snprintf(line, sizeof line, "loss %.4f, %.4f bits%s, update %lld", w->loss, w->loss / 0.693147, validation,
              (long long)w->state.step); /* what matters most comes first, where a terminal is narrow */
-    double done = trainer_done(w);
-    pcv_progress p = {.stage = "training", .done = done, .total = 1, .seconds = w->state.seconds,
+    pcv_progress p = {.stage = "training", .done = trainer_done(w), .total = 1, .seconds = w->state.seconds,
                       .rate = w->rate, .unit = "tokens", .line = line};
-    return w->watch->progress(w->watch->context, &p);
+    int wish = w->watch->progress(w->watch->context, &p);
+    if (wish && w->wish != PCV_STOP) w->wish = wish;
+    return w->wish;
 }
 
 static bool save_is_due(const trainer *w) {
@@ -299,34 +349,39 @@ static bool save_is_due(const trainer *w) {
     return w->c.save_minutes > 0 && w->state.seconds - w->last_save > 60 * w->c.save_minutes;
 }
 
-static int finish(trainer *w, bool complete, pcv_error *err) {
-    int status = 0;
-    if (complete) status = trainer_look(w, true, err);
-    if (!status) status = trainer_save(w, err);
-    metrics_close(&w->log); /* the report reads what was written */
-    if (!status) report_write(w->options->run, NULL);
-    return status;
+static int finish(trainer *w, pcv_error *err) {
+    if (trainer_done(w) >= 1) return trainer_look(w, true, err);
+    int status = trainer_save_last(w, err);
+    if (status) return status;
+    trainer_report(w);
+    return fail(err, PCV_INTERRUPTED, "stopped after update %lld; saved, go on with --resume",
+                (long long)w->state.step);
 }
 
 static int loop(trainer *w, pcv_error *err) {
-    int status = 0, wish = 0;
+    int status = 0;
     w->started = clock_now() - w->state.seconds;
     w->window_start = clock_now();
-    while (trainer_done(w) < 1 && wish != PCV_STOP) {
-        TRY(update(w, err));
+    for (bool whole = true; whole && trainer_done(w) < 1 && w->wish != PCV_STOP;) {
+        TRY(update(w, &whole, err));
         double before = clock_now();
-        if (trainer_done(w) < 1) TRY(trainer_look(w, false, err));
-        wish = ask(w);
-        if (save_is_due(w) || wish == PCV_SAVE) TRY(trainer_save(w, err));
+        if (whole && trainer_done(w) < 1) TRY(trainer_look(w, false, err));
+        bool goes_on = trainer_ask(w) != PCV_STOP && trainer_done(w) < 1; /* what ends is saved at its end */
+        if (goes_on && (save_is_due(w) || w->wish == PCV_SAVE)) TRY(trainer_save(w, err));
+        if (goes_on) w->wish = 0;
         w->started += clock_now() - before; /* only training counts as training time */
         w->window_start += clock_now() - before;
     }
-    TRY(finish(w, wish != PCV_STOP, err));
-    if (wish == PCV_STOP && trainer_done(w) < 1)
-        status = fail(err, PCV_INTERRUPTED, "stopped after update %lld; saved, go on with --resume",
-                      (long long)w->state.step);
+    TRY(finish(w, err));
 out:
     return status;
+}
+
+/* An error that is none of the weights', nor of saving them, costs no updates. */
+static void save_what_is_done(trainer *w, int status) {
+    bool saves = status && status != PCV_NUMERIC && status != PCV_INTERRUPTED && !w->failed_saves && !w->half;
+    if (saves && w->state.step > w->saved && w->state.step > 0 && !trainer_save(w, NULL) && !w->failed_saves)
+        trainer_say(w, "saved after update %lld", (long long)w->state.step);
 }
 
 static int run(trainer *w, pcv_error *err) {
@@ -336,7 +391,9 @@ static int run(trainer *w, pcv_error *err) {
     TRY(open_model(w, err));
     TRY(open_folder(w, err));
     TRY(restore(w, err));
-    TRY(loop(w, err));
+    TRY(write_config(w, err));
+    status = loop(w, err);
+    save_what_is_done(w, status);
 out:
     return status;
 }
@@ -353,8 +410,10 @@ static void close_all(trainer *w, int status) {
     dataset_close(w->d);
     json_decref(w->extra);
     mem_free(w->windows);
+    bool empty = w->made && w->state.step == 0 && w->saved < 0;
+    if (status && empty && !folder_still(&w->folder, NULL)) folder_remove(w->options->run, run_files, NULL);
+    folder_let_go(&w->folder);
     lock_drop(&w->lock);
-    if (status && w->made && w->state.step == 0) path_remove(w->options->run, NULL);
 }
 
 int pcv_train(const pcv_train_options *options, const pcv_settings *settings, const pcv_watch *watch,
@@ -365,7 +424,8 @@ int pcv_train(const pcv_train_options *options, const pcv_settings *settings, co
     w->options = options;
     w->settings = settings;
     w->watch = watch;
-    w->lock = -1;
+    w->lock = w->folder.fd = -1;
+    w->saved = -1;
     status = run(w, err);
     if (report)
         *report = (pcv_train_report){w->state.step, w->state.tokens, w->state.seconds, w->loss,

@@ -10,7 +10,7 @@
 #include "train/metrics.h"
 #include "train/step.h"
 
-#define KEPT "the last good checkpoint is kept; try a lower --lr, a longer --warmup or a lower --clip"
+#define TRY_LOWER "try a lower --lr, a longer --warmup or a lower --clip"
 
 typedef struct trainer {
     const pcv_train_options *options;
@@ -33,11 +33,17 @@ typedef struct trainer {
     checkpoint_owner owner;
     run_state state;
     char run_id[HASH_TEXT];
+    folder_held folder; /* the run's, which may be removed or renamed while it is trained in */
     int lock;
     bool made; /* this call made the run's folder */
     bool moved;   /* the run goes on with other data */
     bool changed; /* the run goes on with other settings */
+    int wish; /* of whoever watches, until it is fulfilled: 0, PCV_SAVE or PCV_STOP */
     int bad_steps, failed_saves, validations;
+    bool half; /* a memory has seen passes of an update that is not done */
+    bool no_samples, no_report; /* one could not be written, which is said once */
+    int64_t saved; /* step of the newest checkpoint, -1: there is none */
+    char kept[128];
     double started;    /* clock at which state.seconds was 0 */
     double last_save;  /* state.seconds of it */
     double loss, rate; /* of the last update, for display */
@@ -56,12 +62,23 @@ int resume_read(trainer *w, pcv_error *err);
 /* Part of the run that is over, 0 to 1, by updates or by time, whichever ends it first. */
 double trainer_done(const trainer *w);
 
-/* Validates and draws samples where they are due; `last`: the run ends, so that they are. */
+/* Asks whoever watches; the answer is in w->wish too. */
+int trainer_ask(trainer *w);
+
+/* Validates, keeps the best weights and draws samples where these are due. `last`: the run ends, so that they are, and
+ * it is saved. */
 int trainer_look(trainer *w, bool last, pcv_error *err);
 int trainer_validations(const trainer *w); /* how many are due by now, where they go by share of the run */
+void trainer_report(trainer *w);
+
+/* Is the run's folder still the one that was opened? */
+int trainer_holds(trainer *w, pcv_error *err);
 
 /* Saves a checkpoint and the run's weights. A save that fails is said and keeps the former ones; after three in a
- * row it is an error. */
+ * row it is an error, as it is at once where the run's folder is gone. */
 int trainer_save(trainer *w, pcv_error *err);
+int trainer_save_last(trainer *w, pcv_error *err); /* must succeed: there is no later one */
+int trainer_publish(trainer *w, pcv_error *err);   /* the run's weights alone */
+const char *trainer_kept(trainer *w);              /* "the checkpoint of update 40 is kept", for the end of an error */
 
 #endif
