@@ -18,7 +18,12 @@ fails() { # fails STATUS PATTERN ARGUMENT...: one line on stderr that has PATTER
     equal "lines on stderr" "$(wc -l <err)" 1
 }
 
+number() { grep -o "\"$1\": [-+.e0-9]*" out | head -n 1 | sed 's/.*: //'; } # of a JSON object in out
+
 make_texts
+
+# A model of a few thousand weights.
+small="--context 32 --latents 8 --channels 16 --heads 2 --layers 1 --batch 2 --threads 1"
 
 begin "names of tokenizers"
 fails $usage "tokenizer 'gpt2'.*bytes, bytes-262, sentencepiece, image, midi, .*FILE.model" \
@@ -47,7 +52,8 @@ equal "other lines" "$(grep -vc '^skipped sounds/' err)" 5
 has err '^train +2 documents'
 if strace -f -o trace true 2>strace.log; then
     rm -r set
-    OMP_NUM_THREADS=4 ends 0 strace -f -e trace=close -o trace "$perceiver" prepare audio --train sounds -o set --rate 4000
+    OMP_NUM_THREADS=4 ends 0 strace -f -e trace=close -o trace \
+        "$perceiver" prepare audio --train sounds -o set --rate 4000
     check "no call of close was seen" grep -q 'close(' trace
     ! grep EBADF trace >err || fail "a descriptor was closed twice"
 else
@@ -58,5 +64,26 @@ begin "a sound too short for a token"
 head -c 45 sounds/good.wav >sounds/one.wav
 ends 0 "$perceiver" prepare audio --train sounds -o short --rate 1000
 has err '^skipped sounds/one.wav: too short for 1000 samples a second: 1 of 8000'
+
+# ---------------------------------------------------------------- pieces of words
+
+begin "a SentencePiece model that rewrites texts: bits per byte of the source, no space invented"
+run "$perceiver" prepare text text -o learned --tokenizer sentencepiece:330
+if [ $status = $config ]; then
+    skip "$(tail -n 1 err)"
+else
+    { cat learned/sentencepiece.model; printf '\032\004\030\001\040\001'; } >mine.model # a prefix; spaces are joined
+    for i in 1 2; do sed 's/ /   /g' text/$i.txt >wide$i.txt; done
+    works prepare text --train text --validation wide1.txt --test wide2.txt -o pieces --tokenizer mine.model
+    works train pieces -o written $small --steps 4
+    works eval written --json --split test
+    equal "bytes" "$(number bytes)" "$(bytes wide2.txt)"
+    awk -v n="$(number tokens)" -v b="$(number bits_per_token)" -v s="$(number bytes)" -v p="$(number bits_per_byte)" \
+        'BEGIN { d = b * n / s - p; exit !(d < 1e-6 && d > -1e-6) }' || fail "bits per byte are not those of the source"
+    for seed in 1 2 3 4 5 6 7 8 9 10 11 12; do # about every third piece begins with a space
+        works generate written --length 3 --seed $seed
+        ! head -c 1 out | grep -q ' ' || fail "a space begins the text"
+    done
+fi
 
 finish

@@ -1,8 +1,10 @@
 /* Pieces of words: what is learned, what goes through unchanged, what is refused. Skipped without the plug-in. */
 #include "scratch.h"
 #include "base/mem.h"
+#include "base/plugin.h"
 #include "base/rng.h"
 #include "base/text.h"
+#include "plugins/sentencepiece.h"
 #include "token/token.h"
 
 static tokenizer learned;
@@ -112,6 +114,89 @@ static void kept_and_loaded(void **state) {
     tokenizer_close(&back);
 }
 
+/* What is learned here, told to rewrite texts: fields that stand later in a model's file win over earlier ones. */
+static void open_rewriting(tokenizer *t, bool prefix, bool join) {
+    const unsigned char normalizer[] = {0x1A, 4, 0x18, prefix, 0x20, join}; /* add_dummy_prefix, remove_extra_whitespaces */
+    token_config c = learned.config;
+    file_bytes model;
+    text changed = {0};
+    must(tokenizer_save(&learned, at("."), &err));
+    must(file_read(at("sentencepiece.model"), 1 << 24, &model, &err));
+    text_bytes(&changed, model.data, model.size);
+    text_bytes(&changed, normalizer, sizeof normalizer);
+    put("mine.model", changed.data, changed.size);
+    text_free(&changed);
+    file_bytes_free(&model);
+    snprintf(c.model, sizeof c.model, "%s", at("mine.model"));
+    must(tokenizer_open(t, "sentencepiece", &c, &err));
+}
+
+static void same_as_library(const tokenizer *t, const char *document, size_t size) {
+    const void *plugin;
+    char message[SENTENCEPIECE_MESSAGE];
+    file_bytes model;
+    id_list ids = {0};
+    size_t most = tokenizer_most(size);
+    int32_t *expected, *found;
+    must(plugin_open("sentencepiece", SENTENCEPIECE_VERSION, "", &plugin, &err));
+    must(file_read(at("mine.model"), 1 << 24, &model, &err));
+    must(mem_get(&expected, most * sizeof *expected, "a test", &err));
+    must(mem_get(&found, most * sizeof *found, "a test", &err));
+    const sentencepiece_table *library = plugin;
+    void *m = library->open(model.data, model.size, message);
+    int64_t count = library->encode(m, document, size, expected, most);
+    put("document.txt", document, size);
+    must(t->type->read(t, at("document.txt"), &ids, &err));
+    assert_true(count >= 0);
+    assert_int_equal(ids.count, count);
+    assert_int_equal(t->type->encode(t, document, size, found), count);
+    for (int64_t i = 0; i < count; i++) assert_true(ids.v[i] == expected[i] + t->first && found[i] == ids.v[i]);
+    library->close(m);
+    file_bytes_free(&model);
+    id_list_free(&ids);
+    mem_free(expected);
+    mem_free(found);
+}
+
+static void whole_documents(void **state) {
+    (void)state;
+    if (!there) skip();
+    static const char *const texts[] = {"kalo", "kalo mirten.\nsulo  vo\n\n gra ", " \n", "\xFF caf\xC3\xA9 \xE2\x96\x81\n", ""};
+    assert_true(!learned.rewrites && !learned.spaced);
+    for (int k = 1; k < 4; k++) {
+        tokenizer t;
+        file_bytes file;
+        open_rewriting(&t, k & 1, k & 2);
+        assert_true(t.rewrites && t.spaced == (k & 1));
+        for (size_t i = 0; i < COUNT(texts); i++) same_as_library(&t, texts[i], strlen(texts[i]));
+        same_as_library(&t, "a\0b", 3);
+        must(file_read(at("1.txt"), 1 << 24, &file, &err));
+        same_as_library(&t, file.data, file.size);
+        file_bytes_free(&file);
+        tokenizer_close(&t);
+    }
+}
+
+/* A document that is too long is cut at a space, and the rest begins as a text does. */
+static void long_document(void **state) {
+    (void)state;
+    if (!there) skip();
+    enum { WORDS = 500000, LENGTH = 5 };
+    tokenizer t;
+    int32_t one[16], *ids;
+    char *all;
+    must(mem_get(&all, WORDS * LENGTH, "a test", &err));
+    must(mem_get(&ids, tokenizer_most(WORDS * LENGTH) * sizeof *ids, "a test", &err));
+    for (size_t i = 0; i < WORDS; i++) memcpy(all + i * LENGTH, "kalo ", LENGTH);
+    open_rewriting(&t, true, false);
+    size_t word = t.type->encode(&t, "kalo", 4, one), count = t.type->encode(&t, all, WORDS * LENGTH - 1, ids);
+    assert_int_equal(count, WORDS * word);
+    for (size_t i = 0; i < count; i++) assert_int_equal(ids[i], one[i % word]);
+    tokenizer_close(&t);
+    mem_free(all);
+    mem_free(ids);
+}
+
 static void refused_models(void **state) {
     (void)state;
     if (!there) skip();
@@ -139,6 +224,7 @@ static void refused_models(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_lost), cmocka_unit_test(pieces_are_words), cmocka_unit_test(kept_and_loaded),
+        cmocka_unit_test(whole_documents), cmocka_unit_test(long_document),
         cmocka_unit_test(refused_models),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

@@ -46,6 +46,25 @@ int dataset_check_meaning(const dataset *d, const tokenizer *t, const char *owne
                 "other settings, or that learned from other data", d->name, owner, t->type->name);
 }
 
+int dataset_bytes_of_piece(const dataset *d, split_name split, double *ratio, pcv_error *err) {
+    int32_t ids[4096];
+    double pieces = 0;
+    *ratio = 1;
+    if (!d->tokens.rewrites || d->bytes[split] <= 0) return 0;
+    for (int64_t k = 0; k < dataset_documents(d, split); k++) {
+        int64_t length = dataset_length(d, split, k), n;
+        for (int64_t at = 0; at < length; at += n) {
+            size_t size;
+            n = length - at < (int64_t)(sizeof ids / sizeof *ids) ? length - at : (int64_t)(sizeof ids / sizeof *ids);
+            int status = dataset_read(d, split, k, at, n, ids, err);
+            if (status) return status;
+            for (int64_t i = 0; i < n; i++, pieces += (double)size) d->tokens.type->piece(&d->tokens, ids[i], &size);
+        }
+    }
+    if (pieces > 0) *ratio = (double)d->bytes[split] / pieces;
+    return 0;
+}
+
 int64_t dataset_documents(const dataset *d, split_name split) {
     return d->type->documents(d, split);
 }

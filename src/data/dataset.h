@@ -17,6 +17,8 @@
 
 typedef struct dataset dataset;
 
+enum { SPLITS = 3 }; /* split_name: train, validation, test */
+
 typedef struct dataset_type {
     int64_t (*documents)(const dataset *d, split_name split);
     int64_t (*length)(const dataset *d, split_name split, int64_t document); /* tokens */
@@ -34,6 +36,7 @@ struct dataset {
     char meaning[HASH_TEXT]; /* tokenizer_meaning */
     char kind[32]; /* "text", "bytes", "copy" */
     tokenizer tokens;
+    int64_t bytes[SPLITS]; /* of the texts that a split was made from; 0: not known */
     bool generated;       /* documents without end: an evaluation says how many */
     int64_t first_target; /* targets before this index of a document are not scored */
     uint64_t seed;        /* of generated documents */
@@ -47,6 +50,9 @@ int64_t dataset_documents(const dataset *d, split_name split);
 int64_t dataset_length(const dataset *d, split_name split, int64_t document);
 int dataset_read(const dataset *d, split_name split, int64_t document, int64_t from, int64_t count,
                  int32_t *ids, pcv_error *err);
+
+/* Bytes of a split's texts for each byte of the pieces that they became: 1 but for tokenizers that rewrite texts. */
+int dataset_bytes_of_piece(const dataset *d, split_name split, double *ratio, pcv_error *err);
 
 /* Is it the one that is remembered by this digest? Where there is no digest to compare (NULL or ""), the one with this
  * name or place is taken for it, and *assumed is set. */

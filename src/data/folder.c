@@ -215,6 +215,7 @@ int folder_open(dataset *d, const char *path, pcv_error *err) {
     for (int i = 0; i < SPLITS; i++) {
         const json_t *split = json_object_get(json_object_get(about, "splits"), split_names[i]);
         TRY(open_split(f, i, path, split, err));
+        d->bytes[i] = json_integer_value(json_object_get(split, "bytes"));
     }
 out:
     json_decref(about);

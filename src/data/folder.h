@@ -6,8 +6,6 @@
 #include "base/file.h"
 #include "data/dataset.h"
 
-enum { SPLITS = 3 };
-
 /* Writes one split's two files, document by document. */
 typedef struct split_writer {
     file_writer tokens, index;

@@ -195,7 +195,7 @@ int pcv_session_feed_text(pcv_session *s, const char *text, size_t size, pcv_err
     const tokenizer *t = s->sampler.tokens;
     int32_t *ids = NULL;
     if (!t->type->encode) return fail(err, PCV_USAGE, "this model does not read text but %s", t->type->kind);
-    int status = mem_get(&ids, 2 * (size + 1) * sizeof *ids, "a prompt", err);
+    int status = mem_get(&ids, tokenizer_most(size) * sizeof *ids, "a prompt", err);
     if (status) return status;
     status = pcv_session_feed(s, ids, t->type->encode(t, text, size, ids), err);
     mem_free(ids);

@@ -56,6 +56,7 @@ int pcv_generate(pcv_session *session, pcv_text_fn *emit, void *context, pcv_gen
     bool raw = session->engine && !strcmp(session->engine->kind, "bytes");
     stream s = {.stops = &session->config.stop, .characters = !raw, .emit = emit, .context = context};
     double start = clock_now();
+    bool begins = session->count == 1; /* behind the start token */
     int status = 0;
     *g = (pcv_generation){.end = PCV_END_LENGTH};
     while (g->tokens < session->config.length) {
@@ -69,7 +70,9 @@ int pcv_generate(pcv_session *session, pcv_text_fn *emit, void *context, pcv_gen
         }
         g->tokens++;
         const char *piece = pcv_session_text(session, id, &size);
-        text_bytes(&s.waiting, piece, size);
+        bool invented = begins && session->sampler.tokens->spaced && *piece == ' ';
+        text_bytes(&s.waiting, piece + invented, size - invented);
+        begins = false;
         if (!text_ok(&s.waiting)) {
             status = fail(err, PCV_MEMORY, "not enough memory for the text");
             goto out;

@@ -3,7 +3,11 @@
  *
  * A model of ours loses nothing: characters that it does not know, bytes that are no UTF-8, and the one character
  * that SentencePiece uses for the space all go through its pieces of single bytes. Texts are encoded line by line; a
- * line end is a piece of its own, so that no piece crosses one. */
+ * line end is a piece of its own, so that no piece crosses one.
+ *
+ * A model of the user's may rewrite a text first: normalize characters, join spaces and lines, put a space in front.
+ * What it does is tried out when it is opened. Such a model is given documents whole, so that ids are those of the
+ * library itself; one beyond DOCUMENT bytes is cut at a space, which stands for the one in front of the next part. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -26,7 +30,8 @@
 enum {
     MODEL_LIMIT = 64 << 20, /* bytes of a model file */
     TEXT_LIMIT = 1 << 30,   /* bytes of a text that is read whole */
-    SPAN = 1 << 16,         /* bytes that are encoded at once, at most */
+    SPAN = 1 << 16,         /* bytes that are encoded at once, at most, */
+    DOCUMENT = 2 << 20,     /* and of models that rewrite them: the library takes some hundred bytes for each */
     LESSON = 4096,          /* bytes of a line to learn from, at most */
     LESSONS = 12 << 20,     /* bytes of all of them together */
     SECONDS = 60,           /* for the child that tries a model */
@@ -44,6 +49,7 @@ typedef struct sentencepiece_state {
     size_t *begin;    /* [pieces + 1] where a piece's bytes begin */
     int32_t byte[256]; /* id of the piece for a single byte, -1: none */
     int unknown;
+    bool by_line; /* no piece goes on behind a line end */
 } sentencepiece_state;
 
 static sentencepiece_state *state_of(const tokenizer *t) { return t->state; }
@@ -60,6 +66,10 @@ static int need_library(tokenizer *t, pcv_error *err) {
 
 /* ------------------------------------------------------------------ a model */
 
+/* What normalization would change: spaces, a wide letter, an accent that stands alone, lines, a fraction. */
+static const char trial[] = "  two  spaces\t\xEF\xBC\xA1 e\xCC\x81\n\n\xC2\xBD ";
+enum { TRIAL = 256 };
+
 /* The library is not made for hostile models (it may crash), so a child tries first. */
 static int try_model(const sentencepiece_state *s, const char *name, pcv_error *err) {
     char message[SENTENCEPIECE_MESSAGE];
@@ -69,8 +79,8 @@ static int try_model(const sentencepiece_state *s, const char *name, pcv_error *
     if (child == 0) {
         alarm(SECONDS);
         void *model = s->library->open(s->file.data, s->file.size, message);
-        int32_t ids[64];
-        bool works = model && s->library->encode(model, "a line to try", 13, ids, 64) >= 0;
+        int32_t ids[TRIAL];
+        bool works = model && s->library->encode(model, trial, sizeof trial - 1, ids, TRIAL) >= 0;
         _exit(works ? 0 : 1);
     }
     if (waitpid(child, &result, 0) == child && WIFEXITED(result) && WEXITSTATUS(result) == 0) return 0;
@@ -101,6 +111,29 @@ static size_t piece_bytes(sentencepiece_state *s, int id, char *out) {
     return used;
 }
 
+static const char *piece(const tokenizer *t, int32_t id, size_t *size);
+
+/* Which bytes come back of a text, and what stands in front of them? */
+static void look_through(tokenizer *t) {
+    sentencepiece_state *s = state_of(t);
+    int32_t ids[TRIAL];
+    size_t size, same = 0;
+    int64_t count = s->library->encode(s->model, trial, sizeof trial - 1, ids, TRIAL);
+    for (int64_t i = 0; i < count && !t->rewrites; i++, same += size) {
+        const char *p = piece(t, ids[i] + t->first, &size);
+        t->rewrites = size > sizeof trial - 1 - same || memcmp(p, trial + same, size);
+    }
+    t->rewrites = t->rewrites || same < sizeof trial - 1;
+    count = s->library->encode(s->model, "a", 1, ids, TRIAL);
+    const char *front = count > 0 ? piece(t, ids[0] + t->first, &size) : "";
+    t->spaced = *front == ' ';
+    s->by_line = !t->rewrites;
+    for (int32_t id = t->first; id < t->vocab && s->by_line; id++) {
+        const char *p = piece(t, id, &size), *end = size ? memchr(p, '\n', size) : NULL;
+        s->by_line = !end || end + 1 == p + size;
+    }
+}
+
 /* s->file holds the model; `name` says where it is from. */
 static int adopt(tokenizer *t, const char *name, pcv_error *err) {
     sentencepiece_state *s = state_of(t);
@@ -116,6 +149,7 @@ static int adopt(tokenizer *t, const char *name, pcv_error *err) {
     TRY(mem_get(&s->begin, ((size_t)pieces + 1) * sizeof *s->begin, "a vocabulary", err));
     for (int i = 0; i < pieces; i++) s->begin[i + 1] = s->begin[i] + piece_bytes(s, i, s->text + s->begin[i]);
     t->vocab = t->first + pieces;
+    look_through(t);
 out:
     return status;
 }
@@ -163,34 +197,50 @@ static size_t put_bytes(const tokenizer *t, const char *bytes, size_t size, int3
 
 /* How many bytes of from[size] are characters that the library can be given: up to a line end at most, which is
  * included, and to a place where a span that grows too long may be cut. */
-static size_t plain_span(const char *from, size_t size) {
-    size_t at = 0, blank = 0;
-    while (at < size && at < SPAN) {
+static size_t plain_span(const sentencepiece_state *s, const char *from, size_t size) {
+    size_t at = 0, blank = 0, most = s->by_line ? SPAN : DOCUMENT;
+    while (at < size && at < most) {
         int length = utf8_length(from + at, size - at);
         if (length < 1 || !from[at] || (length == 3 && !memcmp(from + at, space, 3))) return at;
         if (from[at] == ' ') blank = at;
         at += (size_t)length;
-        if (from[at - 1] == '\n') return at;
+        if (s->by_line && from[at - 1] == '\n') return at;
     }
     return at < size && blank ? blank : at;
 }
 
-static size_t encode(const tokenizer *t, const void *bytes, size_t size, int32_t *ids) {
+/* Of a text that is rewritten, a whole document; *next is where its rest begins. */
+static size_t whole_span(const tokenizer *t, const char *from, size_t size, size_t *next) {
+    *next = size;
+    if (size <= DOCUMENT) return size;
+    size_t at = DOCUMENT;
+    while (at > DOCUMENT / 2 && from[at] != ' ') at--;
+    *next = at + t->spaced;
+    if (from[at] == ' ') return at;
+    for (at = DOCUMENT; at > DOCUMENT - 3 && (from[at] & 0xC0) == 0x80;) at--; /* no space: between two characters */
+    return *next = at;
+}
+
+/* Stores the ids of the first bytes of from[size]; *used: how many bytes that were. */
+static size_t encode_span(const tokenizer *t, const char *from, size_t size, int32_t *ids, size_t *used) {
     const sentencepiece_state *s = state_of(t);
-    const char *from = bytes;
-    size_t count = 0;
-    for (size_t at = 0; at < size;) {
-        size_t span = plain_span(from + at, size - at);
-        int64_t found = span ? s->library->encode(s->model, from + at, span, ids + count, 2 * span) : -1;
-        if (found < 0) { /* one character as bytes, or what the library would not take */
-            int length = span ? (int)span : utf8_length(from + at, size - at);
-            span = length < 1 ? 1 : (size_t)length;
-            count += put_bytes(t, from + at, span, ids + count);
-        } else {
-            for (int64_t i = 0; i < found; i++) ids[count++] += t->first;
-        }
-        at += span;
+    size_t span = *used = plain_span(s, from, size);
+    if (t->rewrites) span = whole_span(t, from, size, used);
+    int64_t found = span ? s->library->encode(s->model, from, span, ids, tokenizer_most(span)) : -1;
+    if (found < 0) { /* one character as bytes, or what the library would not take */
+        int length = span ? (int)span : utf8_length(from, size);
+        span = length < 1 ? 1 : (size_t)length;
+        if (*used < span) *used = span;
+        return put_bytes(t, from, span, ids);
     }
+    for (int64_t i = 0; i < found; i++) ids[i] += t->first;
+    return (size_t)found;
+}
+
+static size_t encode(const tokenizer *t, const void *bytes, size_t size, int32_t *ids) {
+    size_t count = 0;
+    for (size_t at = 0, used; at < size; at += used)
+        count += encode_span(t, (const char *)bytes + at, size - at, ids + count, &used);
     return count;
 }
 
@@ -208,8 +258,12 @@ static int read_text(const tokenizer *t, const char *path, id_list *ids, pcv_err
     int32_t *found = NULL;
     int status = file_read(path, TEXT_LIMIT, &content, err);
     if (status) return status;
-    TRY(mem_get(&found, 2 * (content.size + 1) * sizeof *found, "a document's tokens", err));
-    TRY(id_list_add(ids, found, encode(t, content.data, content.size, found), err));
+    size_t most = content.size < DOCUMENT ? content.size : DOCUMENT;
+    TRY(mem_get(&found, tokenizer_most(most) * sizeof *found, "a document's tokens", err));
+    for (size_t at = 0, used; at < content.size; at += used) {
+        size_t count = encode_span(t, content.data + at, content.size - at, found, &used);
+        TRY(id_list_add(ids, found, count, err));
+    }
 out:
     mem_free(found);
     file_bytes_free(&content);

@@ -43,7 +43,7 @@ typedef struct token_type {
     int (*open)(tokenizer *t, pcv_error *err);
     void (*close)(tokenizer *t); /* frees t->state; or NULL */
 
-    /* Text. Stores the ids of `size` bytes, at most two per byte; returns how many. */
+    /* Text. Stores the ids of `size` bytes, at most tokenizer_most(size); returns how many. */
     size_t (*encode)(const tokenizer *t, const void *bytes, size_t size, int32_t *ids);
     /* The bytes of a token; *size 0 for one that stands for none. */
     const char *(*piece)(const tokenizer *t, int32_t id, size_t *size);
@@ -87,6 +87,8 @@ struct tokenizer {
     int32_t first;           /* ids from here on are content */
     double second;           /* tokens of a second of sound; 0: of no sound */
     int64_t length;          /* tokens of content in every document; 0: any number */
+    bool rewrites;           /* the bytes of a text's pieces are not the text's own: it is normalized first */
+    bool spaced;             /* the first piece of a text begins with a space that the text has not */
     int axes;                /* of positions; 0: a token's index is all there is */
     int64_t axis_rows[TOKEN_AXES]; /* positions of each axis are below this */
     int64_t period;          /* positions repeat after so many tokens behind the start token; 0: never */
@@ -111,6 +113,8 @@ const token_type *tokenizer_of_kind(const char *kind);
 /* type->read of a file to learn from: one that gives no tokens at all is PCV_DATA, and err->message is empty where
  * there is nothing to say. */
 int tokenizer_read(const tokenizer *t, const char *path, id_list *ids, pcv_error *err);
+
+static inline size_t tokenizer_most(size_t size) { return 2 * size + 64; }
 
 /* Positions of a tokenizer with axes; the first parameter is a tokenizer. place: the least index from which on
  * positions are the same as from `index` on. */

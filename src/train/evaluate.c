@@ -290,6 +290,14 @@ static int score_span(const evaluation_job *job, batch_buffer *b, const window *
     return status;
 }
 
+/* Bits are told per byte of the source, of which the pieces may have more or fewer bytes. */
+static int count_source(const evaluation_job *job, tally *t, int count, pcv_error *err) {
+    double ratio;
+    int status = dataset_bytes_of_piece(job->d, (split_name)job->config->split, &ratio, err);
+    for (int k = 0; k < count && !status; k++) t[k].bytes = llround((double)t[k].bytes * ratio);
+    return status;
+}
+
 static void fill_point(pcv_sweep_point *p, const tally *t) {
     const double n = (double)t->tokens, ln2 = 0.69314718055994531;
     p->tokens = t->tokens;
@@ -343,6 +351,7 @@ int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count
         for (int k = 0; k < count; k++) TRY(score_span(job, &b, &w, &point[k], &t[k], err));
         TRY(report(job, (double)some.seen, (double)some.all, start, t[0].tokens * count, err));
     }
+    TRY(count_source(job, t, count, err));
     for (int k = 0; k < count; k++) fill_point(&point[k], &t[k]);
     for (int k = 0; k < count && !status; k++)
         if (!isfinite(point[k].loss)) status = not_finite(job, err);
@@ -387,6 +396,7 @@ int evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
     bool recording = job->t->recording, training = job->t->training;
     job->t->recording = job->t->training = false;
     TRY(score_split(job, &b, &t, e, err));
+    TRY(count_source(job, &t, 1, err));
     if (t.tokens == 0) {
         status = fail(err, PCV_DATA, "%s: the %s split has nothing to score", job->d->name,
                       split_names[c->split]);
