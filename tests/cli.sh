@@ -212,7 +212,7 @@ for file in config.json metrics.jsonl report.html model.safetensors tokenizer.js
     check "no $file in the run" [ -s run/$file ]
 done
 grep -aq 'brain.Event:2' run/events.out.tfevents.* || fail "no TensorBoard record"
-grep -aq 'train/loss' run/events.out.tfevents.* || fail "no training loss for TensorBoard"
+for file in run run/validation; do grep -aq 'loss' $file/events.out.tfevents.* || fail "no loss for TensorBoard in $file"; done
 for file in model.safetensors optimizer.safetensors manifest.json; do
     check "no $file in the last checkpoint" [ -s run/checkpoints/step-00000300/$file ]
 done
@@ -628,8 +628,8 @@ works prepare text brief -o brief-set
 # shellcheck disable=SC2086
 fails $config 'can score the same targets' compare brief-set $compare --dry-run
 fails $usage 'an empty list' compare set -o refused --depths ''
-fails $usage "'y' is not a number" compare set -o refused --archs transformer@16xy
-fails $usage "'x' is not a number" compare set -o refused --depths x
+fails $usage "'y' is not a whole number" compare set -o refused --archs transformer@16xy
+fails $usage "'x' is not a whole number" compare set -o refused --depths x
 fails $usage 'does not grow' compare set -o refused --contexts 64,32
 fails "$usage" "transformre" compare set -o refused --archs transformre
 fails $usage 'is there twice' compare set -o refused --archs transformer,transformer

@@ -200,4 +200,110 @@ equal "a learning rate that was changed" "$(number lr fixed/config.json)" 0.5
 works train raster -o placed $small --steps 2
 works train -o placed --resume $small --dialect default --steps 3 # whose positions the data gave
 
+# ---------------------------------------------------------------- where a run ends, and how it is repeated
+
+begin "limits by updates and by time"
+works train set -o limited --preset demo $small --steps 3 # whose three minutes do not count then
+equal "minutes of a preset, steps by hand" "$(number minutes limited/config.json)" "0.0"
+has err 'trained 3 updates'
+lr=$(number lr limited/metrics.jsonl)
+works train set -o limited2 $small --lr 0.002 --warmup 100 --beta2 0.95 --prefix-dropout 0.5 --steps 3
+equal "learning rates of the same limit" "$lr" "$(number lr limited2/metrics.jsonl)"
+echo '{"training": {"minutes": 60}}' >hour.json
+works train set -o limited3 $small --config hour.json --steps 3
+equal "minutes of a file, steps by hand" "$(number minutes limited3/config.json)" "0.0"
+works train set -o limited4 --preset million $small --layers 1 --minutes 0.003
+equal "steps of a preset, minutes by hand" "$(number steps limited4/config.json)" 0
+has err 'after update [0-9]+ the time of 0.003 minutes is over'
+works train set -o both $small --steps 4 --minutes 60 # both by hand: what comes first
+has err 'update 4 is the last one; the same weights again: --config both/config.json --steps 4'
+works train set -o both2 $small --steps 1000000000 --minutes 0.004 --warmup 0
+has err 'the time of 0.004 minutes is over'
+awk -v lr="$(number lr both2/metrics.jsonl)" 'BEGIN { exit !(lr < 0.0005) }' || fail "the schedule did not follow the time"
+works train -o both --resume --steps 6
+equal "the limit given to a resumed run" "$(number minutes both/config.json)" "0.0"
+works train -o both --resume
+has err 'the run is finished: 6 updates in'
+fails $usage '--steps or --minutes' train set -o x --preset demo $small --minutes 0
+fails $usage '--steps.*--minutes' compare set -o x $small --steps 5
+
+begin "a run by the clock is repeated"
+works train set -o timed $small --minutes 0.02 --schedule cosine --warmup 2 --eval-tokens 500
+again=$(sed -nE 's/.*the same weights again: //p' err)
+steps=${again##* }
+check "a run of a second has more than 20 updates" [ "$steps" -gt 20 ]
+works train set -o repeated $again
+same "$(checkpoint timed "$steps")" "$(checkpoint repeated "$steps")" "the run by the clock was not repeated"
+same timed/model.safetensors repeated/model.safetensors "other weights were kept"
+steady() { sed -E 's/"(time|tokens_per_second|seconds)": [^,}]*//g' "$1/metrics.jsonl"; }
+[ "$(steady timed)" = "$(steady repeated)" ] || fail "the repeated run has another record"
+works train set -o by-steps $small --steps "$steps" --schedule cosine --warmup 2 --eval-tokens 500
+other "$(checkpoint by-steps "$steps")" "$(checkpoint timed "$steps")" "the clock made no difference: nothing was tested"
+works train set -o longer --config timed/config.json --steps $((steps + 1)) # its own schedule
+works train set -o plain $small --steps $((steps + 1)) --schedule cosine --warmup 2 --eval-tokens 500
+same longer/model.safetensors plain/model.safetensors "the clock of another number of updates was followed"
+"$perceiver" train set -o halves $small --minutes 0.02 --save-every 2 >out 2>&1 &
+for _ in $(seq 500); do ls halves/checkpoints/step-* >ls.log 2>&1 && break || sleep 0.02; done
+kill -9 $! 2>out
+wait $! 2>out || true
+works train -o halves --resume
+again=$(sed -nE 's/.*the same weights again: //p' err)
+works train set -o whole $again
+same "$(checkpoint halves "${again##* }")" "$(checkpoint whole "${again##* }")" "a run by the clock in two parts"
+
+# ---------------------------------------------------------------- the record
+
+begin "the record of a resumed run"
+events() { cat "$1"/events.out.tfevents.* "$1"/validation/events.out.tfevents.* | tr -c '[:print:]' '\n' | grep -c "$2"; }
+record="$small --log-every 10 --eval-every 7 --sample-every 14"
+works train set -o straight $record --steps 40
+works train set -o bent $record --steps 40 --save-every 15 --keep 20
+cp -r bent bent2
+for step in bent/checkpoints/*; do [[ $step < bent/checkpoints/step-00000016 ]] || rm -r "$step"; done
+works train -o bent --resume
+has err 'resumed after update 15'
+[ "$(steady straight)" = "$(steady bent)" ] || fail "a resumed run has another record: $(diff <(steady straight) <(steady bent))"
+equal "losses in the event files" "$(events bent loss)" "$(events straight loss)"
+equal "rates in the event files" "$(events bent grad_norm)" "$(events straight grad_norm)"
+equal "samples in the event files" "$(events bent sample/text)" "$(events straight sample/text)"
+works train -o bent2 --resume
+[ "$(steady straight)" = "$(steady bent2)" ] || fail "a run that had ended has another record"
+equal "losses in the event files of a run that had ended" "$(events bent2 loss)" "$(events straight loss)"
+
+begin "accuracy of the updates since the last line"
+mkdir same
+for i in 1 2 3; do head -c 3000 /dev/zero | tr '\0' a >same/$i.txt; done
+works prepare text same -o a-only
+works train a-only -o a-run $small --warmup 0 --lr 0.01 --steps 20
+equal "accuracy on nothing but a" "$(number accuracy a-run/metrics.jsonl)" 1
+awk '/"accuracy": 1,/ && /"step": (1|10),/ { n = 1 } END { exit !n }' a-run/metrics.jsonl ||
+    fail "the accuracy of the first lines is not that of their updates"
+
+begin "validations that are too small to judge"
+head -c 200 text/8.txt >little.txt
+head -c 4 text/8.txt >least.txt
+works prepare text --train text/1.txt text/2.txt --validation least.txt --test text/3.txt -o least
+works train least -o trusting --context 32 --latents 16 --channels 16 --heads 2 --layers 1 --threads 1  \
+    --steps 40 --eval-every 4 --keep 20 --save-every 4 --lr 0.3 --warmup 0
+has err 'too small to judge: [0-9]+ targets in one piece have no standard error; the newest weights are kept'
+has err 'update 4: validation .* undefined: one window'
+same trusting/model.safetensors "$(checkpoint trusting 40)" "one window of a validation chose weights"
+! grep -q 'best validation' err || fail "a validation that cannot judge is called the best"
+works prepare text --train text/1.txt text/2.txt --validation little.txt --test text/3.txt -o little
+works train little -o doubting $small --steps 6 --eval-every 1 --lr 1e-6 --output-bias # knows frequencies, learns little
+has err 'too small to judge: the standard error of its [0-9]+ targets, 0.[0-9]+ bits, is above the 0.[0-9]+ by which'
+has err 'update [0-9]+: validation [0-9.]+ bits per token .*, not judged'
+same doubting/model.safetensors "$(checkpoint doubting 6)" "validations that cannot judge chose weights"
+works train set -o judged $small --lr 0.1 --schedule constant --steps 30 --eval-every 10
+! grep -q 'too small' err || fail "a validation of 7 KB cannot judge"
+has err 'best validation'
+
+begin "pictures and sound for TensorBoard"
+works train raster -o pictured --context 192 --latents 16 --channels 16 --heads 2 --layers 1 --threads 1 --steps 1
+equal "pictures in the event files" "$(events pictured sample/picture)" 1
+equal "a picture's bytes" "$(cat pictured/validation/events* | grep -c IHDR)" 1
+works train mulaw -o sounded $small --steps 1
+equal "sounds in the event files" "$(events sounded sample/sound)" 1
+equal "their pictures" "$(events sounded sample/picture)" 1
+
 finish

@@ -341,6 +341,10 @@ int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, cons
     TRY(mem_get(&c, sizeof *c, "a comparison", err));
     if (o.memory_limit == 0) o.memory_limit = (double)memory_available() / (1 << 30);
     *c = (comparison){.options = &o, .settings = settings, .watch = watch};
+    if (settings_get(settings, "steps")) {
+        status = fail(err, PCV_USAGE, "--steps: models are compared after equal time; give --minutes");
+        goto out;
+    }
     TRY(settings_train(settings, &t, err));
     TRY(parse_lists(c, &t, err));
     c->batch = t.batch;

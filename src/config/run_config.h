@@ -27,6 +27,7 @@ typedef struct train_config {
     double lr_end, decay_share; /* fractions: of lr, of the run (wsd) */
     int64_t steps;
     double minutes; /* 0: no limit by time */
+    field_ints pace; /* of a run by the clock that is trained again (train/pace.h) */
     double weight_decay, beta1, beta2, epsilon, clip;
     double z_loss, label_smoothing;
     double ema; /* decay of the averaged weights, 0: none */

@@ -25,6 +25,8 @@ static const field state_rows[] = {
     INT(step), INT(tokens), INT(windows), INT(skipped), REAL(seconds), REAL(best_bits), INT(best_step),
     INT(length), REAL(accuracy),
     {"data", NULL, FIELD_STRING, offsetof(run_state, data), 0, 0, NULL, "", ""},
+    REAL(lowest), REAL(highest), REAL(line_loss), INT(line_targets), INT(line_hits), INT(changed),
+    {"marks", NULL, FIELD_INTS, offsetof(run_state, marks), 0, 1e15, NULL, "", ""},
 #undef INT
 #undef REAL
 };

@@ -25,6 +25,11 @@ typedef struct run_state {
     int64_t length;  /* of the pieces trained on now (train_config.start_length) */
     double accuracy; /* of recent targets: a running mean, from 0 at each length */
     char data[FIELD_TEXT]; /* digest of the data set that best_bits is about */
+    double lowest, highest; /* validations so far, bits per token; 0: none yet */
+    double line_loss;       /* nats of the updates since the last line of the record */
+    int64_t line_targets, line_hits;
+    field_ints marks; /* of the clock (pace.h) */
+    int64_t changed;  /* 1: settings or data changed on the way, so that one command does not repeat it */
 } run_state;
 
 typedef struct checkpoint_owner {

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdio.h>
 
+static const double LN2 = 0.69314718055994531;
+
 enum { VALIDATIONS = 10 }; /* in a run, unless --eval-every says otherwise */
 enum { PROMPT = 128, SAMPLE = 256, SAMPLE_SECONDS = 2, SAMPLE_MOST = 16000 }; /* tokens, but for the seconds */
 
@@ -17,7 +19,27 @@ static void use_average(trainer *w, bool on) {
         parameters_point(&w->m->params, on ? w->o.average : w->m->params.values);
 }
 
-/* *best says whether none was as good. */
+/* A validation chooses weights where it can tell them apart: where its standard error is known, which takes two windows
+ * at least, and not above all that the validations of this run differ by. Where it cannot, the newest are kept. */
+static bool can_judge(trainer *w, const pcv_evaluation *e) {
+    double bits = e->bits_per_token, error = e->standard_error / LN2;
+    run_state *s = &w->state;
+    bool first = s->highest == 0, known = isfinite(error);
+    s->lowest = first ? bits : fmin(s->lowest, bits);
+    s->highest = fmax(s->highest, bits);
+    if (known && (first || error <= s->highest - s->lowest)) return true;
+    if (!w->small_said && !known)
+        trainer_say(w, "the validation is too small to judge: %lld targets in one piece have no standard error; the "
+                    "newest weights are kept", (long long)e->tokens);
+    else if (!w->small_said)
+        trainer_say(w, "the validation is too small to judge: the standard error of its %lld targets, %.4f bits, is "
+                    "above the %.4f by which the validations differ; the newest weights are kept",
+                    (long long)e->tokens, error, s->highest - s->lowest);
+    w->small_said = true;
+    return false;
+}
+
+/* *best says whether its weights are to be kept. */
 static int validate(trainer *w, bool *best, pcv_error *err) {
     eval_config c;
     pcv_evaluation e;
@@ -45,14 +67,16 @@ static int validate(trainer *w, bool *best, pcv_error *err) {
     }
     if (status) return status;
     w->validation_bits = e.bits_per_token;
-    *best = w->state.best_bits == 0 || e.bits_per_token < w->state.best_bits;
+    w->judged = can_judge(w, &e);
+    *best = !w->judged || w->state.best_bits == 0 || e.bits_per_token < w->state.best_bits;
     metric list[] = {{"validation_loss", e.loss}, {"validation_bits_per_token", e.bits_per_token},
                      {"validation_accuracy", e.accuracy}, {"validation_error", e.standard_error}};
-    metrics_write(&w->log, "validation", w->state.step, list, 4);
+    metrics_write(&w->log, w->state.step, list, 4);
     char error[64] = "standard error undefined: one window";
-    if (isfinite(e.standard_error)) snprintf(error, sizeof error, "+- %.4f", e.standard_error / 0.693147);
+    if (isfinite(e.standard_error)) snprintf(error, sizeof error, "+- %.4f", e.standard_error / LN2);
     trainer_say(w, "update %lld: validation %.4f bits per token (%s), accuracy %.1f %%%s", (long long)w->state.step,
-                e.bits_per_token, error, 100 * e.accuracy, *best ? ", best so far" : "");
+                e.bits_per_token, error, 100 * e.accuracy,
+                !w->judged ? ", not judged" : *best ? ", best so far" : "");
     if (!*best) return 0;
     w->state.best_bits = e.bits_per_token;
     w->state.best_step = w->state.step;
@@ -146,7 +170,7 @@ void trainer_report(trainer *w) {
 
 /* ------------------------------------------------------------------ when */
 
-int trainer_validations(const trainer *w) { return (int)(trainer_done(w) * VALIDATIONS + 1e-9); }
+int trainer_validations(const trainer *w) { return (int)(trainer_share(w) * VALIDATIONS + 1e-9); }
 
 int trainer_look(trainer *w, bool last, pcv_error *err) {
     int due = trainer_validations(w);

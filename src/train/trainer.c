@@ -2,8 +2,8 @@
  * samples, records and checkpoints.
  *
  * Everything random is keyed by (seed, step), so the state of a run is its step number, weights and
- * moments, and a resumed run repeats the uninterrupted one bit for bit (except that a run limited by
- * --minutes follows the clock). */
+ * moments, and a resumed run repeats the uninterrupted one bit for bit. A run limited by --minutes follows
+ * the clock, and keeps what it took from it, so that it can be repeated too (pace.h). */
 #include "train/trainer.h"
 #include "base/clock.h"
 #include "base/temporary.h"
@@ -34,18 +34,25 @@ void trainer_say(const trainer *w, const char *format, ...) {
 
 /* ------------------------------------------------------------------ opening */
 
-static double progress_of(const trainer *w) {
-    if (w->c.steps > 0) {
-        double span = (double)(w->c.steps - w->c.warmup);
-        return span > 0 ? (double)(w->state.step - w->c.warmup) / span : 1;
-    }
-    return w->state.seconds / (60 * w->c.minutes);
-}
-
 double trainer_done(const trainer *w) {
     double steps = w->c.steps > 0 ? (double)w->state.step / (double)w->c.steps : 0;
     double time = w->c.minutes > 0 ? w->state.seconds / (60 * w->c.minutes) : 0;
     return steps > time ? steps : time;
+}
+
+/* Does the run go by a clock, its own or the one that a configuration has kept? */
+static bool is_paced(const trainer *w) { return w->c.minutes > 0 || pace_is_kept(&w->c); }
+
+double trainer_share(const trainer *w) {
+    const field_ints *marks = w->c.minutes > 0 ? &w->state.marks : &w->c.pace;
+    return is_paced(w) ? pace_at(marks->v, marks->count, w->state.step) : trainer_done(w);
+}
+
+/* Of the schedule, which begins behind the warm-up where the last update is known. */
+static double progress_of(const trainer *w) {
+    double span = (double)(w->c.steps - w->c.warmup);
+    if (is_paced(w)) return trainer_share(w);
+    return span > 0 ? (double)(w->state.step - w->c.warmup) / span : 1;
 }
 
 static int new_run(trainer *w, pcv_error *err) {
@@ -123,6 +130,9 @@ static int set_length(trainer *w, int64_t length, pcv_error *err) {
                      w->c.min_crop ? w->c.min_crop + 1 : positions + 1, err);
 }
 
+/* Validations of another task, or of other data, are not compared. */
+static void forget_validations(run_state *s) { s->best_bits = s->lowest = s->highest = 0; }
+
 /* Longer pieces, once those of the present length are learned. */
 static int grow(trainer *w, const step_result *sum, int64_t targets, pcv_error *err) {
     double now = (double)sum->hits / (double)(targets ? targets : 1);
@@ -133,7 +143,7 @@ static int grow(trainer *w, const step_result *sum, int64_t targets, pcv_error *
     trainer_say(w, "update %lld: accuracy %.1f %%; going on with pieces of %lld tokens", (long long)w->state.step,
         100 * w->state.accuracy, (long long)w->state.length);
     w->state.accuracy = 0;
-    w->state.best_bits = 0; /* of an easier task */
+    forget_validations(&w->state); /* of an easier task */
     return 0;
 }
 
@@ -204,20 +214,24 @@ static int restore(trainer *w, pcv_error *err) {
         }
     }
     if (status) return status;
-    if (w->moved || strcmp(w->state.data, w->d->digest)) w->state.best_bits = 0; /* of other data */
+    if (w->moved || strcmp(w->state.data, w->d->digest)) forget_validations(&w->state);
+    if (w->moved || w->changed) w->state.changed = 1;
     memcpy(w->state.data, w->d->digest, sizeof w->d->digest);
     if (w->state.best_bits > 0 && w->state.best_step == w->state.step) status = trainer_publish(w, err);
     if (status) return status;
     if (w->state.length == 0) w->state.length = w->c.start_length ? w->c.start_length : w->mc.context;
     status = set_length(w, w->state.length, err);
     if (status) return status;
-    if (w->options->resume && trainer_done(w) >= 1)
+    if (w->c.minutes > 0) pace_mark(&w->state.marks, trainer_done(w), w->state.step);
+    bool over = trainer_done(w) >= 1;
+    if (w->options->resume && over)
         trainer_say(w, "the run is finished: %lld updates in %.1f minutes; give more --steps or --minutes to go on",
                     (long long)w->state.step, w->state.seconds / 60);
     w->last_save = w->state.seconds;
     w->validations = trainer_validations(w);
     w->validation_bits = w->state.best_bits;
-    return metrics_open(&w->log, w->options->run, w->state.step, w->watch, err);
+    int64_t looks = over ? w->state.step - 1 : w->state.step; /* its end is looked at once more */
+    return metrics_open(&w->log, w->options->run, w->state.step, looks, w->watch, err);
 }
 
 /* ------------------------------------------------------------------ one update */
@@ -262,16 +276,18 @@ static int not_finite(trainer *w, double loss, double norm, pcv_error *err) {
 static void record(trainer *w, double lr, double norm) {
     double now = clock_now(), elapsed = now - w->window_start;
     w->rate = elapsed > 0 ? (double)w->window_tokens / elapsed : 0;
-    w->loss = w->window_loss / (double)(w->window_targets ? w->window_targets : 1);
+    run_state *s = &w->state;
+    double targets = (double)(s->line_targets ? s->line_targets : 1);
+    w->loss = s->line_loss / targets;
     if (w->state.step % w->c.log_every && w->state.step != 1) return;
     metric list[] = {{"loss", w->loss}, {"bits_per_token", w->loss / 0.69314718055994531},
-                     {"accuracy", w->state.accuracy}, {"length", (double)w->state.length}, {"lr", lr},
+                     {"accuracy", (double)s->line_hits / targets}, {"length", (double)w->state.length}, {"lr", lr},
                      {"grad_norm", norm}, {"tokens_per_second", w->rate},
                      {"tokens", (double)w->state.tokens}, {"seconds", w->state.seconds}};
-    metrics_write(&w->log, "train", w->state.step, list, sizeof list / sizeof *list);
+    metrics_write(&w->log, w->state.step, list, sizeof list / sizeof *list);
     w->window_start = now;
-    w->window_tokens = w->window_targets = 0;
-    w->window_loss = 0;
+    w->window_tokens = s->line_targets = s->line_hits = 0;
+    s->line_loss = 0;
 }
 
 /* An update may take minutes, so who wants the run to stop is heard between its passes. The update is left out then: it
@@ -315,13 +331,15 @@ static int update(trainer *w, bool *whole, pcv_error *err) {
         double clip = w->c.clip > 0 && norm > w->c.clip ? w->c.clip / norm : 1;
         optimizer_step(&w->o, &w->c, w->state.step, lr, clip);
         w->bad_steps = 0;
-        w->window_loss += sum.loss;
-        w->window_targets += targets;
+        w->state.line_loss += sum.loss;
+        w->state.line_targets += targets;
+        w->state.line_hits += sum.hits;
     }
     w->state.step++;
     w->state.tokens += targets;
     w->state.windows += w->batches * w->rows;
     w->state.seconds = clock_now() - w->started;
+    if (w->c.minutes > 0) pace_mark(&w->state.marks, trainer_done(w), w->state.step);
     w->window_tokens += targets;
     if (!finite) status = not_finite(w, loss, norm, err);
     if (!status) record(w, lr, norm);
@@ -349,10 +367,28 @@ static bool save_is_due(const trainer *w) {
     return w->c.save_minutes > 0 && w->state.seconds - w->last_save > 60 * w->c.save_minutes;
 }
 
+/* A run by the clock ends with what it takes to repeat it. */
+static void end_time(trainer *w) {
+    char path[PATH_SIZE], again[PATH_SIZE + 128] = "";
+    const long long step = (long long)w->state.step;
+    if (w->c.minutes == 0) return;
+    pace_keep(&w->c, &w->state.marks, w->state.step);
+    bool kept = !w->state.changed && !path_join(path, w->options->run, RUN_CONFIG, NULL) &&
+                !config_write(path, &w->mc, &w->c, w->extra, NULL);
+    if (kept) snprintf(again, sizeof again, "; the same weights again: --config %s --steps %lld", path, step);
+    if (w->c.steps == 0 || w->state.step < w->c.steps)
+        trainer_say(w, "after update %lld the time of %g minutes is over%s", step, w->c.minutes, again);
+    else trainer_say(w, "update %lld is the last one%s", step, again);
+}
+
 static int finish(trainer *w, pcv_error *err) {
-    if (trainer_done(w) >= 1) return trainer_look(w, true, err);
-    int status = trainer_save_last(w, err);
+    bool over = trainer_done(w) >= 1;
+    int status = over ? trainer_look(w, true, err) : trainer_save_last(w, err);
     if (status) return status;
+    if (over) {
+        end_time(w);
+        return 0;
+    }
     trainer_report(w);
     return fail(err, PCV_INTERRUPTED, "stopped after update %lld; saved, go on with --resume",
                 (long long)w->state.step);
@@ -429,7 +465,7 @@ int pcv_train(const pcv_train_options *options, const pcv_settings *settings, co
     status = run(w, err);
     if (report)
         *report = (pcv_train_report){w->state.step, w->state.tokens, w->state.seconds, w->loss,
-                                     w->validation_bits, w->state.best_bits, w->state.best_step};
+                                     w->validation_bits, w->judged ? w->state.best_bits : 0, w->state.best_step};
     close_all(w, status);
     mem_free(w);
     return status;

@@ -8,6 +8,7 @@
 #include "gen/engine.h"
 #include "train/checkpoint.h"
 #include "train/metrics.h"
+#include "train/pace.h"
 #include "train/step.h"
 
 #define TRY_LOWER "try a lower --lr, a longer --warmup or a lower --clip"
@@ -48,9 +49,10 @@ typedef struct trainer {
     double last_save;  /* state.seconds of it */
     double loss, rate; /* of the last update, for display */
     double window_start;
-    int64_t window_tokens, window_targets;
-    double window_loss;
+    int64_t window_tokens;
     double validation_bits;
+    bool judged;     /* the last validation could tell weights apart */
+    bool small_said; /* that one could not has been said */
 } trainer;
 
 /* A line for whoever watches. */
@@ -61,6 +63,7 @@ int resume_read(trainer *w, pcv_error *err);
 
 /* Part of the run that is over, 0 to 1, by updates or by time, whichever ends it first. */
 double trainer_done(const trainer *w);
+double trainer_share(const trainer *w); /* the same, but as pace.h tells it: for all that the weights depend on */
 
 /* Asks whoever watches; the answer is in w->wish too. */
 int trainer_ask(trainer *w);
