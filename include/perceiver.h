@@ -157,6 +157,9 @@ PCV_API int pcv_generate(pcv_session *session, pcv_text_fn *text, void *context,
 
 PCV_API int pcv_engine_is_text(const pcv_engine *engine); /* its documents can go through pcv_generate */
 
+/* The bytes that a token stands for; *size is 0 for a token that stands for none. */
+PCV_API const char *pcv_engine_text(const pcv_engine *engine, int32_t id, size_t *size);
+
 PCV_API int64_t pcv_engine_vocabulary(const pcv_engine *engine);
 PCV_API const char *pcv_engine_kind(const pcv_engine *engine); /* of data: "text", "image", ... */
 PCV_API int64_t pcv_session_length(const pcv_session *session);
@@ -351,6 +354,21 @@ PCV_API int pcv_score(pcv_engine *engine, const int32_t *ids, size_t count, bool
                       const pcv_settings *settings, pcv_scores *scores, pcv_error *err);
 PCV_API int pcv_score_file(pcv_engine *engine, const char *path, bool are_ids, bool logits,
                            const pcv_settings *settings, pcv_scores *scores, pcv_error *err);
+
+/* The same in pieces, for files of any length: takes the scores of tokens first, first + 1, ..., of `total`, which are
+ * valid until it returns; non-zero ends the work. */
+typedef int pcv_scores_fn(void *context, int64_t first, int64_t total, const pcv_scores *some);
+
+typedef struct pcv_score_options {
+    const char *path;
+    bool are_ids;       /* whitespace-separated token ids in place of what the run reads */
+    const char *logits; /* safetensors file to make, float32 [tokens, vocabulary]; or NULL */
+    pcv_scores_fn *take;
+    void *context;
+} pcv_score_options;
+PCV_API int pcv_score_stream(pcv_engine *engine, const pcv_score_options *options, const pcv_settings *settings,
+                             const pcv_watch *watch, pcv_error *err);
+
 PCV_API int pcv_scores_save(const pcv_scores *scores, const char *path, pcv_error *err);
 PCV_API void pcv_scores_free(pcv_scores *scores);
 

@@ -96,4 +96,51 @@ for arguments in "eval huge" "eval huge --sweep latents --values 2,4" "score hug
     ends $numeric "$perceiver" $arguments
     has err 'huge/model.safetensors: .*not finite'
 done
+
+# ---------------------------------------------------------------- files
+
+begin "score: any length, standard input, logits as they come"
+works score copy word
+cp out expected
+has err '^16 tokens, log-probability -[0-9.]+, [0-9.]+ bits per token, [0-9.]+ bits per byte$'
+cat word | "$perceiver" score copy - >out 2>err || fail "score of a pipe"
+cmp -s out expected || fail "standard input scores differently"
+"$perceiver" score copy - <word >out 2>err || fail "score of standard input"
+cmp -s out expected || fail "a file as standard input scores differently"
+"$perceiver" attend copy - -o piped.png <word 2>err || fail "attend of standard input"
+cut -f 2 expected | tr '\n' ' ' >word.ids
+{ head -c 70000 /dev/zero | tr '\0' ' ' && cat word.ids; } | "$perceiver" score copy --tokens - >out 2>err || fail "ids"
+cmp -s out expected || fail "ids of standard input score differently"
+ends $data "$perceiver" score copy --tokens word
+has err 'word: byte 0: expected whitespace-separated token ids'
+works score copy word --logits whole.safetensors --stride 3
+cp out expected
+equal "bytes of the logits" $(($(bytes whole.safetensors) - 8 - $(od -An -tu8 -N 8 whole.safetensors))) $((16 * 259 * 4))
+works score copy word --stride 3
+cmp -s out expected || fail "--logits changes the scores"
+ends $cantcreate "$perceiver" score copy word --logits no/where.safetensors
+equal "lines in front of an output that cannot be made" "$(bytes out)" 0
+truncate -s 300M long # with 3 GB of addresses: a list of its ids would fit once, but not what was made of them before
+(ulimit -v 3000000; "$perceiver" score copy long 2>err | head -n 3 >out) || true
+equal "first lines of a long file" "$(cut -f 1,2 out | tr '\t\n' '  ')" "0 3 1 3 2 3 "
+for file in /dev/zero pipe; do
+    [ -e $file ] || mkfifo $file
+    ends $noinput timeout 20 "$perceiver" score copy $file
+    has err "$file: not a regular file"
+    ends $noinput timeout 20 "$perceiver" attend copy $file -o none.png
+done
+no_leftovers
+
+begin "score on a terminal"
+if command -v script >where; then
+    printf 'a\n\033\\' >odd
+    TERM=dumb script -qec "'$perceiver' score copy odd" typescript >out 2>err </dev/null
+    has out '^ +index +id +log p +text'
+    has out '^ +0 +100 +-[0-9.]+  a'
+    has out '^ +1 +13 +-[0-9.]+  .n'
+    has out '^ +2 +30 +-[0-9.]+  .x1b'
+    has out '^4 tokens, log-probability'
+else
+    skip "no script(1)"
+fi
 finish

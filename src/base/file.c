@@ -270,6 +270,10 @@ int file_next(file_reader *r, void *buffer, size_t size, size_t *got, pcv_error 
     return 0;
 }
 
+int file_rewind(file_reader *r, pcv_error *err) {
+    return lseek(r->fd, 0, SEEK_SET) ? fail_errno(err, PCV_IO, "%s", r->path) : 0;
+}
+
 void file_close(file_reader *r) {
     if (r->fd >= 0) close(r->fd);
     r->fd = -1;

@@ -71,6 +71,7 @@ typedef struct file_reader {
 } file_reader;
 int file_open(file_reader *r, const char *path, pcv_error *err);
 int file_next(file_reader *r, void *buffer, size_t size, size_t *got, pcv_error *err); /* *got 0: end */
+int file_rewind(file_reader *r, pcv_error *err); /* to the file's beginning */
 void file_close(file_reader *r);
 
 /* A file mapped read-only. */

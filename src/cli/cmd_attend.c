@@ -1,4 +1,5 @@
 #include "cli/commands.h"
+#include "cli/input.h"
 #include "cli/progress.h"
 
 #include <inttypes.h>
@@ -17,6 +18,7 @@ int cmd_attend(arguments *a, pcv_error *err) {
     int status = text ? pcv_read_whole("--size", text, 1, 8192, &size, err) : 0;
     signals_install();
     if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
+    if (!status && path) status = input_open(path, &path, err);
     if (!status) status = pcv_attend(engine, path, ids != NULL, size, a->settings, &watch, &map, err);
     progress_end();
     if (!status) status = pcv_attention_draw(output, &map, err);

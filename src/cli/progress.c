@@ -180,8 +180,15 @@ static void show_line(const pcv_progress *p, const char *left) {
     else cli_say("%s: %.0f s", p->stage, p->seconds);
 }
 
+static int on_signal(void *context, const pcv_progress *p) {
+    (void)context, (void)p;
+    if (stop_asked) return PCV_STOP;
+    if (!save_asked) return 0;
+    save_asked = 0;
+    return PCV_SAVE;
+}
+
 static int on_progress(void *context, const pcv_progress *p) {
-    (void)context;
     if (screen.bar < 0) {
         const char *term = getenv("TERM");
         screen.bar = isatty(STDERR_FILENO) && !getenv("NO_COLOR") && term && strcmp(term, "dumb");
@@ -198,10 +205,7 @@ static int on_progress(void *context, const pcv_progress *p) {
         if (screen.bar) show_bar(p, left);
         else show_line(p, left);
     }
-    if (stop_asked) return PCV_STOP;
-    if (!save_asked) return 0;
-    save_asked = 0;
-    return PCV_SAVE;
+    return on_signal(context, p);
 }
 
 static void on_message(void *context, const char *line) {
@@ -210,6 +214,8 @@ static void on_message(void *context, const char *line) {
     screen.open = 0;
     cli_say("%s", line);
 }
+
+pcv_watch signals_watch(void) { return (pcv_watch){.progress = on_signal, .message = on_message}; }
 
 pcv_watch progress_watch(void) {
     return (pcv_watch){.progress = on_progress, .message = on_message};

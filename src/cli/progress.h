@@ -11,6 +11,9 @@ void signals_install(void);
 /* A watch for pcv_prepare, pcv_train and pcv_evaluate. */
 pcv_watch progress_watch(void);
 
+/* One that shows nothing, and hears the signals: for work whose output goes to the terminal as it comes. */
+pcv_watch signals_watch(void);
+
 /* Ends the bar's line, so that other output starts in column one. */
 void progress_end(void);
 

@@ -124,6 +124,12 @@ int engine_not_finite(const pcv_engine *e, pcv_error *err) {
                 "training diverged; take those of another checkpoint", e->run);
 }
 
+const char *pcv_engine_text(const pcv_engine *e, int32_t id, size_t *size) {
+    const tokenizer *t = &e->tokens;
+    *size = 0;
+    return id < 0 || id >= t->vocab || !t->type->piece ? "" : t->type->piece(t, id, size);
+}
+
 int64_t pcv_engine_vocabulary(const pcv_engine *e) { return e->tokens.vocab; }
 
 int pcv_engine_is_text(const pcv_engine *e) { return e->tokens.type->piece != NULL; }

@@ -2,8 +2,8 @@
 #include "base/clock.h"
 #include "config/settings.h"
 #include "media/picture.h"
+#include "token/id_stream.h"
 #include "train/evaluate.h"
-#include "train/score.h"
 
 #include <math.h>
 
@@ -46,6 +46,19 @@ out:
     return status;
 }
 
+/* The beginning of a file, as much as the context holds. */
+static int read_file(pcv_engine *e, const char *path, bool are_ids, int64_t context, int32_t **ids, size_t *count,
+                     pcv_error *err) {
+    id_stream s;
+    int status = id_stream_open(&s, &e->tokens, path, are_ids, err);
+    if (status) return status;
+    TRY(mem_get(ids, (size_t)context * sizeof **ids, "tokens", err));
+    TRY(id_stream_next(&s, *ids, (size_t)context, count, err));
+out:
+    id_stream_close(&s);
+    return status;
+}
+
 int pcv_attend(pcv_engine *e, const char *path, bool are_ids, int64_t size, const pcv_settings *settings,
                const pcv_watch *watch, pcv_attention *m, pcv_error *err) {
     eval_config c;
@@ -61,7 +74,7 @@ int pcv_attend(pcv_engine *e, const char *path, bool are_ids, int64_t size, cons
         status = fail(err, PCV_CONFIG, "the map needs a model with a first cross-attention and one latent a position");
         goto out;
     }
-    if (path) TRY(score_read_ids(e, path, are_ids, &ids, &count, err));
+    if (path) TRY(read_file(e, path, are_ids, c.context, &ids, &count, err));
     else TRY(read_generated(e, &c, &ids, &count, &first, &document, err));
     if ((int64_t)count > c.context) count = (size_t)c.context;
     if (first < 0 || first >= (int64_t)count) first = (int64_t)count > c.latents ? (int64_t)count - c.latents : 0;

@@ -1,18 +1,28 @@
-/* Log-probabilities of every token of one sequence, by the same windows as an evaluation. */
+/* Log-probabilities of every token of one sequence, by the same windows as an evaluation, window by window: memory does
+ * not depend on the length of the sequence. */
+#include "base/clock.h"
 #include "base/file.h"
-#include "base/number.h"
 #include "base/safetensors.h"
 #include "config/settings.h"
-#include "train/score.h"
-#include "gen/engine.h"
+#include "token/id_stream.h"
 #include "train/evaluate.h"
 
-#include <ctype.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-static const size_t LARGEST_FILE = (size_t)1 << 32;
+typedef struct scorer {
+    pcv_engine *e;
+    eval_config c;
+    tape t;
+    id_stream in;
+    int64_t targets, done; /* tokens behind the start token; of them scored */
+    int32_t *ids;          /* [context + 1], of the sequence from `from` on */
+    int64_t from, held;
+    double *logprob;       /* [stride] */
+    float *rows;           /* [stride, V] */
+} scorer;
+
+/* ------------------------------------------------------------------ one window */
 
 /* log softmax(logits)[id], in double. */
 static double log_probability(const float *logits, int64_t vocab, int32_t id) {
@@ -22,142 +32,117 @@ static double log_probability(const float *logits, int64_t vocab, int32_t id) {
     return (double)logits[id] - top - log(sum);
 }
 
-/* One window, ids[w->count]; rows takes the logits of its targets, [w->scored, V]. */
-static int run_window(pcv_engine *e, tape *t, const eval_config *c, const window *w, const int32_t *ids, float *rows,
-                      pcv_error *err) {
-    int64_t group = e->m->config.latents_per_position, positions = c->latents / group;
+/* Moves on to the tokens of w. */
+static int read_window(scorer *s, const window *w, pcv_error *err) {
+    int64_t kept = s->from + s->held - w->from;
+    size_t wanted = (size_t)(w->count - kept), got;
+    memmove(s->ids, s->ids + (w->from - s->from), (size_t)kept * sizeof *s->ids);
+    s->from = w->from;
+    s->held = w->count;
+    int status = id_stream_next(&s->in, s->ids + kept, wanted, &got, err);
+    if (!status && got < wanted) status = fail(err, PCV_IO, "%s: became shorter while it was read", s->in.file.path);
+    return status;
+}
+
+static int run_window(scorer *s, const window *w, pcv_error *err) {
+    int64_t group = s->e->m->config.latents_per_position, positions = s->c.latents / group;
     if (positions > w->count - 1) positions = w->count - 1;
-    tape_reset(t);
-    sequence row = window_row(e->m, w, ids);
+    tape_reset(&s->t);
+    sequence row = window_row(s->e->m, w, s->ids);
     model_input in = {.batch = 1, .rows = &row, .latents = positions * group};
-    tensor *hidden = model_hidden(t, e->m, &in);
-    tensor *last = tape_rows(t, hidden, hidden->m.rows - w->scored, w->scored);
-    tape_read(t, model_logits(t, e->m, last), rows);
-    return t->status ? fail(err, PCV_MEMORY, "not enough memory to score; lower --context or --latents") : 0;
+    tensor *hidden = model_hidden(&s->t, s->e->m, &in);
+    tensor *last = tape_rows(&s->t, hidden, hidden->m.rows - w->scored, w->scored);
+    tape_read(&s->t, model_logits(&s->t, s->e->m, last), s->rows);
+    return s->t.status ? fail(err, PCV_MEMORY, "not enough memory to score; lower --context or --latents") : 0;
 }
 
-static int score_all(pcv_engine *e, const eval_config *c, const int32_t *ids, pcv_scores *s,
-                     float *buffer, pcv_error *err) {
-    tape t = {0};
+/* The next window's scores, valid until the next call; count 0 at the end. */
+static int scorer_next(scorer *s, pcv_scores *some, pcv_error *err) {
+    int64_t V = s->e->m->config.vocab_size;
     int status = 0;
-    TRY(tape_init(&t, e->be, 0, err));
-    for (int64_t at = 0; at < s->count;) {
-        window w = block_at(1, s->count, at, c->context, c->stride);
-        float *rows = s->logits ? s->logits + at * s->vocabulary : buffer;
-        TRY(run_window(e, &t, c, &w, ids + w.from, rows, err));
-        for (int64_t i = 0; i < w.scored; i++, at++) {
-            s->logprob[at] = log_probability(rows + i * s->vocabulary, s->vocabulary, s->ids[at]);
-            if (isfinite(s->logprob[at])) continue;
-            status = engine_not_finite(e, err);
-            goto out;
-        }
+    *some = (pcv_scores){.vocabulary = V};
+    if (s->done == s->targets) return 0;
+    window w = block_at(1, s->targets, s->done, s->c.context, s->c.stride);
+    TRY(read_window(s, &w, err));
+    TRY(run_window(s, &w, err));
+    *some = (pcv_scores){w.scored, V, s->ids + w.count - w.scored, s->logprob, s->rows};
+    for (int64_t i = 0; i < w.scored; i++) {
+        s->logprob[i] = log_probability(s->rows + i * V, V, some->ids[i]);
+        if (!isfinite(s->logprob[i])) return engine_not_finite(s->e, err);
+    }
+    s->done += w.scored;
+out:
+    return status;
+}
+
+static void scorer_close(scorer *s) {
+    id_stream_close(&s->in);
+    tape_free(&s->t);
+    mem_free(s->ids);
+    mem_free(s->logprob);
+    mem_free(s->rows);
+}
+
+/* The caller has opened s->in. */
+static int scorer_open(scorer *s, pcv_engine *e, const pcv_settings *settings, pcv_error *err) {
+    int64_t count;
+    int status = 0;
+    s->e = e;
+    TRY(settings_eval(settings, &s->c, err));
+    TRY(evaluate_defaults(&s->c, &e->m->config, err));
+    TRY(id_stream_count(&s->in, &count, err));
+    s->targets = count - 1;
+    TRY(mem_get(&s->ids, (size_t)(s->c.context + 1) * sizeof *s->ids, "tokens", err));
+    TRY(mem_get(&s->logprob, (size_t)s->c.stride * sizeof *s->logprob, "log-probabilities", err));
+    TRY(mem_get(&s->rows, (size_t)(s->c.stride * e->m->config.vocab_size) * sizeof *s->rows, "logits", err));
+    TRY(tape_init(&s->t, e->be, 0, err));
+out:
+    return status;
+}
+
+/* ------------------------------------------------------------------ all at once */
+
+static int collect(scorer *s, bool logits, pcv_scores *all, pcv_error *err) {
+    int64_t V = s->e->m->config.vocab_size, room = s->targets + 1, at = 0;
+    pcv_scores some;
+    int status = 0;
+    *all = (pcv_scores){.count = s->targets, .vocabulary = V};
+    TRY(mem_get(&all->ids, (size_t)room * sizeof *all->ids, "tokens", err));
+    TRY(mem_get(&all->logprob, (size_t)room * sizeof *all->logprob, "log-probabilities", err));
+    if (logits) TRY(mem_get(&all->logits, (size_t)(room * V) * sizeof *all->logits, "logits", err));
+    for (; at < s->targets; at += some.count) {
+        TRY(scorer_next(s, &some, err));
+        memcpy(all->ids + at, some.ids, (size_t)some.count * sizeof *some.ids);
+        memcpy(all->logprob + at, some.logprob, (size_t)some.count * sizeof *some.logprob);
+        if (logits) memcpy(all->logits + at * V, some.logits, (size_t)(some.count * V) * sizeof *some.logits);
     }
 out:
-    tape_free(&t);
     return status;
 }
 
-int pcv_score(pcv_engine *e, const int32_t *ids, size_t count, bool logits,
-              const pcv_settings *settings, pcv_scores *s, pcv_error *err) {
-    eval_config c;
-    int32_t *all = NULL;
-    float *buffer = NULL;
-    int status = 0;
-    *s = (pcv_scores){.vocabulary = e->m->config.vocab_size};
-    TRY(settings_eval(settings, &c, err));
-    TRY(evaluate_defaults(&c, &e->m->config, err));
-    bool started = count && ids[0] == e->tokens.start;
-    s->count = (int64_t)count - started;
-    TRY(mem_get(&all, (count + 1) * sizeof *all, "tokens", err));
-    all[0] = e->tokens.start;
-    if (s->count) memcpy(all + 1, ids + started, (size_t)s->count * sizeof *all);
-    for (int64_t i = 0; i <= s->count; i++)
-        if (all[i] < 0 || all[i] >= s->vocabulary) {
-            status = fail(err, PCV_DATA, "token %lld is %d, but the vocabulary has %lld",
-                          (long long)(i - !started), all[i], (long long)s->vocabulary);
-            goto out;
-        }
-    size_t row = (size_t)s->vocabulary * sizeof(float);
-    TRY(mem_get(&s->ids, (size_t)(s->count + 1) * sizeof *s->ids, "tokens", err));
-    TRY(mem_get(&s->logprob, (size_t)(s->count + 1) * sizeof *s->logprob, "log-probabilities", err));
-    if (logits) TRY(mem_get(&s->logits, (size_t)(s->count + 1) * row, "logits", err));
-    else TRY(mem_get(&buffer, (size_t)c.stride * row, "logits", err));
-    if (s->count) memcpy(s->ids, all + 1, (size_t)s->count * sizeof *all);
-    TRY(score_all(e, &c, all, s, buffer, err));
-out:
-    mem_free(all);
-    mem_free(buffer);
-    if (status) pcv_scores_free(s);
-    return status;
-}
-
-/* Whitespace-separated numbers. */
-static int parse_ids(const file_bytes *text, const char *path, int32_t *ids, size_t *count,
+/* Status is that of opening the stream. */
+static int score_all(scorer *s, int status, pcv_engine *e, bool logits, const pcv_settings *settings, pcv_scores *all,
                      pcv_error *err) {
-    const char *at = text->data, *end = text->data + text->size;
-    for (*count = 0;;) {
-        while (at < end && isspace((unsigned char)*at)) at++;
-        if (at == end) return 0;
-        int64_t x = -1;
-        const char *stop = at;
-        if (number_take_whole(&stop, &x) || x < 0 || x > INT32_MAX || (stop < end && !isspace((unsigned char)*stop)))
-            return fail(err, PCV_DATA, "%s: byte %lld: expected whitespace-separated token ids", path,
-                        (long long)(at - text->data));
-        ids[(*count)++] = (int32_t)x;
-        at = stop;
-    }
-}
-
-static int read_ids(const pcv_engine *e, const char *path, bool are_ids, int32_t **ids, size_t *count,
-                    pcv_error *err) {
-    file_bytes content = {0};
-    const tokenizer *t = &e->tokens;
-    int status = 0;
-    if (!are_ids && t->type->read) {
-        id_list list = {0};
-        TRY(t->type->read(t, path, &list, err));
-        *ids = list.v;
-        *count = list.count;
-        return 0;
-    }
-    TRY(file_read(path, LARGEST_FILE, &content, err));
-    TRY(mem_get(ids, (content.size + 1) * sizeof **ids, "tokens", err));
-    if (are_ids) TRY(parse_ids(&content, path, *ids, count, err));
-    else *count = t->type->encode(t, content.data, content.size, *ids);
-out:
-    file_bytes_free(&content);
+    *all = (pcv_scores){0};
+    if (!status) status = scorer_open(s, e, settings, err);
+    if (!status) status = collect(s, logits, all, err);
+    if (status) pcv_scores_free(all);
+    scorer_close(s);
     return status;
 }
 
-int score_read_ids(const pcv_engine *e, const char *path, bool are_ids, int32_t **out, size_t *count,
-                   pcv_error *err) {
-    int32_t *ids = NULL;
-    int status = read_ids(e, path, are_ids, &ids, count, err);
-    size_t started = !status && *count && ids[0] == e->tokens.start, n = *count - started;
-    if (!status) status = mem_get(out, (n + 1) * sizeof *ids, "tokens", err);
-    if (!status) {
-        (*out)[0] = e->tokens.start;
-        if (n) memcpy(*out + 1, ids + started, n * sizeof *ids);
-        *count = n + 1;
-    }
-    for (size_t i = 0; !status && i < *count; i++)
-        if ((*out)[i] < 0 || (*out)[i] >= e->m->config.vocab_size)
-            status = fail(err, PCV_DATA, "%s: token %d is outside the vocabulary of %lld", path, (*out)[i],
-                          (long long)e->m->config.vocab_size);
-    mem_free(ids);
-    return status;
+int pcv_score(pcv_engine *e, const int32_t *ids, size_t count, bool logits, const pcv_settings *settings,
+              pcv_scores *scores, pcv_error *err) {
+    scorer s = {0};
+    id_stream_of(&s.in, &e->tokens, ids, count);
+    return score_all(&s, 0, e, logits, settings, scores, err);
 }
 
-int pcv_score_file(pcv_engine *e, const char *path, bool are_ids, bool logits,
-                   const pcv_settings *settings, pcv_scores *s, pcv_error *err) {
-    int32_t *ids = NULL;
-    size_t count = 0;
-    *s = (pcv_scores){0};
-    int status = read_ids(e, path, are_ids, &ids, &count, err);
-    if (!status) status = pcv_score(e, ids, count, logits, settings, s, err);
-    if (status == PCV_DATA) fail_context(err, "%s", path);
-    mem_free(ids);
-    return status;
+int pcv_score_file(pcv_engine *e, const char *path, bool are_ids, bool logits, const pcv_settings *settings,
+                   pcv_scores *scores, pcv_error *err) {
+    scorer s = {0};
+    int status = id_stream_open(&s.in, &e->tokens, path, are_ids, err);
+    return score_all(&s, status, e, logits, settings, scores, err);
 }
 
 int pcv_scores_save(const pcv_scores *s, const char *path, pcv_error *err) {
@@ -172,4 +157,75 @@ void pcv_scores_free(pcv_scores *s) {
     mem_free(s->logprob);
     mem_free(s->logits);
     *s = (pcv_scores){0};
+}
+
+/* ------------------------------------------------------------------ as they come */
+
+typedef struct delivery {
+    scorer *s;
+    const pcv_score_options *o;
+    const pcv_watch *watch;
+    double start;
+    pcv_scores some; /* of the last window */
+    size_t given;    /* bytes of its logits that are in the file */
+    int status;
+    pcv_error *err;
+} delivery;
+
+static int report(const delivery *d) {
+    const scorer *s = d->s;
+    double seconds = clock_now() - d->start;
+    pcv_progress p = {.stage = "scoring", .done = (double)s->done, .total = (double)s->targets, .seconds = seconds,
+                      .rate = seconds > 0 ? (double)s->done / seconds : 0, .unit = "tokens"};
+    if (!d->watch || !d->watch->progress || d->watch->progress(d->watch->context, &p) != PCV_STOP) return 0;
+    return fail(d->err, PCV_INTERRUPTED, "interrupted");
+}
+
+static int deliver(delivery *d) {
+    int64_t first = d->s->done;
+    d->given = 0;
+    d->status = scorer_next(d->s, &d->some, d->err);
+    if (!d->status && d->o->take(d->o->context, first, d->s->targets, &d->some))
+        d->status = fail(d->err, PCV_INTERRUPTED, "interrupted");
+    if (!d->status) d->status = report(d);
+    return d->status;
+}
+
+/* The next bytes of the tensor of logits: what is not there yet is scored now. */
+static int read_logits(void *context, int index, uint64_t offset, void *out, size_t bytes) {
+    delivery *d = context;
+    (void)index, (void)offset; /* they are asked for in order */
+    for (size_t at = 0; at < bytes;) {
+        size_t left = (size_t)(d->some.count * d->some.vocabulary) * sizeof(float) - d->given;
+        size_t part = left < bytes - at ? left : bytes - at;
+        if (part) memcpy((char *)out + at, (const char *)d->some.logits + d->given, part);
+        else if (deliver(d)) return -1;
+        d->given += part;
+        at += part;
+    }
+    return 0;
+}
+
+static int deliver_with_logits(delivery *d) {
+    pcv_error reason = {0};
+    safetensors_plan plan = {.name = "logits", .type = "F32", .rank = 2,
+                             .shape = {d->s->targets, d->s->e->m->config.vocab_size}};
+    safetensors_writer w = {.plans = &plan, .count = 1, .read = read_logits, .context = d};
+    int status = safetensors_save(&w, d->o->logits, NULL, NULL, &reason);
+    if (d->status || !status) return d->status;
+    return fail(d->err, status, "%s", reason.message);
+}
+
+int pcv_score_stream(pcv_engine *e, const pcv_score_options *o, const pcv_settings *settings, const pcv_watch *watch,
+                     pcv_error *err) {
+    scorer s = {0};
+    int status = 0;
+    TRY(id_stream_open(&s.in, &e->tokens, o->path, o->are_ids, err));
+    TRY(scorer_open(&s, e, settings, err));
+    delivery d = {.s = &s, .o = o, .watch = watch, .start = clock_now(), .err = err};
+    if (o->logits) status = deliver_with_logits(&d);
+    while (!status && s.done < s.targets) status = deliver(&d);
+out:
+    scorer_close(&s);
+    return status;
 }
