@@ -223,22 +223,27 @@ PCV_API int pcv_generate_document(pcv_engine *engine, const pcv_document_options
 
 typedef struct pcv_prepare_options {
     const char *kind;              /* "text", "bytes", "image", "midi", "audio" */
-    const char *const *inputs;     /* files and folders to be split, NULL-terminated, or NULL */
+    const char *const *inputs;     /* files and folders to be split, NULL-terminated, or NULL; "-": standard input */
     const char *const *splits[3];  /* given train, validation, test files, or NULL */
+    const char *const *include;    /* patterns of the files to take, NULL-terminated; NULL: all */
+    const char *const *exclude;    /* patterns of files and folders to leave out, or NULL */
+    const char *documents;         /* in a text: "lines", "paragraphs", "jsonl:FIELD", "separator:TEXT"; NULL: one */
     const char *output;            /* folder to make */
     const char *tokenizer;         /* "bytes-262", "sentencepiece:8000", "FILE.model", ...; NULL: the kind's first */
     const pcv_settings *settings;  /* of the tokenizer: group PCV_TOKENS; or NULL */
-    const char *split_percent;     /* "90,5,5" when NULL */
+    const char *split_percent;     /* "90,5,5" and splits by name when NULL */
     uint64_t seed;                 /* of the split */
 } pcv_prepare_options;
 
 typedef struct pcv_prepare_report {
-    int64_t files[3], tokens[3], bytes[3]; /* train, validation, test */
-    int64_t skipped, warned; /* files that could not be read, and files that were read in spite of a fault */
+    int64_t documents[3], tokens[3], bytes[3]; /* train, validation, test */
+    int64_t skipped, warned; /* files that did not become part, and files that did in spite of a fault */
+    int64_t bad_lines;       /* of JSON */
 } pcv_prepare_report;
 
-/* Encodes files into a data set folder. Files that cannot be read are skipped, each reported
- * through watch->message; the status says so only when none was good. */
+/* Encodes files into a data set folder. Files that cannot be read, that are binary where text is wanted, empty, or the
+ * same as another, are skipped: watch->message tells the first few and how many of each kind, dataset.json lists all.
+ * The status says so only when a split that was given has none that is good, or there is none to train on. */
 PCV_API int pcv_prepare(const pcv_prepare_options *options, const pcv_watch *watch,
                         pcv_prepare_report *report, pcv_error *err);
 

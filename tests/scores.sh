@@ -40,7 +40,7 @@ begin "windows that begin inside a picture"
 small="--context 64 --latents 16 --channels 16 --heads 2 --layers 1 --batch 2"
 for size in 8 9; do works attend copy -o map$size.png --size $size; done
 for order in raster coarse-to-fine; do
-    works prepare image --size 8 --order $order --train map8.png --validation map8.png --test map9.png -o pictures-$order
+    works prepare image --size 8 --order $order --train map8.png --test map9.png -o pictures-$order
     works train pictures-$order -o drawn-$order $small --steps 2
     for options in "" "--stride 1" "--latents 8 --context 32 --stride 7"; do
         # shellcheck disable=SC2086

@@ -14,7 +14,8 @@ export LC_ALL=C OMP_NUM_THREADS=1
 # A run that knows one text by heart, and says it again and again.
 rhyme=$'KING\nspeaks:\n\nso \303\251 be it.\n'
 for i in $(seq 200); do printf '%s' "$rhyme"; done >rhyme.txt
-works prepare text --train rhyme.txt --validation rhyme.txt --test rhyme.txt -o data
+{ cat rhyme.txt && echo; } >again.txt # held out, and so not the same
+works prepare text --train rhyme.txt --validation again.txt --test again.txt -o data
 works train data -o run --context 32 --latents 32 --min-crop 1 --channels 48 --heads 2 --layers 1 --batch 8 --steps 200 \
     --lr 0.005 --warmup 10 --save-every 50 --keep 3 --eval-every 200
 

@@ -169,8 +169,10 @@ int folder_names(const char *path, file_list *list, pcv_error *err) {
     DIR *dir = opendir(path);
     if (!dir) return fail_errno(err, errno == ENOENT ? PCV_NOINPUT : PCV_IO, "%s", path);
     int status = 0;
-    for (struct dirent *d; !status && (d = readdir(dir));)
+    errno = 0; /* a folder's end and an error look alike but for this */
+    for (struct dirent *d; !status && (d = readdir(dir)); errno = 0)
         if (d->d_name[0] != '.') status = list_push(list, d->d_name, err);
+    if (!status && errno) status = fail_errno(err, PCV_IO, "%s", path);
     closedir(dir);
     list_sort(list);
     return status;
@@ -353,6 +355,16 @@ int file_append(file_writer *w, const void *data, size_t size, pcv_error *err) {
     return 0;
 }
 
+int file_truncate(file_writer *w, uint64_t size, pcv_error *err) {
+    CHECK(size <= w->size, "%s: cut at %llu of %llu bytes", w->path, (unsigned long long)size,
+          (unsigned long long)w->size);
+    if (ftruncate(w->fd, (off_t)size) || lseek(w->fd, (off_t)size, SEEK_SET) < 0)
+        return fail_errno(err, PCV_IO, "%s: cannot go back to byte %llu", w->path, (unsigned long long)size);
+    w->size = size;
+    w->cut = true;
+    return 0;
+}
+
 int file_commit(file_writer *w, pcv_error *err) {
     int status = 0, lock = dup(w->fd); /* held until the file has its name */
     if (fsync(w->fd)) status = fail_errno(err, PCV_IO, "%s: cannot flush", w->path);
@@ -379,6 +391,7 @@ static void hash_text(XXH128_hash_t hash, char hex[HASH_TEXT]) {
 }
 
 void file_writer_hash(const file_writer *w, char hex[HASH_TEXT]) {
+    CHECK(!w->cut, "%s: the hash of a file that was cut", w->path);
     hash_text(XXH3_128bits_digest(w->hash), hex);
 }
 
@@ -397,14 +410,41 @@ void hash_bytes(const void *data, size_t size, char hex[HASH_TEXT]) {
     hash_text(XXH3_128bits(data, size), hex);
 }
 
-int hash_file(const char *path, char hex[HASH_TEXT], uint64_t *size, pcv_error *err) {
-    file_map map;
-    int status = file_map_open(&map, path, err);
-    if (status) return status;
-    hash_bytes(map.data, map.size, hex);
-    *size = map.size;
-    file_map_close(&map);
+int hash_open(hasher *h, pcv_error *err) {
+    h->state = XXH3_createState();
+    if (!h->state) return fail(err, PCV_MEMORY, "not enough memory for a checksum");
+    XXH3_128bits_reset(h->state);
     return 0;
+}
+
+void hash_add(hasher *h, const void *data, size_t size) { XXH3_128bits_update(h->state, data, size); }
+
+void hash_close(hasher *h, char hex[HASH_TEXT]) {
+    if (hex && h->state) hash_text(XXH3_128bits_digest(h->state), hex);
+    XXH3_freeState(h->state);
+    h->state = NULL;
+}
+
+/* Read, not mapped: a disk's error or a file that shrinks is an error then, and no signal. */
+int hash_file(const char *path, char hex[HASH_TEXT], uint64_t *size, pcv_error *err) {
+    enum { PIECE = 1 << 18 };
+    file_reader r = {.fd = -1};
+    hasher h = {NULL};
+    char *piece = NULL;
+    int status = 0;
+    *size = 0;
+    TRY(file_open(&r, path, err));
+    TRY(hash_open(&h, err));
+    TRY(mem_get(&piece, PIECE, "a read buffer", err));
+    for (size_t got = 1; got; *size += got) {
+        TRY(file_next(&r, piece, PIECE, &got, err));
+        hash_add(&h, piece, got);
+    }
+out:
+    hash_close(&h, status ? NULL : hex);
+    file_close(&r);
+    mem_free(piece);
+    return status;
 }
 
 /* ------------------------------------------------------------------ locks */

@@ -88,9 +88,11 @@ typedef struct file_writer {
     char path[PATH_SIZE], temporary[PATH_SIZE];
     uint64_t size;
     void *hash; /* running XXH3-128 */
+    bool cut;   /* so that the hash is of more than the file */
 } file_writer;
 int file_create(file_writer *w, const char *path, pcv_error *err); /* sweeps what killed writers left of it */
 int file_append(file_writer *w, const void *data, size_t size, pcv_error *err);
+int file_truncate(file_writer *w, uint64_t size, pcv_error *err); /* goes on behind so many bytes, without a hash */
 int file_commit(file_writer *w, pcv_error *err);
 void file_abandon(file_writer *w);
 void file_writer_hash(const file_writer *w, char hex[HASH_TEXT]);
@@ -101,7 +103,14 @@ int file_check(const char *path, pcv_error *err);
 /* All of the above for text that is in memory. */
 int file_write(const char *path, const void *data, size_t size, pcv_error *err);
 
-void hash_bytes(const void *data, size_t size, char hex[HASH_TEXT]); /* XXH3-128 */
+/* XXH3-128, of bytes that are there, that come in pieces, or that a file holds. */
+void hash_bytes(const void *data, size_t size, char hex[HASH_TEXT]);
+typedef struct hasher {
+    void *state;
+} hasher;
+int hash_open(hasher *h, pcv_error *err);
+void hash_add(hasher *h, const void *data, size_t size);
+void hash_close(hasher *h, char hex[HASH_TEXT]); /* hex NULL: nobody asks any more */
 int hash_file(const char *path, char hex[HASH_TEXT], uint64_t *size, pcv_error *err);
 
 /* An advisory lock that dies with the process. A second taker gets PCV_CANTCREATE and is told the

@@ -11,6 +11,9 @@ int cmd_prepare(arguments *a, pcv_error *err) {
     o.output = arguments_value(a, "o");
     o.split_percent = arguments_value(a, "split");
     o.tokenizer = arguments_value(a, "codec") ? arguments_value(a, "codec") : arguments_value(a, "tokenizer");
+    o.documents = arguments_value(a, "documents");
+    o.include = arguments_list(a, "include");
+    o.exclude = arguments_list(a, "exclude");
     for (int i = 0; i < 3; i++) o.splits[i] = arguments_list(a, names[i]);
     if (arguments_value(a, "codec") && arguments_value(a, "tokenizer"))
         return cli_fail(err, PCV_USAGE, "--codec and --tokenizer exclude each other");
@@ -26,9 +29,10 @@ int cmd_prepare(arguments *a, pcv_error *err) {
     progress_end();
     for (int i = 0; i < 3 && !status; i++)
         fprintf(stderr, "%-11s %6" PRId64 " documents %12" PRId64 " bytes %12" PRId64 " tokens\n", names[i],
-                report.files[i], report.bytes[i], report.tokens[i]);
-    if (!status && report.warned) fprintf(stderr, "warned of   %6" PRId64 " files\n", report.warned);
-    if (!status && report.skipped) fprintf(stderr, "skipped     %6" PRId64 " files\n", report.skipped);
+                report.documents[i], report.bytes[i], report.tokens[i]);
+    if (!status && report.warned) fprintf(stderr, "warned of   %6" PRId64 "\n", report.warned);
+    if (!status && report.bad_lines)
+        fprintf(stderr, "bad lines   %6" PRId64 ", of JSON without the field\n", report.bad_lines);
     if (!status) cli_say("wrote %s", o.output);
     return status;
 }

@@ -13,14 +13,22 @@
 #define CONFIG_OPTION {"config", OPTION_VALUE, "FILE", "take settings from a config.json"}
 
 const command commands[] = {
-    {"prepare", "text|bytes|image|midi|audio INPUT... -o DATASET", "Encode files or folders into a data set", 1,
-     MOST_ARGUMENTS, cmd_prepare,
+    {"prepare", "text|bytes|image|midi|audio INPUT... -o DATASET",
+     "Encode files, folders or standard input (-) into a data set", 1, MOST_ARGUMENTS, cmd_prepare,
      {{"o", OPTION_VALUE, "DATASET", "folder to make"},
-      {"split", OPTION_VALUE, "A,B,C", "percentages of files for train, validation, test (default 90,5,5)"},
+      {"split", OPTION_VALUE, "A,B,C",
+       "deals files by these percentages to train, validation and test (default 90,5,5; files and folders named train, "
+       "validation or valid or val or dev, and test keep their places when this is not given)"},
       {"seed", OPTION_VALUE, "N", "of the split (default 1)"},
       {"train", OPTION_LIST, "PATH...", "files to train on, in place of a split"},
       {"validation", OPTION_LIST, "PATH...", "files to validate on"},
       {"test", OPTION_LIST, "PATH...", "files to test on"},
+      {"documents", OPTION_VALUE, "RULE",
+       "text: a file holds many documents: lines, paragraphs, jsonl:FIELD or separator:TEXT (with \\n, \\t, \\xHH); "
+       "of fewer files than splits, documents are dealt"},
+      {"include", OPTION_REPEATED, "GLOB",
+       "take files whose path within INPUT, or whose name, is like this ('*' is any text, slashes too); repeatable"},
+      {"exclude", OPTION_REPEATED, "GLOB", "leave out such files and folders; wins over --include; repeatable"},
       {"codec", OPTION_VALUE, "mulaw|rvq", "audio: samples, or codes learned from the data (default mulaw)"},
       {"tokenizer", OPTION_VALUE, "NAME",
        "text: bytes, bytes-262, sentencepiece:N or FILE.model; midi: midi, midi-389 (krasserm's)"}},

@@ -134,8 +134,8 @@ static int take_own(arguments *a, int own, const char *value, int *open_list, pc
         return cli_fail(err, PCV_USAGE, "option '%s%s' needs a value, but it is empty", o->name[1] ? "--" : "-",
                         o->name);
     a->value[own] = value ? value : "";
-    if (o->kind != OPTION_LIST) return 0;
-    *open_list = own;
+    if (o->kind != OPTION_LIST && o->kind != OPTION_REPEATED) return 0;
+    if (o->kind == OPTION_LIST) *open_list = own;
     return push_list(a, own, value, err);
 }
 

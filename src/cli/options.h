@@ -7,11 +7,11 @@
 
 typedef struct arguments arguments;
 
-typedef enum option_kind { OPTION_SWITCH, OPTION_VALUE, OPTION_TEXT, OPTION_LIST } option_kind;
+typedef enum option_kind { OPTION_SWITCH, OPTION_VALUE, OPTION_TEXT, OPTION_LIST, OPTION_REPEATED } option_kind;
 
 typedef struct cli_option {
     const char *name; /* a one-letter name is a short option */
-    option_kind kind; /* a text may be empty; a list also takes the plain arguments that follow it */
+    option_kind kind; /* a text may be empty; a list also takes the plain arguments that follow it, others do not */
     const char *argument, *help;
 } cli_option;
 
@@ -36,7 +36,7 @@ struct arguments {
     int count;
     bool help; /* was asked for: nothing else counts */
     const char *value[MOST_OPTIONS]; /* of each own option; a switch that is on has "" */
-    const char **list[MOST_OPTIONS]; /* of OPTION_LIST, NULL-terminated, or NULL */
+    const char **list[MOST_OPTIONS]; /* of OPTION_LIST and OPTION_REPEATED, NULL-terminated, or NULL */
     int list_count[MOST_OPTIONS];
 };
 

@@ -20,19 +20,59 @@ typedef struct folder {
 
 /* ------------------------------------------------------------------ writing */
 
+static int flush(split_file *f, pcv_error *err) {
+    int status = file_append(&f->file, f->bytes, f->waiting, err);
+    f->waiting = 0;
+    return status;
+}
+
+static int append(split_file *f, const void *data, size_t size, pcv_error *err) {
+    if (f->waiting + size > sizeof f->bytes) {
+        int status = flush(f, err);
+        if (status) return status;
+    }
+    if (size > sizeof f->bytes) return file_append(&f->file, data, size, err);
+    if (size) memcpy(f->bytes + f->waiting, data, size);
+    f->waiting += size;
+    return 0;
+}
+
+static int cut(split_file *f, uint64_t size, pcv_error *err) {
+    bool waits = size >= f->file.size;
+    f->waiting = waits ? (size_t)(size - f->file.size) : 0;
+    return waits ? 0 : file_truncate(&f->file, size, err);
+}
+
+/* The writer knows the hash of what was never cut. */
+static int commit(split_file *f, char hash[HASH_TEXT], pcv_error *err) {
+    uint64_t size;
+    int status = 0;
+    TRY(flush(f, err));
+    if (!f->file.cut) file_writer_hash(&f->file, hash);
+    TRY(file_commit(&f->file, err));
+    if (f->file.cut) TRY(hash_file(f->file.path, hash, &size, err));
+out:
+    return status;
+}
+
+static int create(split_file *f, const char *where, split_name split, const char *extension, pcv_error *err) {
+    char name[64], path[PATH_SIZE];
+    snprintf(name, sizeof name, "%s.%s", split_names[split], extension);
+    int status = path_join(path, where, name, err);
+    return status ? status : file_create(&f->file, path, err);
+}
+
 int split_create(split_writer *w, const char *path, split_name split, int64_t vocab,
                  pcv_error *err) {
-    char name[64], full[PATH_SIZE];
     int status = 0;
-    *w = (split_writer){.tokens.fd = -1, .index.fd = -1, .wide = vocab > 65536 ? 4 : 2};
-    snprintf(name, sizeof name, "%s.tokens", split_names[split]);
-    TRY(path_join(full, path, name, err));
-    TRY(file_create(&w->tokens, full, err));
-    snprintf(name, sizeof name, "%s.index", split_names[split]);
-    TRY(path_join(full, path, name, err));
-    TRY(file_create(&w->index, full, err));
+    w->wide = vocab > 65536 ? 4 : 2;
+    w->documents = w->count = 0;
+    w->tokens.waiting = w->index.waiting = 0;
+    w->tokens.file = w->index.file = (file_writer){.fd = -1};
+    TRY(create(&w->tokens, path, split, "tokens", err));
+    TRY(create(&w->index, path, split, "index", err));
     uint64_t zero = 0;
-    TRY(file_append(&w->index, &zero, sizeof zero, err));
+    TRY(append(&w->index, &zero, sizeof zero, err));
 out:
     if (status) split_abandon(w);
     return status;
@@ -41,11 +81,11 @@ out:
 int split_append(split_writer *w, const int32_t *ids, size_t count, pcv_error *err) {
     uint16_t narrow[PIECE];
     w->count += (int64_t)count;
-    if (w->wide == 4) return file_append(&w->tokens, ids, count * 4, err);
+    if (w->wide == 4) return append(&w->tokens, ids, count * 4, err);
     for (size_t at = 0; at < count; at += PIECE) {
         size_t n = count - at < PIECE ? count - at : PIECE;
         for (size_t i = 0; i < n; i++) narrow[i] = (uint16_t)ids[at + i];
-        int status = file_append(&w->tokens, narrow, n * 2, err);
+        int status = append(&w->tokens, narrow, n * 2, err);
         if (status) return status;
     }
     return 0;
@@ -54,14 +94,24 @@ int split_append(split_writer *w, const int32_t *ids, size_t count, pcv_error *e
 int split_end_document(split_writer *w, pcv_error *err) {
     uint64_t end = (uint64_t)w->count;
     w->documents++;
-    return file_append(&w->index, &end, sizeof end, err);
+    return append(&w->index, &end, sizeof end, err);
+}
+
+split_mark split_here(const split_writer *w) { return (split_mark){w->documents, w->count}; }
+
+int split_back(split_writer *w, split_mark mark, pcv_error *err) {
+    w->documents = mark.documents;
+    w->count = mark.count;
+    int status = cut(&w->tokens, (uint64_t)mark.count * (uint64_t)w->wide, err);
+    return status ? status : cut(&w->index, ((uint64_t)mark.documents + 1) * 8, err);
 }
 
 int split_commit(split_writer *w, pcv_error *err) {
-    file_writer_hash(&w->tokens, w->hash[0]);
-    file_writer_hash(&w->index, w->hash[1]);
-    int status = file_commit(&w->tokens, err);
-    return status ? status : file_commit(&w->index, err);
+    int status = 0;
+    TRY(commit(&w->tokens, w->hash[0], err));
+    TRY(commit(&w->index, w->hash[1], err));
+out:
+    return status;
 }
 
 void folder_digest(const split_writer out[SPLITS], const char *meaning, char hex[HASH_TEXT]) {
@@ -73,8 +123,8 @@ void folder_digest(const split_writer out[SPLITS], const char *meaning, char hex
 }
 
 void split_abandon(split_writer *w) {
-    file_abandon(&w->tokens);
-    file_abandon(&w->index);
+    file_abandon(&w->tokens.file);
+    file_abandon(&w->index.file);
 }
 
 /* ------------------------------------------------------------------ reading */

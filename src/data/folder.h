@@ -6,17 +6,31 @@
 #include "base/file.h"
 #include "data/dataset.h"
 
+/* A file whose last bytes wait in memory. */
+typedef struct split_file {
+    file_writer file;
+    size_t waiting;
+    unsigned char bytes[1 << 16];
+} split_file;
+
 /* Writes one split's two files, document by document. */
 typedef struct split_writer {
-    file_writer tokens, index;
+    split_file tokens, index;
     int wide; /* bytes of a token: 2 or 4 */
     char hash[2][HASH_TEXT]; /* of the two files, once they are committed */
     int64_t documents, count;
 } split_writer;
 
+/* A place to go back to: what was appended since is forgotten. */
+typedef struct split_mark {
+    int64_t documents, count;
+} split_mark;
+
 int split_create(split_writer *w, const char *folder, split_name split, int64_t vocab, pcv_error *err);
 int split_append(split_writer *w, const int32_t *ids, size_t count, pcv_error *err);
 int split_end_document(split_writer *w, pcv_error *err);
+split_mark split_here(const split_writer *w);
+int split_back(split_writer *w, split_mark mark, pcv_error *err);
 int split_commit(split_writer *w, pcv_error *err);
 void split_abandon(split_writer *w);
 

@@ -212,13 +212,25 @@ out:
     return status;
 }
 
+static int read_sound(const tokenizer *t, const char *path, sound *s, pcv_error *err) {
+    int status = sound_read(s, path, t->config.rate, err);
+    if (!status && s->count < (size_t)t->config.frame)
+        status = fail(err, PCV_DATA, "%s: too short for a frame of %lld samples: %zu", path,
+                      (long long)t->config.frame, s->count);
+    return status;
+}
+
 static int read_rvq(const tokenizer *t, const char *path, id_list *ids, pcv_error *err) {
     sound s;
-    int status = sound_read(&s, path, t->config.rate, err);
-    if (!status && s.count < (size_t)t->config.frame)
-        status = fail(err, PCV_DATA, "%s: too short for a frame of %lld samples: %zu", path,
-                      (long long)t->config.frame, s.count);
+    int status = read_sound(t, path, &s, err);
     if (!status) status = encode(t, &s, ids, err);
+    sound_free(&s);
+    return status;
+}
+
+static int check_rvq(const tokenizer *t, const char *path, pcv_error *err) {
+    sound s;
+    int status = read_sound(t, path, &s, err);
     sound_free(&s);
     return status;
 }
@@ -502,6 +514,7 @@ const token_type token_rvq = {
     .open = open_rvq,
     .close = close_rvq,
     .read = read_rvq,
+    .check = check_rvq,
     .write = write_rvq,
     .draw = draw_rvq,
     .mask = mask_rvq,

@@ -69,6 +69,8 @@ typedef struct token_type {
     /* v [t->vector_size] = what is known of a token before any training, alike for tokens that mean alike; of a mean
      * squared length of 1, or zeros where nothing is known. */
     void (*vector)(const tokenizer *t, int32_t id, float *v);
+    /* Whether read would take a file, before the type has learned what it needs for that; NULL: it may be any. */
+    int (*check)(const tokenizer *t, const char *path, pcv_error *err);
     /* Learns from the files to train on; and keeps what was learned in files of its own beside tokenizer.json. */
     int (*train)(tokenizer *t, const char *const *paths, size_t count, uint64_t seed, const pcv_watch *watch,
                  pcv_error *err);

@@ -1,0 +1,36 @@
+/* One input's way into the splits. It enters as a whole or not at all: what it wrote is taken back when it cannot
+ * be read to its end, or turns out to be one that was there before.
+ *
+ * encode.c judges and records, encode_text.c passes texts through in pieces, and encode_files.c reads what can be
+ * read as a whole alone. */
+#ifndef DATA_ENCODE_H
+#define DATA_ENCODE_H
+
+#include "data/prepare.h"
+
+/* What is wrong with an input. */
+typedef struct fault {
+    skip_reason why;
+    pcv_error reason;
+} fault;
+
+void fault_set(fault *f, skip_reason why, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* What a content that was read to its end, or is known to be binary before, says against the input. */
+void input_judge(const job *j, const input *in, const file_content *c, fault *f);
+
+/* A good input: unless its content was there before, it is in, and its split is final. */
+int input_accept(job *j, input *in, const char *hash, fault *f, pcv_error *err);
+int input_skip(job *j, input *in, const fault *f, pcv_error *err);
+
+/* Notes in dataset.json what it gave to a split. */
+int input_record(job *j, const input *in, int split, int64_t documents, uint64_t bytes, pcv_error *err);
+
+/* The input of this number, a text. */
+int encode_text(job *j, size_t number, pcv_error *err);
+
+/* The inputs [from, from + count), read at once and written in order; or, write false, only looked at, accepted and
+ * skipped, for a tokenizer that has to learn first. */
+int encode_files(job *j, size_t from, size_t count, bool write, pcv_error *err);
+
+#endif

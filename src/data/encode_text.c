@@ -1,0 +1,274 @@
+/* Texts pass in pieces of any size: pieces become documents, documents go to splits. */
+#include "data/encode.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CUT_SEARCH = 4096, BAD_LISTED = 20, WHOLE_MOST = 1 << 30 };
+
+/* A file on its way into the splits. */
+typedef struct passage {
+    job *j;
+    input *in;
+    fault fault;
+    document_reader reader;
+    document_dealer dealer;
+    uint64_t at;               /* bytes read */
+    int part;                  /* of a file that is cut: its split */
+    uint64_t cut[SPLITS];      /* where each split's part ends */
+    split_mark begin[SPLITS];  /* where the splits were before this file */
+    int64_t documents[SPLITS]; /* what it wrote */
+    uint64_t bytes[SPLITS];
+    split_name split;          /* of the document that is open */
+    split_mark mark;           /* where it began */
+    uint64_t size;             /* its bytes so far */
+    text whole;                /* those bytes, for tokenizers that take no less */
+    int64_t bad;               /* lines of JSON that were none */
+} passage;
+
+/* ------------------------------------------------------------------ documents into the splits */
+
+/* Is each document dealt? */
+static bool deals_documents(const passage *p) {
+    return p->j->divides && p->j->documents.kind && p->in->split == DEALT;
+}
+
+static int begin_document(void *context, pcv_error *err) {
+    passage *p = context;
+    job *j = p->j;
+    p->split = deals_documents(p) ? p->dealer.next : (split_name)p->part;
+    p->mark = split_here(&j->out[p->split]);
+    p->size = 0;
+    p->whole.size = 0;
+    return split_append(&j->out[p->split], &j->tokens.start, 1, err);
+}
+
+static int add_bytes(void *context, const char *bytes, size_t size, pcv_error *err) {
+    passage *p = context;
+    job *j = p->j;
+    p->size += size;
+    if (j->tokens.type->read) {
+        text_bytes(&p->whole, bytes, size);
+        if (p->whole.size > WHOLE_MOST)
+            fault_set(&p->fault, SKIP_UNFIT, "%s: a document of more than 1 GiB", p->in->name);
+        return text_ok(&p->whole) ? 0 : fail(err, PCV_MEMORY, "not enough memory for a document");
+    }
+    for (size_t at = 0; at < size; at += ENCODE_BYTES) {
+        size_t n = size - at < ENCODE_BYTES ? size - at : ENCODE_BYTES;
+        n = j->tokens.type->encode(&j->tokens, bytes + at, n, j->ids);
+        int status = split_append(&j->out[p->split], j->ids, n, err);
+        if (status) return status;
+    }
+    return 0;
+}
+
+static int encode_whole(passage *p, pcv_error *err) {
+    const tokenizer *t = &p->j->tokens;
+    int32_t *ids = NULL;
+    int status = 0;
+    if (!t->type->read) return 0;
+    TRY(mem_get(&ids, 2 * (p->whole.size + 1) * sizeof *ids, "a document's tokens", err));
+    TRY(split_append(&p->j->out[p->split], ids, t->type->encode(t, p->whole.data, p->whole.size, ids), err));
+out:
+    mem_free(ids);
+    return status;
+}
+
+static int end_document(void *context, bool keep, pcv_error *err) {
+    passage *p = context;
+    job *j = p->j;
+    split_writer *out = &j->out[p->split];
+    int status = 0;
+    if (!keep) return split_back(out, p->mark, err);
+    TRY(encode_whole(p, err));
+    if (j->tokens.end >= 0) TRY(split_append(out, &j->tokens.end, 1, err));
+    TRY(split_end_document(out, err));
+    p->documents[p->split]++;
+    p->bytes[p->split] += p->size;
+    if (deals_documents(p)) document_dealer_take(&p->dealer);
+out:
+    return status;
+}
+
+static int bad_line(void *context, int64_t line, const char *reason, pcv_error *err) {
+    passage *p = context;
+    (void)err;
+    if (p->bad++ < BAD_LISTED) job_say(p->j, "%s: line %" PRId64 ": %s", p->in->name, line, reason);
+    if (p->bad == BAD_LISTED) job_say(p->j, "%s: further bad lines are counted alone", p->in->name);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ a file of one document, or one in each split */
+
+/* Takes a piece of it. */
+static int add_parts(passage *p, const char *bytes, size_t size, pcv_error *err) {
+    int status = 0;
+    for (uint64_t at = p->at, end = at + size; at < end;) {
+        bool is_first = at == 0 || at == p->cut[p->part];
+        while (p->part < SPLITS - 1 && at >= p->cut[p->part]) p->part++;
+        size_t n = (size_t)((p->cut[p->part] < end ? p->cut[p->part] : end) - at);
+        if (is_first) TRY(begin_document(p, err));
+        TRY(add_bytes(p, bytes + (at - p->at), n, err));
+        at += n;
+        if (at == p->cut[p->part]) TRY(end_document(p, true, err));
+    }
+out:
+    return status;
+}
+
+/* Behind the next line end where one is near, else in front of the next character. */
+static uint64_t cut_near(const file_reader *r, uint64_t at) {
+    char near[CUT_SEARCH];
+    ssize_t size = pread(r->fd, near, sizeof near, (off_t)at);
+    const char *end = size > 0 ? memchr(near, '\n', (size_t)size) : NULL;
+    if (end) return at + (uint64_t)(end - near) + 1;
+    for (ssize_t i = 0; i < 4 && i < size; i++) /* a character has at most three bytes behind its first */
+        if ((near[i] & 0xC0) != 0x80) return at + (uint64_t)i;
+    return at;
+}
+
+/* So many percent of a size, rounded up: the first byte is one to train on. */
+static uint64_t share(int64_t size, int percent) {
+    return (uint64_t)(size / 100 * percent + (size % 100 * percent + 99) / 100);
+}
+
+/* The split of the next input: its own, or the one that it is dealt. */
+static split_name split_for(const job *j, const input *in) {
+    return in->split == DEALT ? file_dealer_next(&j->dealer) : (split_name)in->split;
+}
+
+static int place_cuts(passage *p, const file_reader *r, pcv_error *err) {
+    struct stat s;
+    int sum = 0;
+    p->part = (int)split_for(p->j, p->in);
+    for (int k = 0; k < SPLITS; k++) p->cut[k] = k < p->part ? 0 : UINT64_MAX;
+    if (!p->j->divides || p->in->split != DEALT) return 0;
+    if (fstat(r->fd, &s)) return fail_errno(err, PCV_IO, "%s", r->path);
+    p->part = SPLIT_TRAIN;
+    for (int k = 0; k < SPLITS - 1; k++) {
+        sum += p->j->dealer.percent[k];
+        if (sum < 100) p->cut[k] = cut_near(r, share(s.st_size, sum));
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+/* Reads the file to its end into `take`; what is wrong with it goes to p->fault. */
+static int read_pieces(passage *p, file_content *c, int (*take)(passage *, const char *, size_t, pcv_error *),
+                       pcv_error *err) {
+    job *j = p->j;
+    file_reader r;
+    fault *f = &p->fault;
+    int status = 0;
+    if (file_open(&r, p->in->path, &f->reason)) {
+        f->why = SKIP_UNREADABLE;
+        return 0;
+    }
+    if (place_cuts(p, &r, &f->reason)) f->why = SKIP_UNREADABLE;
+    for (size_t got = 1; got && !f->why && !status; p->at += got) {
+        if (file_next(&r, j->bytes, ENCODE_BYTES, &got, &f->reason)) f->why = SKIP_UNREADABLE;
+        else if (got) {
+            content_add(c, j->bytes, got);
+            if (c->binary) input_judge(j, p->in, c, f); /* soon enough */
+            if (!f->why) status = take(p, j->bytes, got, err);
+        }
+        if (!status) status = job_progress(j, p->at, err);
+    }
+    file_close(&r);
+    return status;
+}
+
+static int take_piece(passage *p, const char *bytes, size_t size, pcv_error *err) {
+    return p->j->documents.kind ? documents_feed(&p->reader, bytes, size, err) : add_parts(p, bytes, size, err);
+}
+
+static int count_piece(passage *p, const char *bytes, size_t size, pcv_error *err) {
+    return documents_feed(&p->reader, bytes, size, err);
+}
+
+/* Counting takes documents and does nothing with them. */
+static int count_begin(void *context, pcv_error *err) { return (void)context, (void)err, 0; }
+static int count_bytes(void *context, const char *bytes, size_t size, pcv_error *err) {
+    return (void)context, (void)bytes, (void)size, (void)err, 0;
+}
+static int count_end(void *context, bool keep, pcv_error *err) {
+    ((passage *)context)->documents[0] += keep;
+    return (void)err, 0;
+}
+static int count_bad(void *context, int64_t line, const char *reason, pcv_error *err) {
+    return (void)context, (void)line, (void)reason, (void)err, 0;
+}
+
+/* How many documents a file has, before they are dealt. */
+static int count_documents(job *j, input *in, int64_t *documents, pcv_error *err) {
+    passage p = {.j = j, .in = in, .reader.rule = &j->documents};
+    file_content c;
+    p.reader.sink = (document_sink){&p, count_begin, count_bytes, count_end, count_bad};
+    int status = content_open(&c, err);
+    if (status) return status;
+    TRY(read_pieces(&p, &c, count_piece, err));
+    TRY(documents_finish(&p.reader, err));
+    *documents = p.documents[0];
+out:
+    content_close(&c);
+    documents_free(&p.reader);
+    return status;
+}
+
+static int take_back(const passage *p, pcv_error *err) {
+    int status = 0;
+    for (int s = 0; s < SPLITS && !status; s++) status = split_back(&p->j->out[s], p->begin[s], err);
+    return status;
+}
+
+static int finish_text(passage *p, file_content *c, pcv_error *err) {
+    job *j = p->j;
+    fault *f = &p->fault;
+    int64_t documents = 0;
+    int status = 0;
+    if (!f->why && j->documents.kind) TRY(documents_finish(&p->reader, err));
+    if (!f->why && !j->documents.kind && c->size && p->cut[p->part] > p->at) TRY(end_document(p, true, err));
+    content_close(c);
+    input_judge(j, p->in, c, f);
+    for (int s = 0; s < SPLITS; s++) documents += p->documents[s];
+    if (!f->why && !documents) fault_set(f, SKIP_EMPTY, "%s: no document in it", p->in->name);
+    TRY(input_accept(j, p->in, c->hash, f, err));
+    if (f->why) {
+        TRY(take_back(p, err));
+        TRY(input_skip(j, p->in, f, err));
+        goto out;
+    }
+    j->report->bad_lines += p->bad;
+    for (int s = 0; s < SPLITS; s++)
+        if (p->documents[s]) TRY(input_record(j, p->in, s, p->documents[s], p->bytes[s], err));
+out:
+    return status;
+}
+
+int encode_text(job *j, size_t number, pcv_error *err) {
+    input *in = &j->inputs.v[number];
+    passage p = {.j = j, .in = in, .reader.rule = &j->documents};
+    file_content c = {0};
+    int status = 0;
+    p.reader.sink = (document_sink){&p, begin_document, add_bytes, end_document, bad_line};
+    for (int s = 0; s < SPLITS; s++) p.begin[s] = split_here(&j->out[s]);
+    if (deals_documents(&p)) {
+        int64_t documents = 0;
+        TRY(count_documents(j, in, &documents, err));
+        document_dealer_open(&p.dealer, j->dealer.percent, documents, j->options->seed, 1 + (uint32_t)number);
+    }
+    TRY(content_open(&c, err));
+    TRY(read_pieces(&p, &c, take_piece, err));
+    TRY(finish_text(&p, &c, err));
+out:
+    content_close(&c);
+    documents_free(&p.reader);
+    text_free(&p.whole);
+    return status;
+}
+

@@ -1,0 +1,40 @@
+/* Which files become a data set: those that are named, and those that the named folders hold, with rules that
+ * leave some out. Hidden files, and lists of checksums, are left out unless they are named themselves.
+ *
+ * Splits may be given by options, or by names: where one of train.*, and one of validation.*, valid.*, val.*,
+ * dev.*, test.*, or folders of those names, stand side by side among the inputs or at the top of an input folder,
+ * each goes to the split of its name, and what stands beside them is left out. Programs (train.py) are no such
+ * files; and whoever asks for percentages wants them dealt. */
+#ifndef DATA_INPUTS_H
+#define DATA_INPUTS_H
+
+#include "data/dataset.h"
+#include "data/skipped.h"
+
+enum { DEALT = -1 }; /* the split of an input that has none yet */
+
+typedef struct input {
+    char *path;       /* what is opened */
+    const char *name; /* what is said: the path, or "standard input" */
+    uint64_t size;    /* when it was found */
+    int split;
+    bool is_given;    /* that split, by option or name */
+    bool is_bad;      /* it was tried, and skipped */
+    char hash[33];    /* of its content, where that was looked at before */
+} input;
+
+typedef struct input_list {
+    input *v;
+    size_t count, capacity;
+    bool given[3]; /* splits that were given by option or name */
+} input_list;
+
+/* Fills the list; standard input, "-", is copied into a file in `folder`. Those with a split come first: what is tested
+ * on, validated on, trained on. */
+int inputs_collect(input_list *list, const pcv_prepare_options *o, const char *folder, skipped *s, pcv_error *err);
+void inputs_shuffle(input_list *list, uint64_t seed); /* those that are dealt */
+void inputs_free(input_list *list);
+
+#define INPUT_COPY "standard-input" /* that file, which goes when it was read */
+
+#endif

@@ -1,0 +1,277 @@
+#!/usr/bin/env bash
+# What `perceiver prepare` does with the files and folders that people have: unreadable ones, binary ones, copies, named
+# splits, many documents in a file, standard input. Usage: tests/folders.sh PERCEIVER
+set -eu
+perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+export LC_ALL=C OMP_NUM_THREADS=1
+export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # which does not work under strace
+
+# shellcheck source=tests/checks.sh
+. "$checks"
+
+made=0
+prepare() { # prepare KIND ARGUMENT...: into a new folder, $set
+    made=$((made + 1))
+    set=set$made
+    works prepare "$@" -o $set
+}
+refused() { # refused STATUS PATTERN KIND ARGUMENT...
+    local expected=$1 pattern=$2
+    shift 2
+    ends "$expected" "$perceiver" prepare "$@" -o refused
+    has err "$pattern"
+    [ ! -e refused ] || fail "refused, but made"
+    no_leftovers
+}
+documents() { # documents SPLIT: how many there are
+    awk -v s="$1" '$1 == s { print $2 }' err
+}
+counts() { # counts TRAIN VALIDATION TEST
+    equal "documents" "$(documents train) $(documents validation) $(documents test)" "$*"
+}
+content() { # content SPLIT: its documents, <each>
+    od -An -v -tu2 $set/"$1".tokens | tr -s ' ' '\n' |
+        awk 'NF { if ($1 == 2) printf "<"; else if ($1 == 1) printf ">"; else printf "%c", $1 - 3 }'
+}
+has_not() { ! grep -Eq -- "$2" "$1" || fail "expected $1 to have no '$2'"; }
+
+make_texts
+
+begin "unreadable folders and files"
+mkdir -p open/shut open/deep/shut
+cp text/[1-4].txt open
+cp text/5.txt open/shut
+cp text/6.txt open/deep/shut
+cp text/7.txt open/secret.txt
+chmod 0 open/shut open/deep/shut open/secret.txt
+chmod 755 .
+mkdir -m 777 out-here
+as_nobody=""
+[ "$(id -u)" != 0 ] || as_nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"
+if [ -z "$as_nobody" ] || { command -v setpriv && $as_nobody test -x "$perceiver"; } >names 2>&1; then
+    # shellcheck disable=SC2086
+    ends 0 $as_nobody "$perceiver" prepare text open -o out-here/set
+    has err 'skipped open/shut: Permission denied'
+    has err 'skipped open/deep/shut: Permission denied'
+    has err 'skipped open/secret.txt: Permission denied'
+    has err 'skipped 3 files: 3 unreadable'
+    counts 2 1 1
+else
+    skip "the program cannot be run as nobody here"
+fi
+chmod -R 755 open
+
+begin "a read error inside one file"
+if command -v strace >names 2>&1 && strace -f -qq -o trace true 2>names; then
+    mkdir big
+    for i in 1 2 3 4 5; do cat text/$i.txt text/*.txt text/*.txt text/*.txt text/*.txt >big/$i.txt; done
+    for i in 1 2 3 4 5; do cat big/$i.txt big/$i.txt big/$i.txt big/$i.txt big/$i.txt >big/more; mv big/more big/$i.txt; done
+    size=$(bytes big/3.txt)
+    [ "$size" -gt 1100000 ] || fail "big/3.txt is too small to fail half way"
+    prepare text big --split 100,0,0
+    whole=$(awk '$1 == "train" { print $4 }' err)
+    for when in 1 2; do # at its beginning, and half way
+        ends 0 strace -f -qq -o trace -P big/3.txt -e trace=read -e inject=read:error=EIO:when=$when+ \
+            "$perceiver" prepare text big -o hurt$when --split 100,0,0
+        has err 'skipped big/3.txt: Input/output error'
+        counts 4 0 0
+        equal "bytes without the file" "$(awk '$1 == "train" { print $4 }' err)" $((whole - size))
+        equal "train.tokens" "$(bytes hurt$when/train.tokens)" $((2 * (whole - size + 8)))
+    done
+    ends 0 strace -f -qq -o trace -P big/3.txt -e trace=read -e inject=read:error=EIO:when=2 \
+        "$perceiver" prepare text big/2.txt big/3.txt big/1.txt -o hurt-few
+    has err 'each is cut' # three, of which two are good
+    counts 2 2 2
+    ends 0 strace -f -qq -o trace -P open/deep -e trace=getdents64 -e inject=getdents64:error=EIO:when=2 \
+        "$perceiver" prepare text open -o hurt-folder
+    has err 'skipped open/deep: Input/output error'
+else
+    skip "strace cannot trace here"
+fi
+
+begin "splits are dealt among the good"
+mkdir some
+for i in 1 2 3; do cp text/$i.txt some/$i.txt; done
+for i in $(seq 30); do printf '\0%s' "$i" >some/bad$i; done
+for seed in 1 2 3 4; do
+    prepare text some --seed $seed
+    counts 1 1 1
+    has err 'skipped 30 files: 30 binary'
+done
+equal "files that are named one by one" "$(grep -c '^skipped some' err)" 3
+equal "files that dataset.json lists" "$(grep -c 'binary' $set/dataset.json)" 30
+first=$(content test | md5sum)
+OMP_NUM_THREADS=3 prepare text some --seed 4
+equal "another number of threads" "$(content test | md5sum)" "$first"
+rm some/3.txt
+prepare text some
+counts 2 2 2
+refused $data 'nothing to validate on: none of the files to validate on could be used' text --train text --validation some/bad1
+has err 'some/bad1: binary'
+refused $data 'nothing to test on' text --train text/1.txt --test some/bad2
+printf 'x' >x
+prepare text x
+counts 1 0 0
+has err 'the validation split is empty'
+
+begin "splits by their names"
+mkdir -p named
+cp text/1.txt named/train.txt
+cp text/2.txt named/validation.txt
+cp text/3.txt named/test.txt
+cp text/4.txt named/README.md
+sha256sum named/*.txt >named/SHA256SUMS
+cp text/5.txt named/.hidden
+prepare text named
+counts 1 1 1
+has err 'splits as they are named: test.txt to test on, train.txt to train on, validation.txt to validate on'
+has err 'skipped named/README.md: beside the splits'
+has_not $set/dataset.json 'SHA256SUMS|hidden'
+equal "test" "$(content test | md5sum)" "$(printf '<%s\n>' "$(cat text/3.txt)" | md5sum)"
+by_name=$(content train | md5sum)
+prepare text named/*
+equal "the same, named one by one" "$(content train | md5sum)" "$by_name"
+prepare text named --split 50,25,25
+counts 2 1 1
+has err 'skipped named/SHA256SUMS: a list of checksums'
+prepare text --train named/train.txt named/SHA256SUMS
+counts 2 0 0
+mkdir -p roots/{Train,dev,rest}
+cp text/[123].txt roots/Train
+cp text/[45].txt roots/dev
+cp text/6.txt roots/rest
+prepare text roots
+counts 3 2 0
+prepare text roots/Train/ roots/dev/
+counts 3 2 0
+mkdir programs
+for name in train test model; do sentences "${#name}" 300 >programs/$name.py; done
+echo more >>programs/test.py
+prepare text programs
+has_not err 'as they are named'
+mv programs/model.py programs/train.md # one part alone is a name like any other
+prepare text programs
+has_not err 'as they are named'
+
+begin "what is not text"
+mkdir -p tree/{sub,node_modules}
+cp text/1.txt tree/a.c
+cp text/2.txt tree/sub/b.c
+cp text/3.txt tree/sub/notes
+cp text/4.txt tree/node_modules/c.c
+printf '\177ELF\0\0' >tree/sub/b.o
+printf '!<arch>\nx\0\0' >tree/lib.a
+: >tree/sub/__init__.py
+printf ' \n\n' >tree/blank.txt
+prepare text tree --split 100,0,0
+counts 4 0 0
+has err 'skipped 4 files: 2 binary .*, 2 empty or blank'
+prepare bytes tree --split 100,0,0
+counts 7 0 0
+prepare text tree --split 100,0,0 --include '*.c' --exclude node_modules
+counts 2 0 0
+has err '--include and --exclude left out'
+prepare text --split 100,0,0 --exclude 'sub/*' --exclude '*.a' tree
+counts 2 0 0
+prepare text --split 100,0,0 --include 'sub/n*' tree
+counts 1 0 0
+refused $data 'left out others' text tree --include '*.h'
+: >empty.txt
+refused $data 'nothing to learn from' text empty.txt
+refused $data 'nothing to learn from' bytes empty.txt
+refused $data 'nothing to learn from' text tree/blank.txt
+prepare bytes tree/blank.txt --split 100,0,0
+refused $data 'nothing to learn from' image empty.txt x --split 100,0,0
+refused $data 'nothing to learn from' audio empty.txt --split 100,0,0
+refused $data 'nothing to learn from' midi empty.txt --split 100,0,0
+
+begin "each content once"
+prepare text text text/3.txt text ./text/../text/5.txt
+equal "documents" $(($(documents train) + $(documents validation) + $(documents test))) 8
+has err '10 the same as another'
+mkdir twice
+cp text/[1-4].txt twice
+cp text/1.txt twice/copy
+ln text/2.txt twice/hard
+ln -s ../text/3.txt twice/soft
+prepare text twice --split 100,0,0
+counts 4 0 0
+has err 'the same as'
+prepare text --train text --validation text/3.txt --test text/4.txt
+counts 6 1 1
+has err 'skipped text/3.txt: the same as text/3.txt, which is to validate on'
+prepare text --train text/1.txt --validation text/2.txt --test text/2.txt
+counts 1 1 1
+has err 'warning: text/2.txt, to validate on, is the same as text/2.txt, to test on'
+refused $data 'nothing to learn from' text --train text/1.txt --test text/1.txt
+
+begin "cuts between characters"
+printf '\303\251\342\202\254\360\237\230\200%.0s' $(seq 3000) >wide
+for split in 50,25,25 37,31,32 90,5,5 34,33,33; do
+    prepare text wide --split $split
+    counts 1 1 1
+    for part in train validation test; do
+        content $part | tr -d '<>' | iconv -f UTF-8 -t UTF-8 >names 2>&1 || fail "$split: $part is not whole characters"
+    done
+    equal "all of it" "$(cat <(content train) <(content validation) <(content test) | tr -d '<>' | md5sum)" "$(md5sum <wide)"
+done
+
+begin "many documents in a file"
+for i in $(seq 100); do echo "name$i"; done >names.txt
+prepare text names.txt --documents lines
+counts 90 5 5
+has err 'their documents are dealt'
+equal "all names" "$({ content train; content validation; content test; } | tr -d '<' | tr '>' '\n' | sort | md5sum)" \
+    "$(sort names.txt | md5sum)"
+equal "bytes" "$(awk '/^(train|validation|test) / { n += $4 } END { print n }' err)" $(($(bytes names.txt) - 100))
+seed1=$(content test)
+prepare text names.txt --documents lines --seed 2
+[ "$(content test)" != "$seed1" ] || fail "another seed deals alike"
+prepare text text --documents lines --split 50,25,25 # files enough: files are dealt
+equal "lines" $(($(documents train) + $(documents validation) + $(documents test))) "$(cat text/*.txt | wc -l)"
+has_not err 'their documents'
+prepare text --train names.txt --test x --documents lines
+counts 100 0 1
+printf 'first\nof all\n\n\n  second \n \nthird\n' >chat
+prepare text chat --documents paragraphs --split 100,0,0
+equal "paragraphs" "$(content train)" "<first
+of all><  second ><third>"
+printf 'one<|end|>two\n<|end|>\n' >parted
+prepare text parted --documents 'separator:<|end|>' --split 100,0,0
+equal "separated" "$(content train)" "<one><two
+>"
+printf '{"text": "a"}\nbroken\n{"text": "b"}\n{"other": 1}\n{"text": "c"}\n' >lines.jsonl
+prepare text lines.jsonl --documents jsonl:text --split 100,0,0
+equal "objects" "$(content train)" "<a><b><c>"
+has err 'lines.jsonl: line 2: '
+has err "lines.jsonl: line 4: 'text' is not there"
+has err 'bad lines +2'
+refused $data 'lines.jsonl: no document in it' text lines.jsonl --documents jsonl:txt
+refused $usage "'line': expected lines" text names.txt --documents line
+refused $usage 'for text alone' image names.txt --documents lines
+
+begin "standard input"
+names=$(cat names.txt)
+last="prepare text -"
+echo "$names" | "$perceiver" prepare text - -o piped --documents lines 2>err || fail "standard input is not taken"
+counts 90 5 5
+has piped/dataset.json '"path": "standard input"'
+[ ! -e piped/standard-input ] || fail "the copy of standard input is still there"
+cat text/1.txt | "$perceiver" prepare bytes --train - --test text/2.txt -o piped-bytes 2>err || fail "nor for --train"
+counts 1 0 1
+refused $usage 'can be read once' text - -
+refused $data 'standard input: empty' text -
+no_leftovers
+
+begin "names have an end"
+for i in $(seq 300); do echo abc; done >abc.txt
+prepare text abc.txt --documents lines --split 98,1,1
+works train $set -o run --context 16 --latents 8 --channels 32 --heads 2 --layers 1 --batch 8 --steps 120 --lr 0.01 --threads 1 \
+    --warmup 5
+works generate run --length 40 --temperature 0.1
+equal "what was generated" "$(cat out)" abc
+has err 'end of document'
+finish
