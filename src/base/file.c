@@ -16,8 +16,6 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { READ_PIECE = 1 << 16 }; /* bytes by which the memory for a file of unknown size grows at least */
-
 /* ------------------------------------------------------------------ paths */
 
 int path_join(char *out, const char *folder, const char *name, pcv_error *err) {
@@ -221,39 +219,30 @@ static int open_regular(const char *path, size_t *size, pcv_error *err) {
     return fd;
 }
 
-/* A file that a user names: a regular one, or standard input as "-", whose size is not known. */
-static int open_input(const char *path, size_t *size, pcv_error *err) {
-    if (strcmp(path, "-")) return open_regular(path, size, err);
-    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-    if (fd < 0) fail_errno(err, PCV_NOINPUT, "standard input");
-    *size = 0;
-    return fd;
-}
-
-/* All that fd has, followed by a zero byte; `size` is a guess, which holds for files that do not change. */
-static int read_all(int fd, const char *path, size_t size, size_t limit, file_bytes *out, pcv_error *err) {
-    file_reader r = {.fd = fd};
-    size_t room = size + 1, got = 1; /* one more, to meet the end */
-    snprintf(r.path, sizeof r.path, "%s", path);
-    int status = mem_get(&out->data, room + 1, path, err);
-    while (!status && got) {
-        if (out->size == room) status = mem_resize(&out->data, (room = 2 * room + READ_PIECE) + 1, path, err);
-        if (!status) status = file_next(&r, out->data + out->size, room - out->size, &got, err);
-        if (!status && (out->size += got) > limit)
-            status = fail(err, PCV_DATA, "%s: more than the %zu bytes that are read", path, limit);
-    }
-    if (!status) out->data[out->size] = 0;
-    return status;
-}
-
 int file_read(const char *path, size_t limit, file_bytes *out, pcv_error *err) {
-    size_t size = 0;
+    size_t size = 0, done = 0;
     *out = (file_bytes){0};
     pcv_error reason = {.code = PCV_IO};
-    int fd = open_input(path, &size, &reason);
+    int fd = open_regular(path, &size, &reason);
     if (fd < 0) return fail(err, reason.code, "%s", reason.message);
-    int status = size > limit ? fail(err, PCV_DATA, "%s: %zu bytes, at most %zu are read", path, size, limit) : 0;
-    if (!status) status = read_all(fd, path, size, limit, out, err);
+    int status = 0;
+    if (size > limit) {
+        status = fail(err, PCV_DATA, "%s: %zu bytes, at most %zu are read", path, size, limit);
+        goto out;
+    }
+    TRY(mem_get(&out->data, size + 1, path, err));
+    while (done < size) {
+        ssize_t n = read(fd, out->data + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            status = fail_errno(err, PCV_IO, "%s", path);
+            goto out;
+        }
+        if (n == 0) break; /* it shrank since */
+        done += (size_t)n;
+    }
+    out->size = done;
+out:
     close(fd);
     if (status) file_bytes_free(out);
     return status;
@@ -268,7 +257,7 @@ int file_open(file_reader *r, const char *path, pcv_error *err) {
     size_t size;
     pcv_error reason = {.code = PCV_IO};
     snprintf(r->path, sizeof r->path, "%s", path);
-    r->fd = open_input(path, &size, &reason);
+    r->fd = open_regular(path, &size, &reason);
     return r->fd < 0 ? fail(err, reason.code, "%s", reason.message) : 0;
 }
 
@@ -323,15 +312,43 @@ static int check_name(const char *path, pcv_error *err) {
     return 0;
 }
 
+/* What stands under the name already. A file gives way to the new one; a device or a pipe is written to as what it
+ * is. A link is neither replaced nor followed, since its target is not what was named and, in a folder from elsewhere,
+ * may be any file of the machine; but those in /dev, like /dev/stdout, are what they lead to. */
+static int look_under(const char *path, bool *direct, pcv_error *err) {
+    struct stat s;
+    *direct = false;
+    if (lstat(path, &s)) return 0; /* nothing, or creating it will say what is wrong */
+    bool link = S_ISLNK(s.st_mode);
+    if (link && (strncmp(path, "/dev/", 5) || stat(path, &s)))
+        return fail(err, PCV_CANTCREATE, "%s: is a link; name the file that it leads to, or remove it", path);
+    *direct = link || S_ISCHR(s.st_mode) || S_ISBLK(s.st_mode) || S_ISFIFO(s.st_mode);
+    return 0;
+}
+
+/* Behind what is there, where standard output is a file. */
+static int open_direct(file_writer *w, pcv_error *err) {
+    w->fd = open(w->path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    struct stat s;
+    if (w->fd >= 0 && !fstat(w->fd, &s) && S_ISREG(s.st_mode)) lseek(w->fd, 0, SEEK_END);
+    if (w->fd >= 0) return 0;
+    int status = fail_errno(err, PCV_CANTCREATE, "%s: cannot open", w->path);
+    file_abandon(w);
+    return status;
+}
+
 int file_create(file_writer *w, const char *path, pcv_error *err) {
     *w = (file_writer){.fd = -1};
     int status = check_name(path, err);
+    if (!status) status = look_under(path, &w->direct, err);
     if (!status) status = temporary_name(w->temporary, path, err);
     if (status) return status;
+    if (w->direct) w->temporary[0] = 0;
     snprintf(w->path, sizeof w->path, "%s", path);
     w->hash = XXH3_createState();
     if (!w->hash) return fail(err, PCV_MEMORY, "not enough memory to write %s", path);
     XXH3_128bits_reset(w->hash);
+    if (w->direct) return open_direct(w, err);
     temporary_sweep(path, NULL);
     w->fd = temporary_open(w->temporary);
     if (w->fd >= 0) return 0;
@@ -344,8 +361,13 @@ int file_create(file_writer *w, const char *path, pcv_error *err) {
 int file_check(const char *path, pcv_error *err) {
     static const char block[4096]; /* a full disk still makes empty files */
     file_writer w;
-    int status = file_create(&w, path, err);
-    if (!status) status = file_append(&w, block, sizeof block, err);
+    bool direct;
+    int status = look_under(path, &direct, err);
+    if (!status && direct)
+        return access(path, W_OK) ? fail_errno(err, PCV_CANTCREATE, "%s: cannot write", path) : 0;
+    if (!status) status = file_create(&w, path, err);
+    if (status) return status;
+    status = file_append(&w, block, sizeof block, err);
     file_abandon(&w);
     return status;
 }
@@ -377,11 +399,11 @@ int file_truncate(file_writer *w, uint64_t size, pcv_error *err) {
 }
 
 int file_commit(file_writer *w, pcv_error *err) {
-    int status = 0, lock = dup(w->fd); /* held until the file has its name */
-    if (fsync(w->fd)) status = fail_errno(err, PCV_IO, "%s: cannot flush", w->path);
+    int status = 0, lock = w->direct ? -1 : dup(w->fd); /* held until the file has its name */
+    if (!w->direct && fsync(w->fd)) status = fail_errno(err, PCV_IO, "%s: cannot flush", w->path);
     if (close(w->fd) && !status) status = fail_errno(err, PCV_IO, "%s: cannot close", w->path);
     w->fd = -1;
-    if (!status) status = path_publish(w->temporary, w->path, err);
+    if (!status && !w->direct) status = path_publish(w->temporary, w->path, err);
     if (!status) w->temporary[0] = 0;
     file_abandon(w);
     if (lock >= 0) close(lock);

@@ -56,8 +56,7 @@ void file_list_free(file_list *list);
 /* The names in one folder, sorted; hidden ones left out. */
 int folder_names(const char *path, file_list *list, pcv_error *err);
 
-/* Files that a user may name are regular ones (no device, no pipe, which may never end), or standard input as "-".
- * A whole file, followed by a zero byte; PCV_DATA when it has more than `limit` bytes. */
+/* A whole file, followed by a zero byte; PCV_DATA when it has more than `limit` bytes. */
 typedef struct file_bytes {
     char *data;
     size_t size;
@@ -90,6 +89,7 @@ typedef struct file_writer {
     uint64_t size;
     void *hash; /* running XXH3-128 */
     bool cut;   /* so that the hash is of more than the file */
+    bool direct; /* a device or a pipe: written to as what it is */
 } file_writer;
 int file_create(file_writer *w, const char *path, pcv_error *err); /* sweeps what killed writers left of it */
 int file_append(file_writer *w, const void *data, size_t size, pcv_error *err);
