@@ -46,16 +46,15 @@ equal "digest of the same files" "$(word digest again/dataset.json)" "$(word dig
 equal "meaning of bytes" "$(word meaning shuffled/dataset.json)" "$(word meaning set/dataset.json)"
 [ "$(word digest shuffled/dataset.json)" != "$(word digest set/dataset.json)" ] || fail "other splits, the same digest"
 mkdir sounds
-for i in 1 2 3; do wave sounds/$i.wav 900; done
+for i in 1 2 3; do wave sounds/$i.wav $((900 + i)); done
 works prepare audio sounds -o mulaw --rate 8000
 works prepare audio sounds -o faster --rate 16000
 rvq="--codec rvq --rate 8000 --frame 64 --codebooks 1 --codes 8"
 works prepare audio sounds -o rvq $rvq
 works prepare audio sounds -o rvq2 $rvq --seed 5
 works train copy:64 -o copy --context 64 --latents 16 --channels 16 --heads 2 --layers 1 --steps 2 --threads 1
-works attend copy -o map.png
 mkdir pictures
-for i in 1 2 3; do cp map.png pictures/$i.png; done
+for i in 1 2 3; do works attend copy -o pictures/$i.png --size 1$i; done
 works prepare image pictures -o raster --size 8
 works prepare image pictures -o spiral --size 8 --order spiral
 works prepare image pictures -o small --size 4
@@ -272,7 +271,7 @@ equal "losses in the event files of a run that had ended" "$(events bent2 loss)"
 
 begin "accuracy of the updates since the last line"
 mkdir same
-for i in 1 2 3; do head -c 3000 /dev/zero | tr '\0' a >same/$i.txt; done
+for i in 1 2 3; do head -c $((3000 + i)) /dev/zero | tr '\0' a >same/$i.txt; done
 works prepare text same -o a-only
 works train a-only -o a-run $small --warmup 0 --lr 0.01 --steps 20
 equal "accuracy on nothing but a" "$(number accuracy a-run/metrics.jsonl)" 1
@@ -305,5 +304,17 @@ equal "a picture's bytes" "$(cat pictured/validation/events* | grep -c IHDR)" 1
 works train mulaw -o sounded $small --steps 1
 equal "sounds in the event files" "$(events sounded sample/sound)" 1
 equal "their pictures" "$(events sounded sample/picture)" 1
+
+begin "a comparison goes on with its own data and model"
+compare="$small --archs perceiver-ar --depths 1 --contexts 16,32 --cost-only"
+works compare set -o compared $compare
+works compare set -o compared $compare --resume
+cp -r compared compared.before
+fails $data "shuffled: not the data that the comparison was begun with" compare shuffled -o compared $compare --resume
+fails $config '--channels: channels would be 32, but the comparison was begun with 16' compare set -o compared $compare --channels 32 --resume
+unchanged compared
+rm compared/comparison.json
+works compare set -o compared $compare --resume
+has err 'set is taken for the data that the comparison was begun with'
 
 finish

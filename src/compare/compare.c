@@ -351,6 +351,7 @@ int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, cons
     TRY(check_output(&o, err));
     if (o.minutes == 0) o.minutes = t.minutes > 0 ? t.minutes : 30;
     TRY(dataset_open(&c->data, o.dataset, 1, err));
+    if (o.resume) TRY(comparison_check(c, err));
     if (!o.quality_only) TRY(open_cells(c, err));
     if (!o.cost_only) TRY(quality_plan(c, err));
     if (!o.cost_only) TRY(quality_check(c, err));
@@ -358,6 +359,7 @@ int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, cons
     say_plan(c, !o.quality_only, !o.cost_only);
     if (o.dry_run) goto out;
     if (!o.resume) TRY(folder_make_new(o.output, err));
+    if (!o.resume) TRY(comparison_begin(c, err));
     if (!o.quality_only) TRY(cost_all(c, err));
     if (!o.quality_only) TRY(page_write(c, err));
     if (!o.cost_only) TRY(quality_all(c, err));

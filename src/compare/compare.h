@@ -93,6 +93,10 @@ int quality_equal_step(comparison *c, pcv_error *err);
 int quality_check(const comparison *c, pcv_error *err);
 int quality_run_all(comparison *c, pcv_error *err);
 
+/* What a comparison is about goes into its folder; and one that goes on must be about the same. */
+int comparison_begin(const comparison *c, pcv_error *err);
+int comparison_check(const comparison *c, pcv_error *err);
+
 /* A finished cell goes to the end of the record. */
 int record_add(const comparison *c, json_t *line, pcv_error *err);
 

@@ -83,20 +83,6 @@ static int validate(trainer *w, bool *best, pcv_error *err) {
     return 0;
 }
 
-/* Validates and saves. The best validation is the best of those whose weights are there. */
-static int judge(trainer *w, bool last, pcv_error *err) {
-    const double bits = w->state.best_bits;
-    const int64_t step = w->state.best_step;
-    bool best;
-    int status = validate(w, &best, err);
-    if (!status && last) return trainer_save_last(w, err);
-    if (!status && best) status = trainer_save(w, err);
-    if (!best || !w->failed_saves) return status;
-    w->state.best_bits = bits;
-    w->state.best_step = step;
-    return status;
-}
-
 /* ------------------------------------------------------------------ samples */
 
 /* A fresh document as a file of the run. */
@@ -172,17 +158,31 @@ void trainer_report(trainer *w) {
 
 int trainer_validations(const trainer *w) { return (int)(trainer_share(w) * VALIDATIONS + 1e-9); }
 
+/* The best validation is the best of those whose weights are there; where they could not be saved, the one before. */
+static int keep(trainer *w, bool last, bool best, const run_state *before, pcv_error *err) {
+    int status = 0;
+    if (last) return trainer_save_last(w, err);
+    if (best) status = trainer_save(w, err);
+    if (!best || !w->failed_saves) return status;
+    w->state.best_bits = before->best_bits;
+    w->state.best_step = before->best_step;
+    return status;
+}
+
 int trainer_look(trainer *w, bool last, pcv_error *err) {
     int due = trainer_validations(w);
     bool by_share = w->c.eval_every == 0 && due > w->validations;
     bool by_step = w->c.eval_every > 0 && w->state.step % w->c.eval_every == 0;
     bool evaluates = by_share || by_step || last;
     bool samples = w->c.sample_every ? w->state.step % w->c.sample_every == 0 : evaluates;
+    bool best = false;
+    const run_state before = w->state;
     int status = 0;
     w->validations = due;
     if (evaluates || samples) TRY(trainer_holds(w, err));
-    if (evaluates) TRY(judge(w, last, err));
-    if (samples) write_sample(w);
+    if (evaluates) TRY(validate(w, &best, err));
+    if (samples) write_sample(w); /* before it is saved, or who resumes from there would miss it */
+    if (evaluates) TRY(keep(w, last, best, &before, err));
     if (evaluates) trainer_report(w);
 out:
     return status;
