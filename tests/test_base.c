@@ -242,8 +242,37 @@ static void sizes(void **state) {
 static bool take(void *bytes) {
     arena a;
     if (arena_init(&a, 4096, NULL)) return false;
-    arena_get(&a, 64);
     return arena_get(&a, *(const size_t *)bytes) != NULL;
+}
+
+/* Blocks of 4, 4, 8 and 16 KiB; each piece keeps its bytes, and a second pass takes no more memory. */
+static void arena_grows(void **state) {
+    (void)state;
+    arena a;
+    must(arena_init(&a, 4096, &err));
+    size_t bytes = 0, middle = 0;
+    for (int pass = 0; pass < 3; pass++) {
+        char *piece[300];
+        for (int i = pass == 2 ? 150 : 0; i < 300; i++) {
+            if (i == 150) middle = a.used;
+            piece[i] = arena_get(&a, 100);
+            for (int k = 0; k < 100; k++) assert_int_equal(piece[i][k], 0);
+            memset(piece[i], i % 100 + 1, 100);
+        }
+        for (int i = pass == 2 ? 150 : 0; i < 300; i++)
+            for (int k = 0; k < 100; k++) assert_int_equal(piece[i][k], i % 100 + 1);
+        assert_int_equal(a.used, 300 * 128);
+        if (pass) assert_int_equal(arena_bytes(&a), bytes);
+        bytes = arena_bytes(&a);
+        assert_true(bytes >= a.used && bytes <= 4 * a.used);
+        arena_rewind(&a, pass == 1 ? middle : 0);
+    }
+    arena_get(&a, 4032);
+    char *large = arena_get(&a, 100000); /* more than the next block has */
+    memset(large, 1, 100000);
+    arena_rewind(&a, 0);
+    assert_int_equal(a.used, 0);
+    arena_free(&a);
 }
 
 static void arenas(void **state) {
@@ -264,7 +293,7 @@ static void arenas(void **state) {
     assert_int_equal(second[99], 9);
     arena_free(&a);
     arena_free(&a);
-    static size_t fits = 4096 - 64, large = 4096 - 63, wraps = SIZE_MAX - 3;
+    static size_t fits = 1 << 20, large = (size_t)1 << 60, wraps = SIZE_MAX - 3;
     assert_true(dies_with(0, take, &fits));
     assert_true(dies_with(SIGABRT, take, &large));
     assert_true(dies_with(SIGABRT, take, &wraps));
@@ -749,7 +778,7 @@ int main(void) {
         cmocka_unit_test(utf8_cases), cmocka_unit_test(utf8_counts),
         cmocka_unit_test(escapes), cmocka_unit_test(text_without_memory),
         cmocka_unit_test(nearest_names), cmocka_unit_test(sizes),
-        cmocka_unit_test(arenas), cmocka_unit_test(allocation_failures),
+        cmocka_unit_test(arenas), cmocka_unit_test(arena_grows), cmocka_unit_test(allocation_failures),
         cmocka_unit_test(typed_values), cmocka_unit_test(long_values), cmocka_unit_test(lists_of_texts),
         cmocka_unit_test(json_values), cmocka_unit_test(deep_json),
         cmocka_unit_test(odd_files), cmocka_unit_test(write_then_read),

@@ -37,7 +37,7 @@ static size_t addresses_available(void) {
     FILE *f = fopen("/proc/self/statm", "r");
     if (f && fscanf(f, "%llu", &pages) != 1) pages = 0;
     if (f) fclose(f);
-    size_t used = (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) + HOST_ARENA_BYTES + THREADS_BYTES;
+    size_t used = (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) + THREADS_BYTES;
     return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
 }
 

@@ -6,9 +6,9 @@
 
 #include <stddef.h>
 
-/* Addresses that the process reserves and hardly uses; they count under a limit of addresses alone: those of
- * a tape's host arena, whose pages come as they are used, and those of the threads' stacks and heaps. */
-enum { HOST_ARENA_BYTES = 1 << 30, THREADS_BYTES = 1 << 28 };
+/* Addresses that the process reserves and hardly uses: its threads' stacks and heaps. They count under a limit of
+ * addresses alone. */
+enum { THREADS_BYTES = 1 << 28 };
 
 size_t memory_available(void);
 

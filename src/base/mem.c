@@ -70,26 +70,77 @@ bool size_mul(size_t a, size_t b, size_t *result) { return !__builtin_mul_overfl
 
 bool size_add(size_t a, size_t b, size_t *result) { return !__builtin_add_overflow(a, b, result); }
 
-int arena_init(arena *a, size_t capacity, pcv_error *err) {
-    void *base = refused() ? MAP_FAILED
-                           : mmap(NULL, capacity, PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    *a = (arena){0};
-    if (base == MAP_FAILED) return refuse(capacity, "an arena", err);
-    *a = (arena){.base = base, .capacity = capacity};
-    return 0;
+/* ------------------------------------------------------------------ arena */
+
+struct arena_block {
+    struct arena_block *older, *newer;
+    size_t bytes; /* with this header */
+    size_t begin; /* the arena's `used` where the block begins */
+};
+
+enum { HEADER = 64 };
+_Static_assert(sizeof(struct arena_block) <= HEADER, "what the arena gives is aligned");
+
+static struct arena_block *block_open(size_t bytes) {
+    struct arena_block *b = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (b == MAP_FAILED) return NULL;
+    b->bytes = bytes;
+    return b;
+}
+
+static void block_close(struct arena_block *b) { munmap(b, b->bytes); }
+
+int arena_init(arena *a, size_t bytes, pcv_error *err) {
+    *a = (arena){.block = refused() ? NULL : block_open(bytes)};
+    return a->block ? 0 : refuse(bytes, "an arena", err);
 }
 
 void arena_free(arena *a) {
-    if (a->base) munmap(a->base, a->capacity);
+    struct arena_block *b = a->block, *newer;
+    while (b && b->older) b = b->older;
+    for (; b; b = newer) {
+        newer = b->newer;
+        block_close(b);
+    }
     *a = (arena){0};
+}
+
+size_t arena_bytes(const arena *a) {
+    size_t sum = 0;
+    for (const struct arena_block *b = a->block; b; b = b->older) sum += b->bytes;
+    for (const struct arena_block *b = a->block ? a->block->newer : NULL; b; b = b->newer) sum += b->bytes;
+    return sum;
+}
+
+static size_t room(const arena *a, const struct arena_block *b) { return b->bytes - HEADER - (a->used - b->begin); }
+
+/* Goes on with a block that has `size` bytes: the next one, or else a new one in its place, as large as all before. */
+static void next_block(arena *a, size_t size) {
+    struct arena_block *full = a->block, *next = full->newer;
+    if (next && next->bytes - HEADER < size) {
+        full->newer = next->newer;
+        if (next->newer) next->newer->older = full;
+        block_close(next);
+        next = NULL;
+    }
+    if (!next) {
+        size_t all = arena_bytes(a), least = size + HEADER;
+        next = block_open(least > all ? least : all);
+        CHECK(next, "no memory for %zu more bytes of an arena that has %zu", size, all);
+        next->older = full;
+        next->newer = full->newer;
+        if (next->newer) next->newer->older = next;
+        full->newer = next;
+    }
+    next->begin = a->used;
+    a->block = next;
 }
 
 void *arena_get(arena *a, size_t bytes) {
     size_t size = (bytes + 63) & ~(size_t)63;
-    CHECK(size >= bytes && size <= a->capacity - a->used, "arena of %zu bytes has %zu left, %zu asked",
-          a->capacity, a->capacity - a->used, bytes);
-    void *memory = a->base + a->used;
+    CHECK(size >= bytes, "an arena was asked for %zu bytes", bytes);
+    if (size > room(a, a->block)) next_block(a, size);
+    void *memory = (char *)a->block + HEADER + (a->used - a->block->begin);
     a->used += size;
     memset(memory, 0, size);
     return memory;
@@ -97,8 +148,13 @@ void *arena_get(arena *a, size_t bytes) {
 
 void arena_rewind(arena *a, size_t mark) {
     CHECK(mark <= a->used, "mark %zu lies above the top %zu", mark, a->used);
+    for (;; a->block = a->block->older) {
+        struct arena_block *b = a->block;
+        size_t from = mark > b->begin ? mark : b->begin;
 #ifndef NDEBUG
-    memset(a->base + mark, 0xA5, a->used - mark); /* stale pointers show at once */
+        memset((char *)b + HEADER + (from - b->begin), 0xA5, a->used - from); /* stale pointers show at once */
 #endif
-    a->used = mark;
+        a->used = from;
+        if (from == mark) return;
+    }
 }

@@ -2,7 +2,7 @@
  *
  * Small objects and buffers of known size come from mem_get, which says what it was for when it
  * fails. Everything that lives exactly as long as one step (tape nodes, tensor headers) comes from
- * an arena: a reserved range of addresses that is filled from the bottom and emptied at once.
+ * an arena: blocks that are filled one after the other and emptied at once.
  *
  *     TRY(mem_get(&rows, count * sizeof *rows, "row table", err));
  *     ...
@@ -43,19 +43,23 @@ int mem_json_limit(size_t bytes);
 bool size_mul(size_t a, size_t b, size_t *result);
 bool size_add(size_t a, size_t b, size_t *result);
 
-/* Arena: bump allocation in a reserved address range; pages are touched as they are used. */
+/* Arena: memory taken piece by piece and given back at once. It grows by blocks, which are kept for the next time. */
 typedef struct arena {
-    char *base;
-    size_t used, capacity;
+    struct arena_block *block; /* in use: the older ones are full, the newer ones empty */
+    size_t used;
 } arena;
 
-int arena_init(arena *a, size_t capacity, pcv_error *err);
+/* Takes a first block of so many bytes. */
+int arena_init(arena *a, size_t bytes, pcv_error *err);
 void arena_free(arena *a);
 
-/* Zeroed, 64-byte aligned. The capacity is a hard limit that only a bug can reach: CHECKed. */
+/* Zeroed, 64-byte aligned. Callers know before (train/plan.h) that memory suffices: CHECKed. */
 void *arena_get(arena *a, size_t bytes);
 
 /* Forgets everything that was taken since `mark` (a former value of a->used). */
 void arena_rewind(arena *a, size_t mark);
+
+/* Bytes of all its blocks. */
+size_t arena_bytes(const arena *a);
 
 #endif

@@ -1,11 +1,12 @@
 #include "tensor/tape.h"
-#include "base/available.h"
 
 #include <string.h>
 
+enum { HOST_BLOCK = 1 << 20 }; /* the arena's first; large batches take more */
+
 int tape_init(tape *t, backend *be, size_t bytes, pcv_error *err) {
     *t = (tape){.be = be};
-    int status = arena_init(&t->host, HOST_ARENA_BYTES, err);
+    int status = arena_init(&t->host, HOST_BLOCK, err);
     if (!status) status = pool_init(&t->pool, be, bytes, err);
     if (status) tape_free(t);
     return status;
@@ -13,7 +14,7 @@ int tape_init(tape *t, backend *be, size_t bytes, pcv_error *err) {
 
 int tape_init_plan(tape *t, backend *null_be, pcv_error *err) {
     *t = (tape){.be = null_be};
-    int status = arena_init(&t->host, HOST_ARENA_BYTES, err);
+    int status = arena_init(&t->host, HOST_BLOCK, err);
     if (!status) status = pool_init_unlimited(&t->pool, null_be, err);
     if (status) tape_free(t);
     return status;
@@ -54,7 +55,7 @@ void tape_reset(tape *t) {
 }
 
 void tape_free(tape *t) {
-    if (t->host.base) tape_reset(t);
+    if (t->host.block) tape_reset(t);
     pool_free(&t->pool);
     arena_free(&t->host);
     *t = (tape){0};

@@ -9,6 +9,20 @@
 
 enum { PROGRAM = 20 << 20 }; /* bytes of the program and its kernels' buffers, where no probe measures them */
 
+/* What describes a batch on the host is there while a step is planned, too. */
+static int check_host(const model_config *config, const train_config *c, pcv_error *err) {
+    enum { HOST_BYTES = 1 << 30 }; /* of the most tokens */
+    int64_t most = model_most_tokens(config);
+    size_t have = memory_available();
+    if (c->batch > most / config->context)
+        return fail(err, PCV_MEMORY, "--batch (%lld) times --context (%lld): more than %d tokens at once; lower "
+                    "--batch, and raise --total-batch for as many in an update", (long long)c->batch,
+                    (long long)config->context, (int)most);
+    if ((size_t)(c->batch * config->context * (HOST_BYTES / most)) <= have / 2) return 0; /* arenas grow by doubling */
+    return fail(err, PCV_MEMORY, "--batch (%lld) times --context (%lld): too many tokens for %.2f GiB of memory; "
+                "lower them", (long long)c->batch, (long long)config->context, (double)have / (1 << 30));
+}
+
 int plan_memory(const model_config *config, const train_config *c, memory_plan *plan, pcv_error *err) {
     backend *be = NULL;
     model *m = NULL;
@@ -17,10 +31,7 @@ int plan_memory(const model_config *config, const train_config *c, memory_plan *
     window *rows = NULL;
     step_result result = {0};
     int status = 0;
-    if (c->batch > model_most_tokens(config) / config->context) /* the arrays of the host have room for so many */
-        return fail(err, PCV_MEMORY, "--batch (%lld) times --context (%lld): more than %d tokens at once; lower "
-                    "--batch, and raise --total-batch for as many in an update", (long long)c->batch,
-                    (long long)config->context, (int)model_most_tokens(config));
+    TRY(check_host(config, c, err));
     TRY(null_backend_open(&be, err));
     TRY(model_open(&m, config, be, true, err));
     m->recompute = c->recompute;
@@ -32,6 +43,7 @@ int plan_memory(const model_config *config, const train_config *c, memory_plan *
     TRY(full_rows(&rows, config, c->batch, err));
     TRY(step_run(&b, &t, m, c, rows, c->batch, 0, 1, &result, err));
     plan->tensors = t.pool.high;
+    plan->host = arena_bytes(&t.host);
     plan->total = 2 * plan->weights + plan->optimizer + plan->constants + plan->tensors;
 out:
     mem_free(rows);
@@ -45,7 +57,7 @@ out:
 int plan_check(const memory_plan *plan, const model_config *m, const train_config *c, pcv_error *err) {
     size_t have = memory_available();
     const double gib = 1 << 30;
-    if (plan->total <= have) return 0;
+    if (plan->total + plan->host <= have) return 0;
     return fail(err, PCV_MEMORY,
                 "training needs %.2f GiB (weights, gradients and moments %.2f, activations %.2f), but %.2f "
                 "are available; lower --batch (%lld), --context (%lld), --latents (%lld) or --channels "
@@ -93,7 +105,8 @@ static bool would_fit(const pcv_settings *settings, const model_config *config, 
         } else {
             t.batch = value;
         }
-        fits = !model_config_check(c, &ignored) && !plan_memory(c, &t, &plan, &ignored) && plan.total <= have;
+        fits = !model_config_check(c, &ignored) && !plan_memory(c, &t, &plan, &ignored) &&
+               plan.total + plan.host <= have;
     }
     mem_free(c);
     return fits;

@@ -11,7 +11,8 @@ typedef struct memory_plan {
     size_t optimizer;    /* moments, averages */
     size_t constants;    /* position tables, memories */
     size_t tensors;      /* the tape's pool, exactly */
-    size_t total;
+    size_t total;        /* of the above */
+    size_t host;         /* beside it: what describes a batch, rows and nodes */
 } memory_plan;
 
 /* The model must be complete (model_config_check). */
