@@ -98,6 +98,10 @@ PCV_API int pcv_settings_set(pcv_settings *settings, const char *name, const cha
 /* Takes the model and training settings of a config.json. */
 PCV_API int pcv_settings_read(pcv_settings *settings, const char *path, pcv_error *err);
 
+/* The threads that --threads comes to on this machine: at most the cores that this process may use. *asked takes
+ * what it asks for, 0: that many; asked may be NULL. */
+PCV_API int pcv_threads(const pcv_settings *settings, int64_t *asked);
+
 /* ------------------------------------------------------------------ engine and session
  * An engine is a run's weights, loaded. A session is one timeline of tokens with its caches. */
 
@@ -436,7 +440,7 @@ typedef void pcv_timing_fn(void *context, const pcv_timing *timing);
 
 /* what: "ops", "train" or "generate". */
 PCV_API int pcv_bench(const char *what, const pcv_settings *settings, pcv_timing_fn *report,
-                      void *context, pcv_error *err);
+                      void *context, const pcv_watch *watch, pcv_error *err);
 
 /* The kernel levels of this machine, best first, as names; NULL-terminated. */
 PCV_API const char *const *pcv_kernel_levels(void);

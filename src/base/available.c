@@ -1,7 +1,10 @@
 #include "base/available.h"
 
+#include <limits.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -51,4 +54,41 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 size_t memory_available(void) {
     size_t system = system_available();
     return least(least(system ? system : SIZE_MAX, group_available()), addresses_available());
+}
+
+/* Cores whose time the control group "name" (as /proc/self/cgroup has it) may take; INT_MAX: no limit. */
+static int group_cores(const char *name) {
+    char path[1024];
+    double quota = 0, period = 0;
+    snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", name);
+    FILE *f = fopen(path, "r");
+    int found = f ? fscanf(f, "%lf %lf", &quota, &period) : 0; /* "max 100000" where there is no limit */
+    if (f) fclose(f);
+    if (found != 2 || !(quota > 0 && period > 0 && quota / period < INT_MAX - 1)) return INT_MAX;
+    return (int)(quota / period + 0.999);
+}
+
+/* The least of the process's group and those around it. */
+static int groups_cores(void) {
+    char line[1024];
+    int cores = INT_MAX;
+    FILE *f = fopen("/proc/self/cgroup", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        if (strncmp(line, "0::/", 4)) continue;
+        char *name = line + 3;
+        name[strcspn(name, "\n")] = 0;
+        for (char *end = name + strlen(name); end; end = strrchr(name, '/')) {
+            *end = 0;
+            int here = group_cores(name);
+            if (here < cores) cores = here;
+        }
+    }
+    if (f) fclose(f);
+    return cores;
+}
+
+int cores_available(void) {
+    cpu_set_t set;
+    int bound = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set), group = groups_cores();
+    return group < bound ? group : bound;
 }

@@ -1,6 +1,6 @@
 /* How much memory this process may still take: what is free in the system, in its control group, and under
  * its own limit. Asked before work starts, because libraries below us do not survive an allocation that
- * fails. */
+ * fails. And how many cores. */
 #ifndef BASE_AVAILABLE_H
 #define BASE_AVAILABLE_H
 
@@ -11,6 +11,9 @@
 enum { THREADS_BYTES = 1 << 28 };
 
 size_t memory_available(void);
+
+/* Cores that this process may use: those it is bound to, or fewer where its control group has less time. */
+int cores_available(void);
 
 /* The most that this process has held so far (resident set size), in bytes. */
 size_t memory_peak(void);

@@ -1,4 +1,5 @@
 #include "cli/commands.h"
+#include "cli/progress.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@ typedef struct table {
 
 static void print_row(void *context, const pcv_timing *t) {
     table *out = context;
+    progress_end();
     if (out->json)
         printf("%s{\"name\": \"%s\", \"kernels\": \"%s\", \"step_seconds\": %.6g, \"step_seconds_min\": %.6g, "
                "\"gflops\": %.4g, \"gigabytes_per_second\": %.4g, \"tokens_per_second\": %.6g, \"peak_bytes\": "
@@ -28,12 +30,14 @@ static void print_row(void *context, const pcv_timing *t) {
 
 int cmd_bench(arguments *a, pcv_error *err) {
     table t = {.json = arguments_value(a, "json") != NULL};
+    pcv_watch watch = progress_watch();
     int status = 0;
     static const char *const packings[] = {"weights", "cache"};
     for (int i = 0; i < 2 && !status; i++)
         if (arguments_value(a, packings[i]))
             status = pcv_settings_set(a->settings, packings[i], arguments_value(a, packings[i]), err);
-    if (!status) status = pcv_bench(a->count ? a->plain[0] : "train", a->settings, print_row, &t, err);
+    signals_install();
+    if (!status) status = pcv_bench(a->count ? a->plain[0] : "train", a->settings, print_row, &t, &watch, err);
     if (t.json && t.rows) printf("]\n");
     return status;
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,12 @@ static int finish(const char *name, int status, pcv_error *err) {
     return status;
 }
 
+static void say_threads(const pcv_settings *settings) {
+    int64_t asked;
+    int threads = pcv_threads(settings, &asked);
+    if (asked > threads) cli_say("--threads %" PRId64 ": more than the cores here, takes %d", asked, threads);
+}
+
 static int run(const command *c, int argc, char **argv) {
     arguments a;
     pcv_error err = {0};
@@ -124,7 +131,10 @@ static int run(const command *c, int argc, char **argv) {
     const char *config = status || a.help ? NULL : arguments_value(&a, "config");
     if (config) status = pcv_settings_read(a.settings, config, &err);
     if (!status && a.help) print_command_help(c);
-    else if (!status) status = c->run(&a, &err);
+    else if (!status) {
+        say_threads(a.settings);
+        status = c->run(&a, &err);
+    }
     arguments_free(&a);
     return finish(c->name, status, &err);
 }

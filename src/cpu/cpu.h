@@ -26,13 +26,23 @@ extern const char *const cpu_level_names[CPU_LEVELS + 1]; /* NULL-terminated, lo
 cpu_level cpu_best_level(void);
 bool cpu_has_level(cpu_level level);
 
-/* threads 0: one per core that this process may use. */
+/* Threads that `asked` come to here: at most the cores that this process may use, 0 for all of
+ * them (or OMP_NUM_THREADS). */
+int cpu_threads_for(int64_t asked);
+
+/* threads 0: as cpu_threads_for. */
 int cpu_backend_open(backend **be, cpu_level level, int threads, pcv_error *err);
 
 /* The reference kernels in double precision: the oracle of the gradient tests. */
 int cpu_double_backend_open(backend **be, pcv_error *err);
 
 int cpu_threads(const backend *be);
+
+/* Around passes of one kind, again and again: beside other programs they run on fewer of the threads where that is
+ * faster (pace.c). work: of this pass, in any unit. Any backend. */
+typedef enum cpu_pass { PASS_UPDATE, PASS_SCORING, PASS_TOKEN, CPU_PASSES } cpu_pass;
+void cpu_pass_begin(backend *be, cpu_pass kind);
+void cpu_pass_end(backend *be, cpu_pass kind, double work);
 
 /* From now on matrix products round their operands to bf16 and add in float32; everything else, weights
  * included, stays float32. Twice as fast where the processor has bf16 dot products. PCV_CONFIG where

@@ -1,11 +1,11 @@
 /* Opening the CPU backend: which instruction sets the processor has, filling the kernel table, and
  * memory. */
 #include "cpu/gemm.h"
+#include "base/available.h"
 #include "base/mem.h"
 #include "base/text.h"
 
 #include <omp.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -87,10 +87,10 @@ void *cpu_shared_scratch(cpu_context *c, int slot, size_t bytes) {
 
 /* ------------------------------------------------------------------ opening */
 
-static int available_threads(void) {
-    cpu_set_t set;
-    int count = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-    return count < CPU_MAX_THREADS ? count : CPU_MAX_THREADS;
+int cpu_threads_for(int64_t asked) {
+    int64_t wanted = asked > 0 ? asked : omp_get_max_threads(), cores = cores_available();
+    if (cores > CPU_MAX_THREADS) cores = CPU_MAX_THREADS;
+    return (int)(wanted < cores ? wanted : cores);
 }
 
 int cpu_threads(const backend *be) { return ((const cpu_context *)be->context)->threads; }
@@ -155,7 +155,7 @@ int cpu_backend_open(backend **be, cpu_level level, int threads, pcv_error *err)
     if (status) return status;
     cpu_context *c = (*be)->context;
     c->level = level;
-    c->threads = threads > 0 ? threads : available_threads();
+    c->threads = threads > 0 ? threads : cpu_threads_for(0);
     if (c->threads > CPU_MAX_THREADS) c->threads = CPU_MAX_THREADS;
     reference_kernels_float(&(*be)->k);
     if (level == CPU_REFERENCE) return 0;

@@ -32,6 +32,12 @@ static int64_t whole_setting(const pcv_settings *settings, const char *name, int
     return initial;
 }
 
+int pcv_threads(const pcv_settings *settings, int64_t *asked) {
+    int64_t threads = whole_setting(settings, "threads", 0);
+    if (asked) *asked = threads;
+    return cpu_threads_for(threads);
+}
+
 /* A transformer-xl may remember more, or less, than in training. */
 static int choose_memory(model_config *c, const pcv_settings *settings, pcv_error *err) {
     int64_t memory = whole_setting(settings, "memory", -1);
@@ -86,7 +92,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
                       run, (long long)e->tokens.vocab, (long long)c->vocab_size);
         goto out;
     }
-    TRY(cpu_backend_open(&e->be, cpu_best_level(), (int)whole_setting(settings, "threads", 0), err));
+    TRY(cpu_backend_open(&e->be, cpu_best_level(), pcv_threads(settings, NULL), err));
     TRY(check_memory(run, err));
     TRY(choose_memory(c, settings, err));
     TRY(model_open(&e->m, c, e->be, false, err));

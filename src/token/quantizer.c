@@ -91,7 +91,7 @@ static int products_open(products *p, const quantizer *q, pcv_error *err) {
     if (p->rows < LEAST_ROWS) p->rows = LEAST_ROWS;
     TRY(mem_get(&p->dot, (size_t)(p->rows * q->entries) * sizeof *p->dot, "products", err));
     TRY(mem_get(&p->half, (size_t)q->entries * sizeof *p->half, "products", err));
-    TRY(cpu_backend_open(&p->be, cpu_best_level(), omp_in_parallel() ? 1 : omp_get_max_threads(), err));
+    TRY(cpu_backend_open(&p->be, cpu_best_level(), omp_in_parallel() ? 1 : cpu_threads_for(0), err));
 out:
     return status;
 }

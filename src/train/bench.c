@@ -12,12 +12,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPEATS = 7, STEPS = 5, PROMPT_SHARE = 2, NEW_TOKENS = 128 };
+enum { REPEATS = 7, WARMUP = 2, STEPS = 5, PROMPT_SHARE = 2, NEW_TOKENS = 128 };
 
 typedef struct report {
     pcv_timing_fn *fn;
     void *context;
+    const pcv_watch *watch; /* or NULL */
+    double start;           /* of the benchmark */
 } report;
+
+/* Tells how far it is; PCV_INTERRUPTED when the caller wants no more. */
+static int tell(const report *r, double done, double total, pcv_error *err) {
+    if (!r->watch || !r->watch->progress) return 0;
+    pcv_progress p = {.stage = "timing", .done = done, .total = total, .seconds = clock_now() - r->start};
+    if (r->watch->progress(r->watch->context, &p) != PCV_STOP) return 0;
+    return fail(err, PCV_INTERRUPTED, "stopped; the rows above are measured");
+}
 
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -153,14 +163,16 @@ out:
     return status;
 }
 
-static int bench_level(cpu_level level, const model_config *c, const train_config *train, report r,
-                       pcv_error *err) {
+/* before, levels: those that were timed before, and all. */
+static int bench_level(cpu_level level, const model_config *c, const train_config *train, report r, int before,
+                       int levels, pcv_error *err) {
+    enum { PARTS = 4 };
     op_bench b = {.c = c, .r = r, .level = cpu_level_names[level]};
     matrix k = {0}, v = {0}, dk = {0}, dv = {0};
     int64_t N = c->latents, Z = c->channels, W = model_mlp_width(c, c->mlp_ratio), M = c->context;
     int32_t *host = NULL;
     int status = 0;
-    TRY(cpu_backend_open(&b.be, level, (int)train->threads, err));
+    TRY(cpu_backend_open(&b.be, level, cpu_threads_for(train->threads), err));
     for (int i = 0; i < 3; i++) TRY(device_matrix(b.be, &b.big[i], N, W, F32, err));
     for (int i = 0; i < 6; i++) TRY(device_matrix(b.be, &b.small[i], N, Z, F32, err));
     TRY(device_matrix(b.be, &b.weight, W, Z, F32, err));
@@ -176,10 +188,15 @@ static int bench_level(cpu_level level, const model_config *c, const train_confi
         for (int64_t n = 0; n < N; n++) host[n] = (int32_t)(i == 2 ? M - N + n + 1 : i == 1 ? 0 : n);
         b.be->write(b.be, ints[i]->data, host, (size_t)N * sizeof *host);
     }
+    TRY(tell(&r, PARTS * before, PARTS * levels, err));
     time_products(&b);
+    TRY(tell(&r, PARTS * before + 1, PARTS * levels, err));
     time_rows(&b);
+    TRY(tell(&r, PARTS * before + 2, PARTS * levels, err));
     TRY(time_attention(&b, k, v, dk, dv, err));
+    TRY(tell(&r, PARTS * before + 3, PARTS * levels, err));
     TRY(time_memory(&b, err));
+    TRY(tell(&r, PARTS * (before + 1), PARTS * levels, err));
 out:
     mem_free(host);
     if (b.be) {
@@ -243,14 +260,18 @@ static int bench_train(const model_config *config, const train_config *c, report
         b.ids[i] = (int32_t)rng_below(&random, (uint64_t)config->vocab_size);
     for (int64_t i = 0; i < c->batch; i++) w[i] = (window){.count = config->context + 1, .scored = config->context};
     int64_t targets = c->batch * b.positions;
-    for (int i = -2; i < STEPS; i++) { /* two to warm up */
+    if (r.watch && r.watch->message)
+        r.watch->message(r.watch->context,
+                         "timing training steps: two to warm up, five, one to see where the time goes");
+    for (int i = -WARMUP; i < STEPS; i++) {
+        TRY(tell(&r, i + WARMUP, WARMUP + STEPS + 1, err));
         step_result sum = {0};
         double start = clock_now();
         parameters_clear_grads(&m->params);
-        t.step = (uint32_t)(i + 2);
+        t.step = (uint32_t)(i + WARMUP);
         TRY(step_run(&b, &t, m, c, w, c->batch, 0, 1 / (double)targets, &sum, err));
         double norm = optimizer_grad_norm(&o);
-        optimizer_step(&o, c, i + 2, 1e-4, norm > 1 ? 1 / norm : 1);
+        optimizer_step(&o, c, i + WARMUP, 1e-4, norm > 1 ? 1 / norm : 1);
         if (i >= 0) list[i] = clock_now() - start;
     }
     model_flops f = model_count_flops(config, config->context, config->latents);
@@ -262,6 +283,7 @@ static int bench_train(const model_config *config, const train_config *c, report
     snprintf(out.name, sizeof out.name, "training step");
     snprintf(out.level, sizeof out.level, "%s", cpu_level_names[cpu_best_level()]);
     r.fn(r.context, &out);
+    TRY(tell(&r, WARMUP + STEPS, WARMUP + STEPS + 1, err));
     TRY(profile_step(&b, &t, m, c, w, r, err));
 out:
     mem_free(w);
@@ -322,6 +344,7 @@ static int bench_generate(const model_config *config, const train_config *c, con
     snprintf(out.level, sizeof out.level, "%s", cpu_level_names[cpu_best_level()]);
     r.fn(r.context, &out);
     for (int i = 0; i < 2 * NEW_TOKENS; i++) { /* the second half again, with every kernel timed */
+        TRY(tell(&r, i, 2 * NEW_TOKENS, err));
         double before = clock_now();
         be->seconds = i < NEW_TOKENS ? NULL : seconds;
         TRY(timeline_append(&line, prompt + i % (int)count, 1, err));
@@ -346,11 +369,19 @@ out:
     return status;
 }
 
-int pcv_bench(const char *what, const pcv_settings *settings, pcv_timing_fn *fn, void *context,
+static int bench_ops(const model_config *config, const train_config *c, report r, pcv_error *err) {
+    int status = 0, count = 0, done = 0;
+    for (int i = CPU_LEVELS - 1; i > CPU_REFERENCE; i--) count += cpu_has_level((cpu_level)i);
+    for (int i = CPU_LEVELS - 1; i > CPU_REFERENCE && !status; i--)
+        if (cpu_has_level((cpu_level)i)) status = bench_level((cpu_level)i, config, c, r, done++, count, err);
+    return status;
+}
+
+int pcv_bench(const char *what, const pcv_settings *settings, pcv_timing_fn *fn, void *context, const pcv_watch *watch,
               pcv_error *err) {
     model_config *config = NULL;
     train_config c;
-    report r = {fn, context};
+    report r = {fn, context, watch, clock_now()};
     int status = 0;
     TRY(mem_get(&config, sizeof *config, "a benchmark", err));
     TRY(settings_model(settings, config, err));
@@ -359,9 +390,7 @@ int pcv_bench(const char *what, const pcv_settings *settings, pcv_timing_fn *fn,
     TRY(model_config_check(config, err));
     if (!strcmp(what, "train")) status = bench_train(config, &c, r, err);
     else if (!strcmp(what, "generate")) status = bench_generate(config, &c, settings, r, err);
-    else if (!strcmp(what, "ops"))
-        for (int i = CPU_LEVELS - 1; i > CPU_REFERENCE && !status; i--)
-            status = cpu_has_level((cpu_level)i) ? bench_level((cpu_level)i, config, &c, r, err) : 0;
+    else if (!strcmp(what, "ops")) status = bench_ops(config, &c, r, err);
     else status = fail(err, PCV_USAGE, "'%s' is not one of ops, train, generate", what);
 out:
     mem_free(config);

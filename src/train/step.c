@@ -4,7 +4,7 @@
 #include <string.h>
 
 int step_backend(backend **be, const train_config *c, pcv_error *err) {
-    int status = cpu_backend_open(be, cpu_best_level(), (int)c->threads, err);
+    int status = cpu_backend_open(be, cpu_best_level(), cpu_threads_for(c->threads), err);
     if (!status && c->precision == PRECISION_BF16) status = cpu_use_bf16(*be, err);
     return status;
 }

@@ -399,7 +399,9 @@ static int loop(trainer *w, pcv_error *err) {
     w->started = clock_now() - w->state.seconds;
     w->window_start = clock_now();
     for (bool whole = true; whole && trainer_done(w) < 1 && w->wish != PCV_STOP;) {
+        cpu_pass_begin(w->be, PASS_UPDATE);
         TRY(update(w, &whole, err));
+        cpu_pass_end(w->be, PASS_UPDATE, 1);
         double before = clock_now();
         if (whole && trainer_done(w) < 1) TRY(trainer_look(w, false, err));
         bool goes_on = trainer_ask(w) != PCV_STOP && trainer_done(w) < 1; /* what ends is saved at its end */

@@ -1,0 +1,80 @@
+#include "cpu/pace.h"
+#include "base/clock.h"
+#include "cpu/kernels_cpu.h"
+
+#include <sys/resource.h>
+
+enum { FIRST_PAUSE = 8, LAST_PAUSE = 64 }; /* stretches */
+static const double STRETCH = 0.2, LONG_PASS = 1, GAIN = 1.1, TAKEN_OFF = 20; /* seconds; a factor; times a second */
+
+int pace_threads(pace *p, int most) {
+    if (!p->now) *p = (pace){.now = most, .pause = FIRST_PAUSE, .rest = 2}; /* the first stretch is slow anyway */
+    return p->trial ? p->trial : p->now;
+}
+
+static void end_trial(pace *p, double rate) {
+    bool better = rate > GAIN * p->rate;
+    if (better) {
+        p->now = p->trial;
+        p->rate = rate;
+    } else {
+        p->upward = !p->upward;
+    }
+    p->pause = better ? FIRST_PAUSE : p->pause < LAST_PAUSE ? 2 * p->pause : LAST_PAUSE;
+    p->rest = p->pause;
+    p->trial = 0;
+}
+
+static void begin_trial(pace *p, int most, bool shared) {
+    if (p->now == most) p->upward = false;
+    if (p->now == 1) p->upward = true;
+    if (!p->upward && !shared) return;
+    p->trial = p->upward ? 2 * p->now : p->now / 2;
+    if (p->trial > most) p->trial = most;
+}
+
+void pace_stretch(pace *p, int most, double rate, bool shared, bool brief) {
+    if (p->trial) {
+        end_trial(p, rate);
+        return;
+    }
+    p->rate = p->rate > 0 ? (p->rate + rate) / 2 : rate;
+    if (--p->rest <= 0 && brief) begin_trial(p, most, shared);
+}
+
+/* ------------------------------------------------------------------ passes of a backend */
+
+/* How often threads of ours were taken off their cores so far. */
+static int64_t times_taken_off(void) {
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : usage.ru_nivcsw;
+}
+
+void cpu_pass_begin(backend *be, cpu_pass kind) {
+    cpu_context *c = be->context;
+    if (!c || c->threads < 2) return;
+    pace *p = &c->pace[kind];
+    int threads = pace_threads(p, c->threads);
+    p->most = c->threads;
+    c->threads = threads;
+    p->taken_off -= times_taken_off();
+    p->seconds -= clock_now();
+}
+
+void cpu_pass_end(backend *be, cpu_pass kind, double work) {
+    cpu_context *c = be->context;
+    pace *p = c ? &c->pace[kind] : NULL;
+    if (!p || !p->most) return;
+    c->threads = p->most;
+    p->most = 0;
+    p->seconds += clock_now();
+    p->taken_off += times_taken_off();
+    p->work += work;
+    p->passes++;
+    if (p->seconds < STRETCH) return;
+    bool shared = (double)p->taken_off > TAKEN_OFF * p->seconds, brief = p->seconds < LONG_PASS * p->passes;
+    pace_stretch(p, c->threads, p->work / p->seconds, shared, brief);
+    p->passes = 0;
+    p->taken_off = 0;
+    p->work = p->seconds = 0;
+}

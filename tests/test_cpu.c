@@ -1,0 +1,81 @@
+/* Threads: how many there are, and how many a pass takes beside other programs. */
+#include "check.h"
+#include "base/available.h"
+#include "cpu/cpu.h"
+#include "cpu/pace.h"
+
+#include <sched.h>
+
+static void counts(void **state) {
+    (void)state;
+    int cores = cores_available();
+    assert_true(cores >= 1);
+    assert_int_equal(cpu_threads_for(1), 1);
+    assert_int_equal(cpu_threads_for(cores), cores);
+    assert_int_equal(cpu_threads_for(cores + 1), cores);
+    assert_int_equal(cpu_threads_for((int64_t)1 << 40), cores);
+    cpu_set_t all, one;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&one);
+    for (int i = CPU_SETSIZE - 1; i >= 0 && !CPU_COUNT(&one); i--)
+        if (CPU_ISSET(i, &all)) CPU_SET(i, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    assert_int_equal(cores_available(), 1);
+    assert_int_equal(cpu_threads_for(2), 1);
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+}
+
+/* Work per second of so many threads: idle, the more the faster; shared with others, the fewer. */
+static double rate_of(int threads, bool shared) { return shared ? 50.0 / threads : 50.0 * threads; }
+
+/* Runs so many stretches and counts those that took the most, and the fewest, threads. */
+static void stretches(pace *p, int most, bool shared, int count, int *with_most, int *alone) {
+    *with_most = *alone = 0;
+    for (int i = 0; i < count; i++) {
+        int threads = pace_threads(p, most);
+        assert_in_range(threads, 1, most);
+        *with_most += threads == most;
+        *alone += threads == 1;
+        pace_stretch(p, most, rate_of(threads, shared), shared, true);
+    }
+}
+
+static void paces(void **state) {
+    (void)state;
+    static const int mosts[] = {2, 3, 16};
+    for (int i = 0; i < 3; i++) {
+        int most = mosts[i], all, alone;
+        pace p = {0};
+        stretches(&p, most, false, 1000, &all, &alone);
+        assert_int_equal(all, 1000); /* nothing to try */
+        stretches(&p, most, true, 1000, &all, &alone);
+        assert_in_range(alone, 900, 999);
+        stretches(&p, most, false, 200, &all, &alone); /* the others went */
+        assert_in_range(all, 50, 199);
+        stretches(&p, most, false, 100, &all, &alone);
+        assert_int_equal(all, 100);
+    }
+}
+
+/* Kernels so long that threads hardly wait stay on all of them, but for rare trials; long passes without any. */
+static void long_kernels(void **state) {
+    (void)state;
+    pace p = {0};
+    int all = 0;
+    for (int i = 0; i < 1000; i++) {
+        int threads = pace_threads(&p, 2);
+        all += threads == 2;
+        pace_stretch(&p, 2, rate_of(threads, false), true, true);
+    }
+    assert_in_range(all, 970, 990);
+    p = (pace){0};
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(pace_threads(&p, 2), 2);
+        pace_stretch(&p, 2, 1, true, false);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(counts), cmocka_unit_test(paces), cmocka_unit_test(long_kernels)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
