@@ -182,6 +182,9 @@ PCV_API int pcv_read_real(const char *where, const char *text, double low, doubl
 PCV_API int pcv_read_wholes(const char *where, const char *text, char separator, int64_t low, int64_t high,
                             int64_t *values, int most, int *count, pcv_error *err);
 
+/* What makes "1 token" of one and "2 tokens" of two: "" or "s". */
+PCV_API const char *pcv_plural(int64_t count);
+
 /* `text` as one line for people in out[0..capacity): control characters, ends of lines, overrides of the direction of
  * writing and bytes that are no UTF-8 as \x1b, \n, \u202e. What does not fit ends in "..." behind a whole character. */
 PCV_API void pcv_line(char *out, size_t capacity, const char *text);
@@ -259,6 +262,7 @@ typedef struct pcv_plan_part {
 } pcv_plan_part;
 
 typedef struct pcv_plan_report {
+    int64_t context, latents; /* of one sequence */
     int64_t parameters;
     int parts;
     pcv_plan_part part[16];
@@ -421,9 +425,10 @@ PCV_API int pcv_compare(const pcv_compare_options *options, pcv_settings *settin
 
 /* ---- information and timing */
 
-/* A description of a run, a data set or a safetensors file, as text for people or as JSON; the
- * caller frees it with pcv_text_free. */
-PCV_API int pcv_info(const char *path, bool json, char **description, pcv_error *err);
+/* A description of a run, a data set or a safetensors file, as text for people (results first; the tensors of a run
+ * on request) or as JSON, which has all; the caller frees it with pcv_text_free. */
+typedef enum pcv_info_form { PCV_INFO_TEXT, PCV_INFO_TENSORS, PCV_INFO_JSON } pcv_info_form;
+PCV_API int pcv_info(const char *path, pcv_info_form form, char **description, pcv_error *err);
 PCV_API void pcv_text_free(char *text);
 
 /* One measured line of a benchmark. */

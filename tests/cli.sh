@@ -47,7 +47,7 @@ small="--context 32 --latents 8 --channels 16 --heads 2 --layers 1 --batch 2 --t
 begin "help, version, manual"
 works --help
 for command in prepare plan train eval generate score attend compare info bench; do has out "^  $command "; done
-commands=$(awk '/^Commands/ { on = 1; next } /^$/ { on = 0 } on { print $1 }' out)
+commands=$(awk '/^Commands/ { on = 1; next } /^$/ { on = 0 } on && /^  [a-z]/ { print $1 }' out)
 for command in $commands; do
     works "$command" --help
     has out "^perceiver $command"
@@ -627,7 +627,7 @@ for i in 1 2 3 4; do head -c 200 text/$i.txt >brief/$i.txt; done
 works prepare text brief -o brief-set
 # shellcheck disable=SC2086
 fails $config 'can score the same targets' compare brief-set $compare --dry-run
-fails $usage 'an empty list' compare set -o refused --depths ''
+fails $usage 'it is empty' compare set -o refused --depths ''
 fails $usage "'y' is not a whole number" compare set -o refused --archs transformer@16xy
 fails $usage "'x' is not a whole number" compare set -o refused --depths x
 fails $usage 'does not grow' compare set -o refused --contexts 64,32
@@ -800,6 +800,9 @@ no_leftovers
 begin "info"
 works info run
 has out 'layers +2'
+has out 'training, where'
+! grep -q 'token_embedding.weight' out || fail "tensors nobody asked for"
+works info run --tensors
 has out 'token_embedding.weight +F32 +\[259, 64\]'
 has out 'tokenizer +bytes'
 works info run --json

@@ -164,14 +164,56 @@ ends $data "$perceiver" prepare image odd -o pictures
 plain err
 has err 'a.nperceiver: all is well.png'
 
-begin "a run whose files are hostile"
+begin "info: results first, then what was chosen"
 # shellcheck disable=SC2086
-works train set -o run $small --steps 2
+works train set -o run $small --steps 2 --eval-every 1
+has err '^trained 2 updates, 16 target tokens in '
+# shellcheck disable=SC2086
+works train set -o once $small --steps 1 --batch 1 --total-batch 1
+has err '^trained 1 update, '
+works info run
+head -n 4 out | tail -n 3 | tr '\n' ' ' >first
+has first '^updates +2 trained +[0-9.]+ s, 16 target tokens best validation +[0-9.]+ bits per token, after update [12] $'
+for chosen in 'context +16' 'latents +4' 'channels +8' 'layers +1' 'batch +2' 'steps +2'; do has out "^  $chosen\$"; done
+for usual in input_channels cross_heads mlp_ratio self_reach activation beta1 positions.rotary.base; do
+    ! grep -q "^  $usual " out || fail "info lists $usual, which nobody chose"
+done
+has out '^[0-9]+ tensors: --tensors lists them'
+lines=$(wc -l <out)
+check "$lines lines are a page" [ "$lines" -lt 36 ]
+works info run --tensors
+has out '^  token_embedding.weight +F32 +\[259, 8\]'
+works info run --json
+for key in updates target_tokens seconds best_validation_bits best_update parameters weights_bytes tensors beta1 cross_heads; do
+    has out "\"$key\": "
+done
+rm -r once/checkpoints once/model.safetensors
+works info once
+has out '^updates +none saved yet'
+has out '^weights +none yet'
+
+begin "plan states what it is about"
+# shellcheck disable=SC2086
+works plan --vocab 300 --probe 0 $small
+has out '^context +16 tokens$'
+has out '^latents +4$'
+# shellcheck disable=SC2086
+works plan --vocab 300 --probe 0 $small --json
+has out '^\{"context": 16, "latents": 4, '
+
+begin "a run whose files are hostile"
 sed -i 's|"dataset": *"[^"]*"|"dataset": "\\u001b[31mred\\nkind forged"|' run/config.json
 printf '{"kind": "\\u001b[31mred\\u0007"}' >run/tokenizer.json
 ends $data "$perceiver" eval run
 plain err
 has err 'x1b\[31mred'
+
+begin "tensors with hostile names"
+header='{"\u001b[31mred\n": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}      '
+printf "\\x$(printf %x ${#header})\\0\\0\\0\\0\\0\\0\\0" >odd.safetensors
+printf '%s\0\0\0\0' "$header" >>odd.safetensors
+refuses $data "a tensor's name is too long or not printable" info odd.safetensors
+plain err
 
 # ---------------------------------------------------------------- lines
 

@@ -352,7 +352,7 @@ static void huge_empty_shapes(void **state) {
                                  "\"b\":" F32_AT(0, 4, "[1]") "}";
     char *description = NULL;
     put_header(sizeof header - 1, header, sizeof header - 1, 4);
-    must(pcv_info(path, true, &description, &err));
+    must(pcv_info(path, PCV_INFO_JSON, &description, &err));
     assert_non_null(strstr(description, "\"parameters\": 1"));
     pcv_text_free(description);
 }

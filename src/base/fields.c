@@ -169,6 +169,16 @@ static void print_strings(const field_strings *list, char *out, size_t size) {
     text_free(&all);
 }
 
+void field_copy(const field *f, void *to, const void *from) {
+    static const size_t size[] = {
+        [FIELD_INT] = sizeof(int64_t), [FIELD_REAL] = sizeof(double), [FIELD_BELOW] = sizeof(double),
+        [FIELD_BOOL] = sizeof(bool), [FIELD_CHOICE] = sizeof(int), [FIELD_STRING] = FIELD_TEXT,
+        [FIELD_INTS] = sizeof(field_ints)};
+    memcpy(member(f, to), member_const(f, from), size[f->type]);
+}
+
+const char *field_name(const field *f, const void *object) { return f->names[*(const int *)member_const(f, object)]; }
+
 void field_print(const field *f, const void *object, char *out, size_t size) {
     const void *m = member_const(f, object);
     switch (f->type) {

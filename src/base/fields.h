@@ -67,6 +67,8 @@ const field *fields_by_key(const field_table *table, const char *key);
 int field_parse(const field *f, void *object, const char *value, const char *where, pcv_error *err);
 int field_read(const field *f, void *object, const json_t *value, const char *where,
                pcv_error *err);
+void field_copy(const field *f, void *to, const void *from); /* between two objects of the table's struct */
+const char *field_name(const field *f, const void *object);  /* of a choice */
 void field_print(const field *f, const void *object, char *out, size_t size);
 
 /* Reads the members that are there; an unknown key is an error that names the nearest valid one. `others`

@@ -55,8 +55,9 @@ static void print_json(const pcv_evaluation *e) {
 }
 
 static void print_text(const pcv_evaluation *e) {
-    printf("%" PRId64 " targets of %" PRId64 " documents, %" PRId64 " latents, context %" PRId64
-           ", stride %" PRId64 "\n", e->tokens, e->documents, e->latents, e->context, e->stride);
+    printf("%" PRId64 " target%s of %" PRId64 " document%s, %" PRId64 " latent%s, context %" PRId64
+           ", stride %" PRId64 "\n", e->tokens, pcv_plural(e->tokens), e->documents, pcv_plural(e->documents),
+           e->latents, pcv_plural(e->latents), e->context, e->stride);
     if (e->bytes)
         printf("bits per byte    %10.4f%s\n", e->bits_per_byte, plus_minus(e->standard_error_bits).text);
     if (e->bits_per_second > 0) printf("bits per second  %10.1f\n", e->bits_per_second);

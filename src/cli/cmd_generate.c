@@ -54,8 +54,9 @@ static int generate(pcv_session *s, const prompt *p, bool echo, FILE *out, pcv_e
     if (g.end == PCV_END_CALLER) return cli_fail(err, PCV_IO, "cannot write the text: %s", strerror(errno));
     if (out == stdout) fputc('\n', isatty(STDOUT_FILENO) ? stdout : stderr); /* a file holds the text alone */
     double rate = g.tokens > 1 && g.seconds > 0 ? (double)(g.tokens - 1) / g.seconds : 0;
-    fprintf(stderr, "prompt %" PRId64 " tokens in %.2f s; %" PRId64 " tokens in %.2f s, %.1f tokens/s; %s\n",
-            pcv_session_length(s) - g.tokens, g.first_seconds, g.tokens, g.seconds, rate, ends[g.end]);
+    int64_t before = pcv_session_length(s) - g.tokens;
+    fprintf(stderr, "prompt %" PRId64 " token%s in %.2f s; %" PRId64 " token%s in %.2f s, %.1f tokens/s; %s\n", before,
+            pcv_plural(before), g.first_seconds, g.tokens, pcv_plural(g.tokens), g.seconds, rate, ends[g.end]);
     return 0;
 }
 
@@ -108,7 +109,8 @@ static int generate_document(arguments *a, pcv_engine *engine, pcv_error *err) {
     progress_end();
     if (status) return status;
     double rate = g.seconds > 0 ? (double)g.tokens / g.seconds : 0;
-    cli_say("wrote %s: %" PRId64 " tokens in %.2f s, %.1f tokens/s", o.output, g.tokens, g.seconds, rate);
+    cli_say("wrote %s: %" PRId64 " token%s in %.2f s, %.1f tokens/s", o.output, g.tokens, pcv_plural(g.tokens),
+            g.seconds, rate);
     return 0;
 }
 

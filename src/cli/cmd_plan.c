@@ -6,7 +6,8 @@
 static double gib(int64_t bytes) { return (double)bytes / (1 << 30); }
 
 static void print_json(const pcv_plan_report *r) {
-    printf("{\"parameters\": %" PRId64 ", \"parts\": {", r->parameters);
+    printf("{\"context\": %" PRId64 ", \"latents\": %" PRId64 ", \"parameters\": %" PRId64 ", \"parts\": {", r->context,
+           r->latents, r->parameters);
     for (int i = 0; i < r->parts; i++)
         printf("%s\"%s\": %" PRId64, i ? ", " : "", r->part[i].name, r->part[i].parameters);
     printf("}, \"flops_forward\": {\"cross\": %.6g, \"self\": %.6g, \"head\": %.6g}, \"flops_step\": %.6g",
@@ -23,6 +24,8 @@ static void print_json(const pcv_plan_report *r) {
 
 static void print_text(const pcv_plan_report *r) {
     double forward = r->flops_cross + r->flops_self + r->flops_head;
+    printf("context          %15" PRId64 " token%s\n", r->context, pcv_plural(r->context));
+    printf("latents          %15" PRId64 "\n", r->latents);
     printf("parameters       %15" PRId64 "\n", r->parameters);
     for (int i = 0; i < r->parts; i++)
         printf("  %-22s %9" PRId64 "  %5.1f %%\n", r->part[i].name, r->part[i].parameters,
@@ -41,8 +44,9 @@ static void print_text(const pcv_plan_report *r) {
     printf("largest that fits %11" PRId64 " tokens of context, or a batch of %" PRId64 "\n", r->largest_context,
            r->largest_batch);
     if (r->step_seconds > 0)
-        printf("a step           %12.3f s for %" PRId64 " target tokens, %.0f tokens/s, %.1f GFLOP/s\n",
-               r->step_seconds, r->targets_per_step, r->tokens_per_second, r->flops_step / r->step_seconds / 1e9);
+        printf("a step           %12.3f s for %" PRId64 " target token%s, %.0f tokens/s, %.1f GFLOP/s\n",
+               r->step_seconds, r->targets_per_step, pcv_plural(r->targets_per_step),
+               r->tokens_per_second, r->flops_step / r->step_seconds / 1e9);
 }
 
 int cmd_plan(arguments *a, pcv_error *err) {

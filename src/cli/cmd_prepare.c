@@ -28,8 +28,9 @@ int cmd_prepare(arguments *a, pcv_error *err) {
     status = pcv_prepare(&o, &watch, &report, err);
     progress_end();
     for (int i = 0; i < 3 && !status; i++)
-        fprintf(stderr, "%-11s %6" PRId64 " documents %12" PRId64 " bytes %12" PRId64 " tokens\n", names[i],
-                report.documents[i], report.bytes[i], report.tokens[i]);
+        fprintf(stderr, "%-11s %6" PRId64 " document%-1s %12" PRId64 " byte%-1s %12" PRId64 " token%s\n", names[i],
+                report.documents[i], pcv_plural(report.documents[i]), report.bytes[i], pcv_plural(report.bytes[i]),
+                report.tokens[i], pcv_plural(report.tokens[i]));
     if (!status && report.warned) fprintf(stderr, "warned of   %6" PRId64 "\n", report.warned);
     if (!status && report.bad_lines)
         fprintf(stderr, "bad lines   %6" PRId64 ", of JSON without the field\n", report.bad_lines);

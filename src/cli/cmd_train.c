@@ -19,7 +19,8 @@ int cmd_train(arguments *a, pcv_error *err) {
     progress_end();
     if (status) return status;
     duration_text(report.seconds, time, sizeof time);
-    fprintf(stderr, "trained %" PRId64 " updates, %" PRId64 " target tokens in %s", report.steps, report.tokens, time);
+    fprintf(stderr, "trained %" PRId64 " update%s, %" PRId64 " target token%s in %s", report.steps,
+            pcv_plural(report.steps), report.tokens, pcv_plural(report.tokens), time);
     if (report.best_validation_bits > 0)
         fprintf(stderr, "; best validation %.4f bits per token, after update %" PRId64 ", whose weights are kept",
                 report.best_validation_bits, report.best_update);

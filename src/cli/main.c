@@ -87,7 +87,7 @@ const command commands[] = {
       CONFIG_OPTION},
      {PCV_MODEL, PCV_TRAINING}, 2, "perceiver compare data/books -o comparison --preset books --depths 1,6"},
     {"info", "RUN|DATASET|FILE", "Describe a run, a data set or a safetensors file", 1, 1, cmd_info,
-     {JSON_OPTION}, {0}, 0, "perceiver info runs/books"},
+     {{"tensors", OPTION_SWITCH, NULL, "list a run's tensors too"}, JSON_OPTION}, {0}, 0, "perceiver info runs/books"},
     {"bench", "[ops|train|generate] [model and training options]",
      "Time ops, a training step or generation; prints CSV", 0, 1, cmd_bench,
      {CONFIG_OPTION,

@@ -251,8 +251,8 @@ static int cost_all(comparison *c, pcv_error *err) {
                                (before->end == COST_MEASURED && before->seconds > c->options->time_limit));
         if (slow) cell->end = COST_TIME;
         c->expected = done + cost_expected(c);
-        snprintf(line, sizeof line, "%s, %lld layers, context %lld", c->entry[cell->arch].name, (long long)cell->layers,
-                 (long long)cell->context);
+        snprintf(line, sizeof line, "%s, %lld layer%s, context %lld", c->entry[cell->arch].name,
+                 (long long)cell->layers, pcv_plural(cell->layers), (long long)cell->context);
         if (!slow) status = comparison_report(c, done, line, err);
         double start = clock_now();
         if (!status && !slow) status = cost_measure(c, cell, err);
@@ -270,8 +270,8 @@ static int quality_all(comparison *c, pcv_error *err) {
     for (int i = 0; i < c->entries; i++) {
         quality_run *q = &c->quality[i];
         char line[256];
-        snprintf(line, sizeof line, "%s: %lld layers, context %lld, %lld parameters", c->entry[i].name,
-                 (long long)q->layers, (long long)q->context, (long long)q->parameters);
+        snprintf(line, sizeof line, "%s: %lld layer%s, context %lld, %lld parameters", c->entry[i].name,
+                 (long long)q->layers, pcv_plural(q->layers), (long long)q->context, (long long)q->parameters);
         say(c, line);
         if (q->recorded) continue;
         TRY(record_add(c, json_pack("{s:s, s:s, s:I, s:I, s:I}", "kind", "model", "arch", c->entry[i].name, "layers",
@@ -292,14 +292,15 @@ static void say_plan(const comparison *c, bool cost, bool quality) {
         memory += c->cell[i].end == COST_MEMORY;
     }
     if (cost) {
-        snprintf(line, sizeof line, "cost: %d training steps to measure, %d beyond %.1f GiB; about %.0f minutes",
-                 waiting, memory, c->options->memory_limit, cost_expected(c) / 60);
+        snprintf(line, sizeof line, "cost: %d training step%s to measure, %d beyond %.1f GiB; about %.0f minutes",
+                 waiting, pcv_plural(waiting), memory, c->options->memory_limit, cost_expected(c) / 60);
         say(c, line);
     }
     if (!quality) return;
     double rates = c->rates > 1 ? c->rates * c->options->minutes / RATE_SHARE : 0;
-    snprintf(line, sizeof line, "quality: %d trainings of %g minutes%s; about %.0f minutes", c->entries,
-             c->options->minutes, c->rates > 1 ? ", and a short one for each learning rate" : "",
+    snprintf(line, sizeof line, "quality: %d training%s of %g minute%s%s; about %.0f minutes", c->entries,
+             pcv_plural(c->entries), c->options->minutes, c->options->minutes == 1 ? "" : "s",
+             c->rates > 1 ? ", and a short one for each learning rate" : "",
              c->entries * (c->options->minutes + rates));
     say(c, line);
 }
@@ -328,9 +329,10 @@ static int open_cells(comparison *c, pcv_error *err) {
         if (c->cell[i].planned < least->planned) least = &c->cell[i];
     if (least->end != COST_MEMORY) return 0;
     return fail(err, PCV_CONFIG,
-                "--memory-limit: no step fits into %.3g GiB; the least is taken by %s, %lld layers, context %lld: %.3g",
+                "--memory-limit: no step fits into %.3g GiB; the least is taken by %s, %lld layer%s, context %lld: "
+                "%.3g",
                 c->options->memory_limit, c->entry[least->arch].name, (long long)least->layers,
-                (long long)least->context, (double)least->planned / (1 << 30));
+                pcv_plural(least->layers), (long long)least->context, (double)least->planned / (1 << 30));
 }
 
 int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, const pcv_watch *watch, pcv_error *err) {

@@ -178,11 +178,11 @@ static int check_split(const split_files *s, int wide, const json_t *about, cons
     if (!status) status = json_get_int(about, "documents", 0, INT64_MAX / 8, &count, where, err);
     if (status) return status;
     if (s->tokens.size != (size_t)tokens * (size_t)wide)
-        return fail(err, PCV_DATA, "%s: %zu bytes, expected %lld tokens of %d: truncated or replaced",
-                    s->tokens.path, s->tokens.size, (long long)tokens, wide);
+        return fail(err, PCV_DATA, "%s: %zu byte%s, expected %lld tokens of %d: truncated or replaced",
+                    s->tokens.path, s->tokens.size, pcv_plural((int64_t)s->tokens.size), (long long)tokens, wide);
     if (s->index.size != (size_t)(count + 1) * 8)
-        return fail(err, PCV_DATA, "%s: %zu bytes, expected %lld offsets of 8", s->index.path,
-                    s->index.size, (long long)count + 1);
+        return fail(err, PCV_DATA, "%s: %zu byte%s, expected %lld offsets of 8", s->index.path,
+                    s->index.size, pcv_plural((int64_t)s->index.size), (long long)count + 1);
     uint64_t before = 0;
     for (int64_t i = 0; i <= count; i++) {
         uint64_t x = offset_at(s, i);

@@ -84,8 +84,8 @@ static int parse_order(const char *list, const char *path, int64_t pixels, int32
         order[count++] = (int32_t)v;
     }
     if (count != pixels && count != values)
-        return fail(err, PCV_DATA, "%s: %lld entries, expected %lld (pixels) or %lld (values)", path,
-                    (long long)count, (long long)pixels, (long long)values);
+        return fail(err, PCV_DATA, "%s: %lld number%s, expected %lld (pixels) or %lld (values)", path,
+                    (long long)count, pcv_plural(count), (long long)pixels, (long long)values);
     for (int64_t i = 0; i < count; i++) pixel[i] = 0;
     for (int64_t i = 0; i < count; i++) {
         if (order[i] >= count || pixel[order[i]]++)

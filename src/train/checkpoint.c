@@ -46,7 +46,8 @@ static int check_file(const json_t *list, const char *folder, int i, pcv_error *
     TRY(json_get_string(entry, "xxh3_128", &expected, path, err));
     TRY(hash_file(path, hash, &size, err));
     if (size != (uint64_t)bytes)
-        status = fail(err, PCV_DATA, "%s: %" PRIu64 " bytes, its manifest says %" PRId64, path, size, bytes);
+        status = fail(err, PCV_DATA, "%s: %" PRIu64 " byte%s, its manifest says %" PRId64, path, size,
+                      pcv_plural((int64_t)size), bytes);
     else if (strcmp(hash, expected))
         status = fail(err, PCV_DATA, "%s: its contents are not those that its manifest names", path);
 out:
@@ -298,6 +299,32 @@ int checkpoint_load(const checkpoint_owner *owner, optimizer *o, run_state *stat
         return fail(err, reason.code == PCV_NOINPUT ? PCV_DATA : reason.code, "no checkpoint can be used: %s",
                     reason.message);
     return status ? fail(err, PCV_NOINPUT, "%s: there is no checkpoint to resume from", owner->run) : 0;
+}
+
+static int peek_folder(const char *folder, run_state *state, pcv_error *err) {
+    char path[PATH_SIZE];
+    json_t *manifest = NULL;
+    int status = 0;
+    fields_default(&state_fields, state);
+    TRY(path_join(path, folder, MANIFEST, err));
+    TRY(json_read(&manifest, path, MANIFEST_LIMIT, err));
+    TRY(fields_read(&state_fields, state, json_object_get(manifest, "state"), NULL, path, err));
+out:
+    json_decref(manifest);
+    return status;
+}
+
+int checkpoint_peek(const char *run, run_state *state, pcv_error *err) {
+    char folder[PATH_SIZE], path[PATH_SIZE];
+    file_list names = {0};
+    int status = path_join(folder, run, FOLDER, err);
+    if (!status) status = folder_names(folder, &names, err);
+    if (!status) status = fail(err, PCV_NOINPUT, "%s: there is no checkpoint", run);
+    for (size_t i = names.count; i > 0 && status; i--)
+        if (step_of(names.paths[i - 1]) >= 0 && !path_join(path, folder, names.paths[i - 1], err))
+            status = peek_folder(path, state, err);
+    file_list_free(&names);
+    return status;
 }
 
 void checkpoint_sweep(const char *run) {

@@ -51,6 +51,9 @@ int checkpoint_save(const checkpoint_owner *owner, const optimizer *o, const run
 int checkpoint_load(const checkpoint_owner *owner, optimizer *o, run_state *state,
                     const pcv_watch *watch, pcv_error *err);
 
+/* Where the newest checkpoint says that a run stands, its files unread; PCV_NOINPUT when there is none. */
+int checkpoint_peek(const char *run, run_state *state, pcv_error *err);
+
 /* Removes what interrupted saves left behind: step-*.tmp-PID with files of a checkpoint, and nothing else. */
 void checkpoint_sweep(const char *run);
 

@@ -51,8 +51,8 @@ int evaluate_defaults(eval_config *c, const model_config *m, pcv_error *err) {
     int64_t positions = c->latents / group;
     if (!c->stride) c->stride = positions / 2 ? positions / 2 : 1;
     if (c->stride > positions)
-        return fail(err, PCV_CONFIG, "--stride: %lld, but one pass scores at most %lld targets",
-                    (long long)c->stride, (long long)positions);
+        return fail(err, PCV_CONFIG, "--stride: %lld, but one pass scores at most %lld target%s",
+                    (long long)c->stride, (long long)positions, pcv_plural(positions));
     return 0;
 }
 

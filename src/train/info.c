@@ -5,43 +5,81 @@
 #include "config/settings.h"
 #include "data/dataset.h"
 #include "gen/engine.h"
+#include "train/checkpoint.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct describer {
     text out;
-    json_t *json; /* the same for programs */
+    json_t *json; /* the same for programs, and all of it */
+    bool tensors; /* of a run, for people: listed */
 } describer;
 
+static void add_label(describer *d, const char *label) { text_add(&d->out, "%-22s ", label); }
+
+/* A text for people that programs know by other keys. */
+static void add_line(describer *d, const char *label, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void add_line(describer *d, const char *label, const char *format, ...) {
+    char whole[1024], line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(whole, sizeof whole, format, args);
+    va_end(args);
+    pcv_line(line, sizeof line, whole);
+    add_label(d, label);
+    text_add(&d->out, "%s\n", line);
+}
+
 static void add_text(describer *d, const char *key, const char *label, const char *value) {
-    text_add(&d->out, "%-22s %s\n", label, value);
+    add_label(d, label);
+    text_escape(&d->out, value, strlen(value));
+    text_add(&d->out, "\n");
     json_object_set_new(d->json, key, json_string(value));
 }
 
-static void add_number(describer *d, const char *key, const char *label, int64_t value) {
-    text_add(&d->out, "%-22s %" PRId64 "\n", label, value);
+static void put_number(describer *d, const char *key, int64_t value) {
     json_object_set_new(d->json, key, json_integer(value));
 }
 
-static void add_tensors(describer *d, const safetensors *file) {
+static void add_number(describer *d, const char *key, const char *label, int64_t value) {
+    add_line(d, label, "%" PRId64, value);
+    put_number(d, key, value);
+}
+
+/* ------------------------------------------------------------------ tensors */
+
+static void put_tensor(json_t *list, const safetensors_entry *e) {
+    json_t *sizes = json_array();
+    for (int k = 0; k < e->rank; k++) json_array_append_new(sizes, json_integer(e->shape[k]));
+    json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", e->name, "dtype", e->type, "shape", sizes));
+}
+
+static void add_tensor(describer *d, const safetensors_entry *e) {
+    char name[4 * SAFETENSORS_NAME];
+    pcv_line(name, sizeof name, e->name);
+    text_add(&d->out, "  %-48s %-5s [", name, e->type);
+    for (int k = 0; k < e->rank; k++) text_add(&d->out, "%s%" PRId64, k ? ", " : "", e->shape[k]);
+    text_add(&d->out, "]\n");
+}
+
+/* A list for programs always, for people where it is asked for. */
+static void add_tensors(describer *d, const safetensors *file, bool shown) {
     json_t *list = json_array();
-    int64_t total = 0;
+    if (shown) text_add(&d->out, "\ntensors\n");
     for (int i = 0; i < file->count; i++) {
-        const safetensors_entry *e = &file->entries[i];
-        char shape[256] = "";
-        size_t used = 0;
-        json_t *sizes = json_array();
-        for (int k = 0; k < e->rank; k++) {
-            used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%" PRId64, k ? ", " : "", e->shape[k]);
-            json_array_append_new(sizes, json_integer(e->shape[k]));
-        }
-        total += e->elements;
-        text_add(&d->out, "  %-48s %-5s [%s]\n", e->name, e->type, shape);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", e->name, "dtype", e->type, "shape", sizes));
+        put_tensor(list, &file->entries[i]);
+        if (shown) add_tensor(d, &file->entries[i]);
     }
     json_object_set_new(d->json, "tensors", list);
+}
+
+static void add_parameters(describer *d, const safetensors *file) {
+    int64_t total = 0;
+    for (int i = 0; i < file->count; i++) total += file->entries[i].elements;
     add_number(d, "parameters", "parameters", total);
 }
 
@@ -51,58 +89,154 @@ static int describe_file(describer *d, const char *path, pcv_error *err) {
     if (status) return status;
     add_text(d, "kind", "kind", "safetensors file");
     add_number(d, "tensor_count", "tensors", file.count);
-    add_tensors(d, &file);
+    add_parameters(d, &file);
+    add_tensors(d, &file, true);
     safetensors_close(&file);
     return 0;
 }
 
-static void add_settings(describer *d, const field_table *table, const void *object, const char *name) {
+/* ------------------------------------------------------------------ runs */
+
+typedef struct run_page {
+    const char *run;
+    model_config *model, *usual, *changed; /* the run's, the defaults, and one that is tried */
+    train_config train;
+    json_t *extra;
+    tokenizer tokens;
+    run_state state;
+    bool trained; /* there is a checkpoint, whose state this is */
+} run_page;
+
+/* Would the row have its value if nobody had chosen it? Many a default follows from other settings. */
+static bool is_usual(const run_page *r, const field *f) {
+    char value[FIELD_TEXT], without[FIELD_TEXT];
+    *r->changed = *r->model;
+    field_copy(f, r->changed, r->usual);
+    if (model_config_check(r->changed, NULL)) return false;
+    field_print(f, r->model, value, sizeof value);
+    field_print(f, r->changed, without, sizeof without);
+    return !strcmp(value, without);
+}
+
+static void add_setting(describer *d, const field *f, const void *object) {
+    char value[FIELD_TEXT], line[FIELD_TEXT];
+    field_print(f, object, value, sizeof value);
+    pcv_line(line, sizeof line, value);
+    text_add(&d->out, "  %-32s %s\n", f->key, *line ? line : "-");
+}
+
+static void put_settings(describer *d, const field_table *table, const void *object, const char *name) {
     json_t *all = json_object();
-    for (int i = 0; i < table->count; i++) {
-        char value[FIELD_TEXT];
-        if (!table->rows[i].initial) continue;
-        field_print(&table->rows[i], object, value, sizeof value);
-        text_add(&d->out, "  %-32s %s\n", table->rows[i].key, value[0] ? value : "-");
-    }
     if (!fields_write(table, object, all, NULL)) json_object_set(d->json, name, all);
     json_decref(all);
 }
 
-static int describe_run(describer *d, const char *run, pcv_error *err) {
-    char path[PATH_SIZE];
-    model_config *config = NULL;
-    train_config train;
-    json_t *extra = NULL;
-    tokenizer tokens = {0};
-    safetensors file = {.fd = -1};
-    int status = 0;
-    TRY(mem_get(&config, sizeof *config, "a configuration", err));
-    TRY(path_join(path, run, RUN_CONFIG, err));
-    TRY(config_read(path, config, &train, &extra, err));
-    TRY(tokenizer_load(&tokens, run, err));
-    const char *data = json_string_value(json_object_get(extra, "dataset"));
-    add_text(d, "kind", "kind", "run");
-    add_text(d, "dataset", "data set", data ? data : "?");
-    add_text(d, "tokenizer", "tokenizer", tokens.type->name);
-    text_add(&d->out, "model\n");
-    add_settings(d, &model_fields, config, "model");
-    text_add(&d->out, "training\n");
-    add_settings(d, &train_fields, &train, "training");
-    TRY(path_join(path, run, RUN_WEIGHTS, err));
-    if (!path_exists(path)) {
-        add_text(d, "weights", "weights", "none yet");
-        goto out;
+/* What was chosen; the rest is as it would have been without a word. */
+static int add_settings(describer *d, const run_page *r, pcv_error *err) {
+    train_config usual;
+    int status = settings_model(NULL, r->usual, err);
+    if (!status) status = settings_train(NULL, &usual, err);
+    if (status) return status;
+    text_add(&d->out, "\nmodel, where it is not the default\n");
+    for (int i = 0; i < model_fields.count; i++)
+        if (model_fields.rows[i].initial && !is_usual(r, &model_fields.rows[i]))
+            add_setting(d, &model_fields.rows[i], r->model);
+    text_add(&d->out, "\ntraining, where it is not the default\n");
+    for (int i = 0; i < train_fields.count; i++) {
+        char value[FIELD_TEXT], other[FIELD_TEXT];
+        field_print(&train_fields.rows[i], &r->train, value, sizeof value);
+        field_print(&train_fields.rows[i], &usual, other, sizeof other);
+        if (train_fields.rows[i].initial && strcmp(value, other)) add_setting(d, &train_fields.rows[i], &r->train);
     }
-    TRY(safetensors_open(&file, path, err));
-    text_add(&d->out, "tensors\n");
-    add_tensors(d, &file);
+    put_settings(d, &model_fields, r->model, "model");
+    put_settings(d, &train_fields, &r->train, "training");
+    return 0;
+}
+
+/* What came of it. */
+static void add_results(describer *d, const run_page *r) {
+    const run_state *s = &r->state;
+    if (!r->trained) {
+        add_line(d, "updates", "none saved yet");
+        return;
+    }
+    add_number(d, "updates", "updates", s->step);
+    bool hours = s->seconds >= 7200, minutes = s->seconds >= 120;
+    add_line(d, "trained", "%.1f %s, %" PRId64 " target token%s",
+             hours ? s->seconds / 3600 : minutes ? s->seconds / 60 : s->seconds,
+             hours ? "hours" : minutes ? "minutes" : "s", s->tokens, pcv_plural(s->tokens));
+    put_number(d, "target_tokens", s->tokens);
+    json_object_set_new(d->json, "seconds", json_real(s->seconds));
+    if (s->best_bits <= 0) {
+        add_line(d, "best validation", "none yet");
+        return;
+    }
+    add_line(d, "best validation", "%.4f bits per token, after update %" PRId64, s->best_bits, s->best_step);
+    json_object_set_new(d->json, "best_validation_bits", json_real(s->best_bits));
+    put_number(d, "best_update", s->best_step);
+}
+
+/* Weights as they lie on the disk, and how many there are. */
+static int add_weights(describer *d, const run_page *r, safetensors *file, pcv_error *err) {
+    char path[PATH_SIZE];
+    struct stat about;
+    int status = path_join(path, r->run, RUN_WEIGHTS, err);
+    if (status) return status;
+    if (stat(path, &about)) {
+        add_text(d, "weights", "weights", "none yet");
+        return 0;
+    }
+    status = safetensors_open(file, path, err);
+    if (status) return status;
+    add_parameters(d, file);
+    bool large = about.st_size >= 1000000;
+    add_line(d, "size", "%.1f %s of weights", (double)about.st_size / (large ? 1e6 : 1e3), large ? "MB" : "kB");
+    put_number(d, "weights_bytes", about.st_size);
+    return 0;
+}
+
+static int read_run(run_page *r, pcv_error *err) {
+    char path[PATH_SIZE];
+    int status = 0;
+    TRY(mem_get(&r->model, sizeof *r->model, "a configuration", err));
+    TRY(mem_get(&r->usual, sizeof *r->usual, "a configuration", err));
+    TRY(mem_get(&r->changed, sizeof *r->changed, "a configuration", err));
+    TRY(path_join(path, r->run, RUN_CONFIG, err));
+    TRY(config_read(path, r->model, &r->train, &r->extra, err));
+    TRY(tokenizer_load(&r->tokens, r->run, err));
+    r->trained = !checkpoint_peek(r->run, &r->state, NULL);
 out:
-    tokenizer_close(&tokens);
-    if (file.fd >= 0) safetensors_close(&file);
-    json_decref(extra);
-    mem_free(config);
     return status;
 }
+
+/* Results first, then what was chosen, and all tensors where they are asked for. */
+static int describe_run(describer *d, const char *run, pcv_error *err) {
+    run_page r = {.run = run};
+    safetensors file = {.fd = -1};
+    int status = 0;
+    TRY(read_run(&r, err));
+    const char *data = json_string_value(json_object_get(r.extra, "dataset"));
+    add_text(d, "kind", "kind", "run");
+    add_results(d, &r);
+    add_text(d, "dataset", "data set", data ? data : "?");
+    add_text(d, "tokenizer", "tokenizer", r.tokens.type->name);
+    add_text(d, "architecture", "architecture", field_name(fields_by_key(&model_fields, "architecture"), r.model));
+    TRY(add_weights(d, &r, &file, err));
+    TRY(add_settings(d, &r, err));
+    if (file.fd >= 0) add_tensors(d, &file, d->tensors);
+    if (file.fd >= 0 && !d->tensors) text_add(&d->out, "\n%d tensor%s: --tensors lists them\n", file.count,
+                                               pcv_plural(file.count));
+out:
+    tokenizer_close(&r.tokens);
+    if (file.fd >= 0) safetensors_close(&file);
+    json_decref(r.extra);
+    mem_free(r.model);
+    mem_free(r.usual);
+    mem_free(r.changed);
+    return status;
+}
+
+/* ------------------------------------------------------------------ data sets */
 
 static int describe_dataset(describer *d, const char *path, pcv_error *err) {
     dataset *set = NULL;
@@ -140,8 +274,9 @@ static int describe(describer *d, const char *path, pcv_error *err) {
     return fail(err, PCV_DATA, "%s: neither a run (config.json) nor a data set (dataset.json)", path);
 }
 
-int pcv_info(const char *path, bool json, char **description, pcv_error *err) {
-    describer d = {.json = json_object()};
+int pcv_info(const char *path, pcv_info_form form, char **description, pcv_error *err) {
+    bool json = form == PCV_INFO_JSON;
+    describer d = {.json = json_object(), .tensors = form == PCV_INFO_TENSORS};
     *description = NULL;
     int status = d.json ? describe(&d, path, err) : fail(err, PCV_MEMORY, "not enough memory");
     if (!status && json) *description = json_dumps(d.json, JSON_INDENT(2) | JSON_REAL_PRECISION(10));

@@ -147,6 +147,8 @@ out:
 static void fill_report(pcv_plan_report *r, const model_config *m, const train_config *c,
                         const memory_plan *plan) {
     model_flops f = model_count_flops(m, m->context, m->latents);
+    r->context = m->context;
+    r->latents = m->latents;
     r->parameters = plan->parameters;
     r->flops_cross = f.cross;
     r->flops_self = f.self;

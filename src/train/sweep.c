@@ -66,8 +66,8 @@ int pcv_sweep(pcv_engine *engine, const char *name, const char *kind, const int6
     }
     TRY(evaluate_points(&job, point, count, span, 0, err));
     if (!point[0].tokens)
-        status = fail(err, PCV_DATA, "%s: no document of the %s split has %lld targets in a row behind enough text",
-                      job.d->name, split_names[c.split], (long long)span);
+        status = fail(err, PCV_DATA, "%s: no document of the %s split has %lld target%s in a row behind enough text",
+                      job.d->name, split_names[c.split], (long long)span, pcv_plural(span));
     *points = count;
 out:
     evaluation_close(&job);

@@ -225,8 +225,8 @@ static int restore(trainer *w, pcv_error *err) {
     if (w->c.minutes > 0) pace_mark(&w->state.marks, trainer_done(w), w->state.step);
     bool over = trainer_done(w) >= 1;
     if (w->options->resume && over)
-        trainer_say(w, "the run is finished: %lld updates in %.1f minutes; give more --steps or --minutes to go on",
-                    (long long)w->state.step, w->state.seconds / 60);
+        trainer_say(w, "the run is finished: %lld update%s in %.1f minutes; give more --steps or --minutes to go on",
+                    (long long)w->state.step, pcv_plural(w->state.step), w->state.seconds / 60);
     w->last_save = w->state.seconds;
     w->validations = trainer_validations(w);
     w->validation_bits = w->state.best_bits;
