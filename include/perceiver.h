@@ -217,10 +217,12 @@ typedef struct pcv_watch {
 
 /* Documents that are no text go to a file as a whole. */
 typedef struct pcv_document_options {
-    const char *output;       /* file to make: PNG for pictures, MIDI for music, WAV for sound */
+    const char *output;       /* file to make; its ending says the format: .png or .jpg for pictures, .mid for music,
+                               * .wav, .flac, .ogg, .opus or .mp3 for sound; without one the first of these */
     const char *const *given; /* files that are continued, NULL-terminated, or NULL; several: pictures, in one sheet */
     double keep;              /* the part of their tokens that is kept, 0 to 1 */
     int columns, rows;        /* a sheet of so many pictures; 0: one document */
+    int scale;                /* each pixel of a picture becomes a square of so many a side; 0: as 1 */
 } pcv_document_options;
 PCV_API int pcv_generate_document(pcv_engine *engine, const pcv_document_options *options,
                                   const pcv_settings *settings, const pcv_watch *watch,
@@ -350,7 +352,9 @@ typedef struct pcv_sweep_point {
 PCV_API int pcv_sweep(pcv_engine *engine, const char *dataset, const char *kind, const int64_t *values, int count,
                       const pcv_settings *settings, const pcv_watch *watch, pcv_sweep_point *point, int *points,
                       pcv_error *err);
-/* Draws a sweep: quality and time against what was varied, as an SVG file. */
+/* Draws a sweep: quality and time against what was varied, as an SVG file. check refuses other endings of a name,
+ * before there is anything to draw. */
+PCV_API int pcv_sweep_check(const char *path, pcv_error *err);
 PCV_API int pcv_sweep_draw(const char *path, const char *kind, const pcv_sweep_point *point, int points,
                            pcv_error *err);
 
@@ -396,8 +400,9 @@ typedef struct pcv_attention {
  * run was trained on. size: rows and bins at most. */
 PCV_API int pcv_attend(pcv_engine *engine, const char *path, bool are_ids, int64_t size,
                        const pcv_settings *settings, const pcv_watch *watch, pcv_attention *map, pcv_error *err);
-/* Draws it as a PNG: query position downward, key position to the right, colour the logarithm of the probability in a
- * bin, from 1 (white) to 10^-6 and less (black). */
+/* Draws it as a PNG or JPEG: the latents' positions downward, the inputs' to the right, colour the logarithm of the
+ * probability in a bin, from 1 (white) to 10^-6 and less (black). check refuses other endings of a name. */
+PCV_API int pcv_attention_check(const char *path, pcv_error *err);
 PCV_API int pcv_attention_draw(const char *path, const pcv_attention *map, pcv_error *err);
 PCV_API void pcv_attention_free(pcv_attention *map);
 

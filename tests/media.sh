@@ -86,4 +86,61 @@ else
     done
 fi
 
+# ---------------------------------------------------------------- formats of what is written
+
+size_of() { od -An -j 16 -N 8 -tu1 "$1" | awk '{ print $3 * 256 + $4 "x" $7 * 256 + $8 }'; } # of a PNG below 64 K
+is() { [ "$(head -c ${#2} "$1")" = "$2" ] || fail "$1 does not begin with $2"; }
+
+begin "a map of attention: its axes, and the format of its name"
+works prepare text text -o texts
+works train texts -o run $small --steps 2
+works attend run text/1.txt -o map.png --size 16
+equal "pixels" "$(size_of map.png)" 419x228
+works attend run text/1.txt -o map.jpg --size 16
+is map.jpg $'\377\330\377'
+fails $usage "map.gif: no '.gif' file can be written here, expected .png, .jpg" attend run text/1.txt -o map.gif
+fails $usage "sweep.png: no '.png' file can be written here, expected .svg" eval run --sweep latents -o sweep.png
+
+begin "pictures: the format of the name, frames, enlarged"
+mkdir pictures
+for i in 1 2 3; do cp map.png pictures/$i.png; done
+works prepare image --train pictures -o pixels --size 2
+works train pixels -o drawn $small --context 12 --latents 4 --steps 2
+works generate drawn -o one.jpeg
+is one.jpeg $'\377\330\377'
+works generate drawn -o one.png --scale 5
+equal "pixels" "$(size_of one.png)" 10x10
+works generate drawn -o sheet.png --grid 3x2 # of cells of 4 with their frames, 3 apart
+equal "pixels" "$(size_of sheet.png)" 24x17
+works generate drawn -o sheet.png --grid 3x2 --scale 10
+equal "pixels" "$(size_of sheet.png)" 78x53
+works generate drawn -o sheet.png --complete map.png map.png --scale 10
+equal "pixels" "$(size_of sheet.png)" 78x53
+fails $usage "two.gif: no '.gif' file" generate drawn -o two.gif --grid 2x1
+fails $usage "'--scale|--scale:" generate drawn -o two.png --scale 0
+fails $usage "scale.*not for text" generate run --scale 2
+run "$perceiver" generate drawn -o two.png --grid 600x1 --scale 64
+equal "exit status" $status $usage
+has err "two.png: .* pixels, at most"
+[ ! -e two.png ] || fail "two.png is there"
+
+begin "sound: the format of the name, and a FLAC that is not what was encoded"
+works prepare audio --train sounds -o samples --rate 8000
+works train samples -o heard $small --steps 2
+works generate heard -o said.flac --length 3000
+is said.flac fLaC
+cp said.flac changed.flac
+printf 'another MD5' | dd of=changed.flac bs=1 seek=26 conv=notrunc status=none
+works prepare audio --train said.flac changed.flac -o flacs --rate 8000
+has err '^warning: changed.flac: not the samples that were encoded'
+has err '^warned of +1 files'
+has err '^train +2 documents'
+if "$perceiver" generate heard -o said.ogg --length 3000 2>err; then
+    is said.ogg OggS
+    equal "lines on stderr" "$(grep -vc '^generating' err)" 1
+fi
+fails $usage "said.aac: no '.aac' file can be written here, expected .wav, .flac" generate heard -o said.aac --length 10
+fails $usage "song.txt" generate heard -o song.txt --length 10
+no_leftovers
+
 finish

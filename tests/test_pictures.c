@@ -3,6 +3,7 @@
 #include "scratch.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "media/axes.h"
 #include "media/exif.h"
 #include "media/picture.h"
 #include "token/image.h"
@@ -269,6 +270,68 @@ static void upright_png(void **state) {
         picture_free(&back);
         file_bytes_free(&plain);
     }
+}
+
+/* ------------------------------------------------------------------ writing */
+
+static void format_of_the_name(void **state) {
+    (void)state;
+    static const char *const names[] = {"a.png", "b.jpg", "c.JPEG", "noending", ".hidden", "dot.d/noending"};
+    static const char *const begins[] = {"\x89PNG", "\xFF\xD8\xFF", "\xFF\xD8\xFF", "\x89PNG", "\x89PNG", "\x89PNG"};
+    picture p;
+    must(picture_open(&p, 20, 10, &err));
+    for (int i = 0; i < 600; i++) p.rgb[i] = (uint8_t)(i % 3 * 50 + i / 60 * 10);
+    must(folder_make(at("dot.d"), &err));
+    for (size_t i = 0; i < COUNT(names); i++) {
+        file_bytes b;
+        picture back;
+        must(picture_check(at(names[i]), &err));
+        must(picture_write(&p, at(names[i]), &err));
+        must(file_read(at(names[i]), 1 << 20, &b, &err));
+        if (memcmp(b.data, begins[i], strlen(begins[i]))) test_failed("%s is another file\n", names[i]);
+        must(picture_parse(&back, b.data, b.size, names[i], white, &err));
+        assert_true(back.width == 20 && back.height == 10);
+        for (int k = 0; k < 600; k++) close_to(back.rgb[k], p.rgb[k], 6, names[i]);
+        picture_free(&back);
+        file_bytes_free(&b);
+    }
+    refused(picture_write(&p, at("d.gif"), &err), PCV_USAGE, "d.gif: no '.gif' file can be written here, expected .png, .jpg");
+    refused(picture_check(at("d.png.bak"), &err), PCV_USAGE, "'.bak'");
+    picture_free(&p);
+}
+
+static bool black(const picture *p, int x, int y) {
+    const uint8_t *c = p->rgb + 3 * (y * p->width + x);
+    return !c[0] && !c[1] && !c[2];
+}
+
+/* Where the picture lies, that ticks stand at round numbers, and that numbers stand under them. */
+static void axes_of_a_picture(void **state) {
+    (void)state;
+    enum { W = 200, H = 100 };
+    picture p;
+    must(picture_open(&p, W / 2, H / 2, &err));
+    for (int i = 0; i < 3 * W * H / 4; i++) p.rgb[i] = 200;
+    must(picture_enlarge(&p, 2, &err));
+    assert_true(p.width == W && p.height == H && p.rgb[0] == 200 && p.rgb[3 * W * H - 1] == 200);
+    must(picture_add_axes(&p, &(picture_axis){"input", 0, 1000}, &(picture_axis){"latent", 900, 1000}, &err));
+    int left = 0, top = 0;
+    while (p.rgb[3 * (p.height / 2 * p.width + left)] != 200) left++;
+    while (p.rgb[3 * (top * p.width + left)] != 200) top++;
+    int ticks = 0, rows = 0;
+    for (int x = left; x < left + W; x++)
+        if (black(&p, x, top + H)) { /* 0, 500: a number is some 60 pixels wide */
+            assert_int_equal(x, left + (500 * ticks + 1) * W / 1000);
+            int ink = 0;
+            for (int k = -20; k <= 20; k++) ink += black(&p, x + k, top + H + 17);
+            assert_true(ink > 0);
+            ticks++;
+        }
+    for (int y = top; y < top + H; y++)
+        if (black(&p, left - 1, y)) assert_int_equal(y, top + 50 * rows++);
+    assert_int_equal(ticks, 2);
+    assert_int_equal(rows, 2);
+    picture_free(&p);
 }
 
 /* ------------------------------------------------------------------ files that mean harm */
@@ -569,6 +632,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_png),     cmocka_unit_test(written_and_read), cmocka_unit_test(every_jpeg),
         cmocka_unit_test(upright),       cmocka_unit_test(upright_png),
+        cmocka_unit_test(format_of_the_name), cmocka_unit_test(axes_of_a_picture),
         cmocka_unit_test(damaged_files), cmocka_unit_test(vast_jpeg),        cmocka_unit_test(text_bomb),
         cmocka_unit_test(scaling),       cmocka_unit_test(orders),
         cmocka_unit_test(pictures_and_back), cmocka_unit_test(channel_mask), cmocka_unit_test(what_values_mean), cmocka_unit_test(own_order),

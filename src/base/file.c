@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -42,6 +43,18 @@ void path_absolute(char *out, const char *path) {
 const char *path_name(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
+}
+
+int path_format(const char *path, const char *const *formats, int *which, pcv_error *err) {
+    const char *name = path_name(path), *ending = strrchr(name, '.');
+    char known[128] = "";
+    for (*which = 0; ending && ending != name && formats[*which]; ++*which) {
+        size_t used = strlen(known);
+        if (!strcasecmp(ending, formats[*which])) return 0;
+        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", formats[*which]);
+    }
+    if (!*which) return 0;
+    return fail(err, PCV_USAGE, "%s: no '%s' file can be written here, expected %s", path, ending, known);
 }
 
 void path_parent(char *out, const char *path) {

@@ -24,6 +24,9 @@ int path_trim(char *out, const char *path, pcv_error *err); /* without slashes a
 void path_absolute(char *out, const char *path); /* from the root and without links; as it is when nothing is there */
 const char *path_name(const char *path); /* the part behind the last slash */
 void path_parent(char *out, const char *path); /* the folder that holds path, in out[PATH_SIZE] */
+/* Which of formats[] (".png", ".jpg", NULL) the path ends with, in letters of any case; 0 where the name has no ending,
+ * which says nothing. PCV_USAGE: another ending, and the message lists those that there are. */
+int path_format(const char *path, const char *const *formats, int *which, pcv_error *err);
 bool path_exists(const char *path);
 bool path_is_folder(const char *path);
 int path_remove(const char *path, pcv_error *err); /* a file, or a folder with all it holds: not for what users have */

@@ -17,6 +17,7 @@ int cmd_attend(arguments *a, pcv_error *err) {
     if (ids && a->plain[1]) return cli_fail(err, PCV_USAGE, "name one file, as FILE or with --tokens FILE");
     int status = text ? pcv_read_whole("--size", text, 1, 8192, &size, err) : 0;
     signals_install();
+    if (!status) status = pcv_attention_check(output, err);
     if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     if (!status && path) status = input_open(path, &path, err);
     if (!status) status = pcv_attend(engine, path, ids != NULL, size, a->settings, &watch, &map, err);

@@ -136,7 +136,8 @@ int cmd_eval(arguments *a, pcv_error *err) {
     bool sweeps = arguments_value(a, "sweep") != NULL;
     if (!sweeps && (arguments_value(a, "values") || arguments_value(a, "o")))
         return cli_fail(err, PCV_USAGE, "--values and -o belong to --sweep");
-    int status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
+    int status = arguments_value(a, "o") ? pcv_sweep_check(arguments_value(a, "o"), err) : 0;
+    if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     signals_install();
     if (!status) status = sweeps ? sweep(engine, a, &watch, err) : evaluate(engine, a, &watch, err);
     pcv_engine_close(engine);

@@ -89,7 +89,8 @@ static int parse_grid(const char *text, pcv_document_options *o, pcv_error *err)
 /* Pictures, music, sound: whole files. */
 static int generate_document(arguments *a, pcv_engine *engine, pcv_error *err) {
     const char *file = arguments_value(a, "prompt-file"), *keep = arguments_value(a, "keep");
-    const char *prompts[] = {file, NULL};
+    const char *scale = arguments_value(a, "scale"), *prompts[] = {file, NULL};
+    int64_t times = 1;
     pcv_document_options o = {.output = arguments_value(a, "o"), .given = arguments_list(a, "complete"), .keep = 0.5};
     pcv_watch watch = progress_watch();
     pcv_generation g;
@@ -104,6 +105,8 @@ static int generate_document(arguments *a, pcv_engine *engine, pcv_error *err) {
     }
     int status = keep ? pcv_read_real("--keep", keep, 0, 1, &o.keep, err) : 0;
     if (!status) status = parse_grid(arguments_value(a, "grid"), &o, err);
+    if (!status && scale) status = pcv_read_whole("--scale", scale, 1, 64, &times, err);
+    o.scale = (int)times;
     signals_install();
     if (!status) status = pcv_generate_document(engine, &o, a->settings, &watch, &g, err);
     progress_end();
@@ -118,9 +121,10 @@ static int generate_text(arguments *a, pcv_engine *engine, const prompt *p, pcv_
     const char *output = arguments_value(a, "o");
     bool echo = arguments_value(a, "echo") != NULL;
     pcv_session *session = NULL;
-    if (arguments_list(a, "complete") || arguments_value(a, "keep") || arguments_value(a, "grid"))
-        return cli_fail(err, PCV_USAGE, "--complete, --keep and --grid are not for %s; give --prompt or --prompt-file",
-                        pcv_engine_kind(engine));
+    if (arguments_list(a, "complete") || arguments_value(a, "keep") || arguments_value(a, "grid") ||
+        arguments_value(a, "scale"))
+        return cli_fail(err, PCV_USAGE, "--complete, --keep, --grid and --scale are not for %s; give --prompt or "
+                        "--prompt-file", pcv_engine_kind(engine));
     int status = pcv_session_open(&session, engine, a->settings, err);
     if (!status && output) status = generate_file(session, p, echo, output, err);
     else if (!status) status = generate(session, p, echo, stdout, err);

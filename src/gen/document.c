@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { GAP = 2, MOST_CELLS = 1024, SAMPLES = 2 };
+enum { FRAME = 1, GAP = 3, FRAME_GREY = 0x80, MOST_CELLS = 1024, MOST_SCALE = 64, SAMPLES = 2 };
 
 /* A generation of one document after the other. */
 typedef struct writer {
@@ -20,6 +20,7 @@ typedef struct writer {
     pcv_generation *g;
     int64_t documents; /* in all, for progress */
     int64_t number;    /* of this one: its seed is so much larger */
+    int scale;         /* pixels of a picture's pixel */
     double start;
 } writer;
 
@@ -84,12 +85,27 @@ static int draw_beside(const writer *w, const id_list *ids, pcv_error *err) {
     return status ? status : w->t->type->draw(w->t, ids->v, ids->count, path, err);
 }
 
+static int check_size(const writer *w, int64_t width, int64_t height, pcv_error *err) {
+    if (width <= PICTURE_SIDE && height <= PICTURE_SIDE && width * height <= PICTURE_AREA) return 0;
+    return fail(err, PCV_USAGE, "%s: %lld x %lld pixels, at most %d in all and %d a side; lower --scale, or make fewer "
+                "pictures", w->o->output, (long long)width, (long long)height, PICTURE_AREA, PICTURE_SIDE);
+}
+
+static int write_enlarged(const writer *w, const id_list *ids, pcv_error *err) {
+    picture p = {0};
+    int status = image_picture(w->t, ids->v, ids->count, &p, err);
+    if (!status) status = picture_enlarge(&p, w->scale, err);
+    if (!status) status = picture_write(&p, w->o->output, err);
+    picture_free(&p);
+    return status;
+}
+
 static int write_one(writer *w, pcv_error *err) {
     id_list all = {0}, ids = {0};
     int status = 0;
     if (w->o->given && w->o->given[0]) TRY(read_beginning(w, w->o->given[0], &all, &ids, err));
     TRY(extend(w, &ids, err));
-    TRY(w->t->type->write(w->t, ids.v, ids.count, w->o->output, err));
+    TRY(w->scale > 1 ? write_enlarged(w, &ids, err) : w->t->type->write(w->t, ids.v, ids.count, w->o->output, err));
     if (w->t->type->draw) TRY(draw_beside(w, &ids, err));
 out:
     id_list_free(&all);
@@ -111,17 +127,29 @@ static int play_beside(const writer *w, pcv_error *err) {
 
 /* ------------------------------------------------------------------ sheets of pictures */
 
+/* Of a cell: a picture with a frame around it. */
+static int64_t cell_side(const writer *w) { return w->t->config.size * w->scale + 2 * FRAME; }
+
+static void draw_frame(picture *sheet, int x, int y, int side) {
+    for (int64_t row = y; row < y + side; row++)
+        memset(sheet->rgb + 3 * (row * sheet->width + x), FRAME_GREY, 3 * (size_t)side);
+}
+
 static int put(const writer *w, picture *sheet, const id_list *ids, int column, int row, pcv_error *err) {
     picture p = {0};
+    int side = (int)cell_side(w), x = GAP + column * (side + GAP), y = GAP + row * (side + GAP);
     int status = image_picture(w->t, ids->v, ids->count, &p, err);
-    if (!status) picture_place(sheet, &p, GAP + column * (p.width + GAP), GAP + row * (p.height + GAP));
+    if (!status) status = picture_enlarge(&p, w->scale, err);
+    if (!status) draw_frame(sheet, x, y, side);
+    if (!status) picture_place(sheet, &p, x + FRAME, y + FRAME);
     picture_free(&p);
     return status;
 }
 
-static int open_sheet(const writer *w, picture *sheet, int columns, int rows, pcv_error *err) {
-    int side = (int)w->t->config.size + GAP;
-    int status = picture_open(sheet, columns * side + GAP, rows * side + GAP, err);
+static int open_sheet(const writer *w, picture *sheet, int64_t columns, int64_t rows, pcv_error *err) {
+    int64_t side = cell_side(w) + GAP, width = columns * side + GAP, height = rows * side + GAP;
+    int status = check_size(w, width, height, err);
+    if (!status) status = picture_open(sheet, (int)width, (int)height, err);
     if (!status) memset(sheet->rgb, 0xFF, 3 * (size_t)sheet->width * (size_t)sheet->height);
     return status;
 }
@@ -149,7 +177,7 @@ static int write_completions(writer *w, pcv_error *err) {
     id_list all = {0}, ids = {0};
     int status = 0;
     while (w->o->given[w->documents]) w->documents++;
-    TRY(open_sheet(w, &sheet, 3, (int)w->documents, err));
+    TRY(open_sheet(w, &sheet, 3, w->documents, err));
     for (; w->number < w->documents; w->number++) {
         all.count = ids.count = 0;
         TRY(read_beginning(w, w->o->given[w->number], &all, &ids, err));
@@ -172,7 +200,7 @@ int document_sample(model *m, const tokenizer *t, const sample_config *config, c
     bool pictures = t->type == &token_image;
     pcv_document_options o = {.output = path, .columns = SAMPLES, .rows = SAMPLES};
     pcv_generation g = {0};
-    writer w = {.m = m, .t = t, .config = *config, .o = &o, .g = &g, .documents = 1, .start = clock_now()};
+    writer w = {.m = m, .t = t, .config = *config, .o = &o, .g = &g, .documents = 1, .scale = 1, .start = clock_now()};
     return pictures ? write_grid(&w, err) : write_one(&w, err);
 }
 
@@ -180,6 +208,7 @@ int pcv_generate_document(pcv_engine *engine, const pcv_document_options *o, con
                           const pcv_watch *watch, pcv_generation *g, pcv_error *err) {
     const tokenizer *t = &engine->tokens;
     writer w = {.m = engine->m, .t = t, .o = o, .watch = watch, .g = g, .start = clock_now()};
+    w.scale = o->scale > 1 ? o->scale : 1;
     bool pictures = t->type == &token_image, grid = o->columns > 0, many = o->given && o->given[0] && o->given[1];
     *g = (pcv_generation){0};
     if (!t->type->write)
@@ -191,7 +220,11 @@ int pcv_generate_document(pcv_engine *engine, const pcv_document_options *o, con
     if (grid && (o->rows < 1 || (int64_t)o->columns * o->rows > MOST_CELLS))
         return fail(err, PCV_USAGE, "a grid of %d x %d, expected at most %d pictures", o->columns, o->rows, MOST_CELLS);
     if (!(o->keep >= 0 && o->keep <= 1)) return fail(err, PCV_USAGE, "keep is %g, expected 0 to 1", o->keep);
-    int status = settings_sample(settings, &w.config, err);
+    if (w.scale > MOST_SCALE || (w.scale > 1 && !pictures))
+        return fail(err, PCV_USAGE, "a scale of %d, expected 1 to %d, of pictures", w.scale, MOST_SCALE);
+    int status = t->type->check_name(t, o->output, err);
+    if (!status && pictures) status = check_size(&w, t->config.size * w.scale, t->config.size * w.scale, err);
+    if (!status) status = settings_sample(settings, &w.config, err);
     if (status) return status;
     if (!grid && !many) w.documents = 1;
     status = grid ? write_grid(&w, err) : many ? write_completions(&w, err) : write_one(&w, err);

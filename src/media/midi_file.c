@@ -453,3 +453,9 @@ int midi_file_write(const char *path, const midi_note *notes, size_t count, pcv_
     file_bytes_free(&content);
     return status;
 }
+
+int midi_file_check(const char *path, pcv_error *err) {
+    static const char *const endings[] = {".mid", ".midi", NULL};
+    int which;
+    return path_format(path, endings, &which, err);
+}

@@ -56,6 +56,9 @@ int midi_file_read(midi_file *m, const char *path, pcv_error *err);
 int midi_file_parse(midi_file *m, const void *data, size_t size, const char *name, pcv_error *err);
 void midi_file_free(midi_file *m);
 
+/* PCV_USAGE where the name has an ending that is not that of a MIDI file. */
+int midi_file_check(const char *path, pcv_error *err);
+
 /* Times are rounded to a tick. Where notes of one channel and pitch overlap, the first end is for all of them. */
 int midi_file_write(const char *path, const midi_note *notes, size_t count, pcv_error *err);
 int midi_file_render(file_bytes *out, const midi_note *notes, size_t count, const char *name, pcv_error *err);

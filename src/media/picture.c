@@ -131,7 +131,7 @@ out:
     return status;
 }
 
-int picture_write(const picture *p, const char *path, pcv_error *err) {
+static int write_rgb(const picture *p, const char *path, pcv_error *err) {
     png_image image = {.version = PNG_IMAGE_VERSION, .format = PNG_FORMAT_RGB, .width = (png_uint_32)p->width,
                        .height = (png_uint_32)p->height};
     return write_png(&image, path, p->rgb, NULL, err);
@@ -169,6 +169,36 @@ out:
     mem_free(cmyk);
     tjDestroy(decoder);
     return status;
+}
+
+static int write_jpeg(const picture *p, const char *path, pcv_error *err) {
+    enum { QUALITY = 95 };
+    tjhandle coder = tjInitCompress();
+    unsigned char *file = NULL;
+    unsigned long bytes = 0;
+    int status;
+    if (!coder) return fail(err, PCV_MEMORY, "not enough memory for a picture");
+    if (tjCompress2(coder, p->rgb, p->width, 0, p->height, TJPF_RGB, &file, &bytes, TJSAMP_444, QUALITY, 0))
+        status = fail(err, PCV_IO, "%s: cannot encode the picture: %s", path, tjGetErrorStr2(coder));
+    else status = file_write(path, file, bytes, err);
+    tjFree(file);
+    tjDestroy(coder);
+    return status;
+}
+
+/* ------------------------------------------------------------------ the format of a name */
+
+static const char *const endings[] = {".png", ".jpg", ".jpeg", NULL};
+
+int picture_check(const char *path, pcv_error *err) {
+    int which;
+    return path_format(path, endings, &which, err);
+}
+
+int picture_write(const picture *p, const char *path, pcv_error *err) {
+    int which, status = path_format(path, endings, &which, err);
+    if (status) return status;
+    return (which ? write_jpeg : write_rgb)(p, path, err);
 }
 
 /* ------------------------------------------------------------------ turning */
@@ -307,6 +337,19 @@ void picture_place(picture *to, const picture *from, int x, int y) {
             if (row < 0 || column < 0 || row >= to->height || column >= to->width) continue;
             memcpy(to->rgb + 3 * (row * to->width + column), from->rgb + 3 * (r * from->width + c), 3);
         }
+}
+
+int picture_enlarge(picture *p, int times, pcv_error *err) {
+    picture out;
+    if (times == 1) return 0;
+    int status = picture_open(&out, times * p->width, times * p->height, err);
+    if (status) return status;
+    for (int64_t y = 0; y < out.height; y++)
+        for (int64_t x = 0; x < out.width; x++)
+            memcpy(out.rgb + 3 * (y * out.width + x), p->rgb + 3 * (y / times * p->width + x / times), 3);
+    picture_free(p);
+    *p = out;
+    return 0;
 }
 
 void colour_of(double x, uint8_t rgb[3]) {

@@ -1,4 +1,4 @@
-/* Pictures: PNG and JPEG files to RGB pixels, scaling, and PNG files back.
+/* Pictures: PNG and JPEG files to RGB pixels, scaling, and files back.
  *
  *     picture p = {0};
  *     TRY(picture_read(&p, path, white, err));
@@ -39,10 +39,15 @@ int picture_turn(picture *p, int orientation, pcv_error *err);
  * the coarser grid, so that nothing is left out). */
 int picture_square(picture *p, int size, pcv_error *err);
 
+/* Every pixel becomes a square of `times` pixels a side. */
+int picture_enlarge(picture *p, int times, pcv_error *err);
+
 /* Copies `from` into `to` with its upper left corner at (x, y); what does not fit is left out. */
 void picture_place(picture *to, const picture *from, int x, int y);
 
-int picture_write(const picture *p, const char *path, pcv_error *err); /* PNG */
+/* A PNG, or a JPEG where the name ends so. PCV_USAGE: another ending; check asks before there is a picture. */
+int picture_check(const char *path, pcv_error *err);
+int picture_write(const picture *p, const char *path, pcv_error *err);
 
 /* A PNG of pixels that are indices of a palette of RGB entries. */
 int picture_write_palette(const char *path, int width, int height, const uint8_t *pixels, const uint8_t (*palette)[3],

@@ -1,5 +1,6 @@
 #include "media/sound_file.h"
 #include "base/mem.h"
+#include "media/sound_encode.h"
 #include "media/sound_source.h"
 
 #include <math.h>
@@ -164,7 +165,7 @@ static int16_t to_int16(float x) {
     return (int16_t)(scaled >= 32767 ? 32767 : lrintf(scaled));
 }
 
-int sound_write(const char *path, const float *samples, size_t count, int64_t rate, pcv_error *err) {
+static int write_wav(const char *path, const float *samples, size_t count, int64_t rate, pcv_error *err) {
     unsigned char header[HEADER], bytes[2 * 4096];
     file_writer w = {.fd = -1};
     int status = 0;
@@ -183,4 +184,41 @@ int sound_write(const char *path, const float *samples, size_t count, int64_t ra
 out:
     file_abandon(&w);
     return status;
+}
+
+static int write_encoded(const char *path, const char *ending, const float *samples, size_t count, int64_t rate,
+                         pcv_error *err) {
+    file_bytes file = {0};
+    int16_t *rounded = NULL;
+    int status = 0;
+    TRY(mem_get(&rounded, (count + 1) * sizeof *rounded, "a sound", err));
+    for (size_t i = 0; i < count; i++) rounded[i] = to_int16(samples[i]);
+    TRY(sound_encode(&file, ending, rounded, count, rate, path, err));
+    TRY(file_write(path, file.data, file.size, err));
+out:
+    mem_free(rounded);
+    file_bytes_free(&file);
+    return status;
+}
+
+static int choose_format(const char *path, int64_t rate, const char **ending, pcv_error *err) {
+    const char *endings[SOUND_FORMATS + 1];
+    int which, status;
+    sound_formats(rate, endings);
+    status = path_format(path, endings, &which, err);
+    if (!status) *ending = endings[which];
+    return status;
+}
+
+int sound_check(const char *path, int64_t rate, pcv_error *err) {
+    const char *ending;
+    return choose_format(path, rate, &ending, err);
+}
+
+int sound_write(const char *path, const float *samples, size_t count, int64_t rate, pcv_error *err) {
+    const char *ending;
+    int status = choose_format(path, rate, &ending, err);
+    if (status) return status;
+    if (!strcmp(ending, ".wav")) return write_wav(path, samples, count, rate, err);
+    return write_encoded(path, ending, samples, count, rate, err);
 }

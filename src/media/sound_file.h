@@ -1,5 +1,5 @@
 /* Sound files: everything that libsndfile reads (WAV, FLAC, OGG, MP3, AIFF, ...) to one channel of floats at a rate of
- * choice, and 16-bit WAV files back.
+ * choice, and 16-bit files back.
  *
  *     sound s = {0};
  *     TRY(sound_read(&s, path, 16000, err));      // s.samples [s.count], from -1 to 1
@@ -33,7 +33,10 @@ typedef struct sound {
 int sound_read(sound *s, const char *path, int64_t rate, pcv_error *err);
 void sound_free(sound *s);
 
-/* A WAV of one channel, 16 bits; what lies beyond -1 and 1 is cut off. */
+/* One channel of 16 bits, in the format of the name's ending: WAV (also without one), FLAC, and OGG, Opus and MP3 where
+ * libsndfile has them for this rate. What lies beyond -1 and 1 is cut off. PCV_USAGE: another ending; check asks before
+ * there is a sound. */
+int sound_check(const char *path, int64_t rate, pcv_error *err);
 int sound_write(const char *path, const float *samples, size_t count, int64_t rate, pcv_error *err);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sndfile.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -61,20 +60,19 @@ static int refuse(file_reader *file, pcv_error *err) {
                 format);
 }
 
-/* libsndfile keeps the reason of a refusal, and its notes, in memory that all threads share. */
-static SNDFILE *open_alone(SF_INFO *info, file_reader *file) {
+SNDFILE *sound_open_alone(SF_VIRTUAL_IO *io, int mode, SF_INFO *info, void *user) {
     static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
-    SF_VIRTUAL_IO io = {length_of, seek_to, read_bytes, write_bytes, tell};
     pthread_mutex_lock(&one_at_a_time);
-    SNDFILE *in = sf_open_virtual(&io, SFM_READ, info, file);
+    SNDFILE *f = sf_open_virtual(io, mode, info, user);
     pthread_mutex_unlock(&one_at_a_time);
-    return in;
+    return f;
 }
 
 int sound_source_open(sound_source *s, file_reader *file, pcv_error *err) {
+    SF_VIRTUAL_IO io = {length_of, seek_to, read_bytes, write_bytes, tell};
     SF_INFO info = {0};
     if (sound_is_mpeg(file)) return sound_source_mpeg(s, file, err);
-    SNDFILE *in = open_alone(&info, file);
+    SNDFILE *in = sound_open_alone(&io, SFM_READ, &info, file);
     if (!in) return refuse(file, err);
     /* Of FLAC the header's length is exact; other formats estimate it, or mend it while they open the file. */
     bool is_flac = (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_FLAC;

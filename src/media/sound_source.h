@@ -11,6 +11,8 @@
 
 #include "base/file.h"
 
+#include <sndfile.h>
+
 typedef struct sound_source sound_source;
 struct sound_source {
     int channels, rate;
@@ -28,6 +30,10 @@ int sound_source_open(sound_source *s, file_reader *file, pcv_error *err);
 /* The MPEG one, for files that begin as sound_is_mpeg says. */
 bool sound_is_mpeg(file_reader *file);
 int sound_source_mpeg(sound_source *s, file_reader *file, pcv_error *err);
+
+/* libsndfile keeps the reason of a refusal, and its notes, in memory that all threads share: one file is opened at a
+ * time. NULL: refused. */
+SNDFILE *sound_open_alone(SF_VIRTUAL_IO *io, int mode, SF_INFO *info, void *user);
 
 /* Whether the samples of a FLAC are those that its encoder saw, as far as its header tells. */
 bool flac_is_intact(file_reader *file);

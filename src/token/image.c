@@ -222,6 +222,11 @@ static int write_image(const tokenizer *t, const int32_t *ids, size_t count, con
     return status;
 }
 
+static int check_image(const tokenizer *t, const char *path, pcv_error *err) {
+    (void)t;
+    return picture_check(path, err);
+}
+
 /* ------------------------------------------------------------------ sampling and positions */
 
 static void mask_image(const tokenizer *t, const int32_t *ids, size_t count, float *logits) {
@@ -302,6 +307,7 @@ const token_type token_image = {
     .close = close_image,
     .read = read_image,
     .write = write_image,
+    .check_name = check_image,
     .mask = mask_image,
     .position = position_image,
     .vector = vector_image,

@@ -481,6 +481,11 @@ static int write_midi(const tokenizer *t, const int32_t *ids, size_t count, cons
     return status;
 }
 
+static int check_midi(const tokenizer *t, const char *path, pcv_error *err) {
+    (void)t;
+    return midi_file_check(path, err);
+}
+
 static int draw_midi(const tokenizer *t, const int32_t *ids, size_t count, const char *path, pcv_error *err) {
     midi_file m;
     int status = midi_decode(t, ids, count, &m, err);
@@ -611,6 +616,7 @@ const token_type token_midi = {
     .open = open_papers,
     .read = read_midi,
     .write = write_midi,
+    .check_name = check_midi,
     .draw = draw_midi,
     .play = synthesize,
     .mask = mask,
@@ -625,6 +631,7 @@ const token_type token_midi_389 = {
     .open = open_krasserm,
     .read = read_midi,
     .write = write_midi,
+    .check_name = check_midi,
     .draw = draw_midi,
     .play = synthesize,
     .mask = mask,

@@ -79,6 +79,7 @@ const token_type token_mulaw = {
     .open = open_mulaw,
     .read = read_mulaw,
     .write = write_mulaw,
+    .check_name = sound_tokens_check,
     .draw = draw_mulaw,
     .vector = vector_mulaw,
     .meaning = meaning_mulaw,

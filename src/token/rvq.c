@@ -516,6 +516,7 @@ const token_type token_rvq = {
     .read = read_rvq,
     .check = check_rvq,
     .write = write_rvq,
+    .check_name = sound_tokens_check,
     .draw = draw_rvq,
     .mask = mask_rvq,
     .position = position_rvq,

@@ -10,6 +10,10 @@ int sound_tokens_write(decode_sound *decode, const tokenizer *t, const int32_t *
     return status;
 }
 
+int sound_tokens_check(const tokenizer *t, const char *path, pcv_error *err) {
+    return sound_check(path, t->config.rate, err);
+}
+
 int sound_tokens_draw(decode_sound *decode, const tokenizer *t, const int32_t *ids, size_t count, const char *path,
                       pcv_error *err) {
     sound s = {0};

@@ -1,4 +1,4 @@
-/* What tokenizers of sound share: decoded samples as a WAV file, and as a spectrogram. */
+/* What tokenizers of sound share: decoded samples as a sound file, and as a spectrogram. */
 #ifndef TOKEN_SOUND_TOKENS_H
 #define TOKEN_SOUND_TOKENS_H
 
@@ -10,6 +10,7 @@ typedef int decode_sound(const tokenizer *t, const int32_t *ids, size_t count, s
 
 int sound_tokens_write(decode_sound *decode, const tokenizer *t, const int32_t *ids, size_t count, const char *path,
                        pcv_error *err);
+int sound_tokens_check(const tokenizer *t, const char *path, pcv_error *err);
 int sound_tokens_draw(decode_sound *decode, const tokenizer *t, const int32_t *ids, size_t count, const char *path,
                       pcv_error *err);
 

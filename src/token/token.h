@@ -54,6 +54,8 @@ typedef struct token_type {
      * write makes the file that tokens stand for, whatever they are: incomplete ones too. */
     int (*read)(const tokenizer *t, const char *path, id_list *ids, pcv_error *err);
     int (*write)(const tokenizer *t, const int32_t *ids, size_t count, const char *path, pcv_error *err);
+    /* PCV_USAGE where the name's ending is that of no format that write knows; asked before there is anything. */
+    int (*check_name)(const tokenizer *t, const char *path, pcv_error *err);
     /* A PNG that shows what cannot be seen in such a file: a piano roll, a spectrogram; or NULL. */
     int (*draw)(const tokenizer *t, const int32_t *ids, size_t count, const char *path, pcv_error *err);
     /* A WAV of such a file, by what this machine may have; PCV_NOINPUT: it has not; or NULL. */

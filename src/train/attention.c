@@ -1,7 +1,7 @@
 /* What a trained model's cross-attention looks at, as numbers and as a picture. */
 #include "base/clock.h"
 #include "config/settings.h"
-#include "media/picture.h"
+#include "media/axes.h"
 #include "token/id_stream.h"
 #include "train/evaluate.h"
 
@@ -110,18 +110,31 @@ void pcv_attention_free(pcv_attention *m) {
 
 /* ------------------------------------------------------------------ the picture */
 
-enum { COLOURS = 64 };
+enum { LEAST_SIDE = 320 }; /* pixels of the longer side; a small map's are enlarged */
+
+int pcv_attention_check(const char *path, pcv_error *err) { return picture_check(path, err); }
+
+static void paint(picture *p, const pcv_attention *m) {
+    const double decades = 6;
+    for (int64_t i = 0; i < m->rows * m->bins; i++) {
+        double shade = 1 + log10((double)m->value[i] + 1e-30) / decades;
+        colour_of(shade < 0 ? 0 : shade > 1 ? 1 : shade, p->rgb + 3 * i);
+    }
+}
 
 int pcv_attention_draw(const char *path, const pcv_attention *m, pcv_error *err) {
-    const double decades = 6;
-    unsigned char *pixels = NULL, map[COLOURS][3];
-    for (int i = 0; i < COLOURS; i++) colour_of((double)i / (COLOURS - 1), map[i]);
-    int status = mem_get(&pixels, (size_t)(m->rows * m->bins), "a picture", err);
-    for (int64_t i = 0; i < m->rows * m->bins && !status; i++) {
-        double shade = 1 + log10((double)m->value[i] + 1e-30) / decades;
-        pixels[i] = (unsigned char)((shade < 0 ? 0 : shade > 1 ? 1 : shade) * (COLOURS - 1) + 0.5);
-    }
-    if (!status) status = picture_write_palette(path, (int)m->bins, (int)m->rows, pixels, map, COLOURS, err);
-    mem_free(pixels);
+    int64_t longer = m->rows > m->bins ? m->rows : m->bins, queries = m->inputs - m->first_query;
+    int64_t every = (queries + m->rows - 1) / m->rows;
+    picture_axis inputs = {"input", 0, m->inputs};
+    picture_axis latents = {"latent", m->first_query, m->first_query + m->rows * every};
+    picture p = {0};
+    int status = 0;
+    TRY(picture_open(&p, (int)m->bins, (int)m->rows, err));
+    paint(&p, m);
+    TRY(picture_enlarge(&p, (int)(longer < LEAST_SIDE ? LEAST_SIDE / longer : 1), err));
+    TRY(picture_add_axes(&p, &inputs, &latents, err));
+    TRY(picture_write(&p, path, err));
+out:
+    picture_free(&p);
     return status;
 }

@@ -74,6 +74,12 @@ out:
     return status;
 }
 
+int pcv_sweep_check(const char *path, pcv_error *err) {
+    static const char *const endings[] = {".svg", NULL};
+    int which;
+    return path_format(path, endings, &which, err);
+}
+
 int pcv_sweep_draw(const char *path, const char *kind, const pcv_sweep_point *point, int points, pcv_error *err) {
     double x[PCV_BUCKETS], bits[PCV_BUCKETS], error[PCV_BUCKETS], time[PCV_BUCKETS];
     text out = {0};
