@@ -192,6 +192,60 @@ static void evaluation_is_mean_of_scores(void **state) {
         }
 }
 
+/* ------------------------------------------------------------------ sweeps = score */
+
+/* Mean loss of the targets that a point of a sweep takes: of the windows with all `context` inputs. */
+static double scored_mean(pcv_engine *e, dataset *d, const eval_config *c) {
+    int64_t n = tokens_in(d), count = 0;
+    int32_t ids[MOST];
+    double sum = 0;
+    pcv_settings *s = same_settings(c);
+    for (int64_t i = 0; i < DOCUMENTS; i++) {
+        pcv_scores scores;
+        must(read_tokens(d, SPLIT_TEST, i, 0, n, ids, NULL));
+        must(pcv_score(e, ids, (size_t)n, false, s, &scores, &err));
+        for (int64_t done = 0; done < n - 1;) {
+            window w = block_at(1, n - 1, done, c->context, c->stride);
+            bool taken = w.count - 1 == c->context && w.scored == c->stride;
+            for (int64_t k = 0; k < w.scored && taken; k++, count++) sum -= scores.logprob[done + k];
+            done += w.scored;
+        }
+        pcv_scores_free(&scores);
+    }
+    pcv_settings_close(s);
+    return sum / (double)count;
+}
+
+static void sweeps_are_means_of_scores(void **state) {
+    (void)state;
+    static const int64_t points[][2] = {{6, 12}, {6, 16}, {4, 12}, {3, 16}}; /* latents, context */
+    for (size_t k = 0; k < COUNT(kinds); k++)
+        for (size_t v = 0; v < COUNT(variants); v++) {
+            int64_t tokens;
+            dataset d;
+            pcv_engine e;
+            eval_config c;
+            tape t;
+            open_data(&d, &kinds[k], &tokens);
+            open_engine(&e, variants[v], &kinds[k], &d);
+            must(settings_eval(NULL, &c, &err));
+            must(evaluate_defaults(&c, &e.m->config, &err));
+            must(tape_init(&t, e.be, 0, &err));
+            for (size_t i = 0; i < COUNT(points) && tokens > CONTEXT + 1; i++) {
+                c.latents = points[i][0] * e.m->config.latents_per_position;
+                c.context = points[i][1];
+                c.stride = 3;
+                pcv_sweep_point p = {.latents = c.latents, .context = c.context, .stride = c.stride};
+                evaluation_job job = {.t = &t, .m = e.m, .d = &d, .config = &c};
+                must(evaluate_points(&job, &p, 1, c.stride, 0, &err));
+                close_to(p.loss, scored_mean(&e, &d, &c), 1e-5, variants[v]);
+            }
+            tape_free(&t);
+            close_engine(&e);
+            tokenizer_close(&d.tokens);
+        }
+}
+
 /* ------------------------------------------------------------------ generation */
 
 /* Under window policy exact, what comes next is drawn from what --stride 1 scores. */
@@ -242,6 +296,7 @@ static void generation_draws_from_scores(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(evaluation_is_mean_of_scores),
+                                       cmocka_unit_test(sweeps_are_means_of_scores),
                                        cmocka_unit_test(generation_draws_from_scores)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
