@@ -174,7 +174,7 @@ fails $data 'none of the files' prepare text bad -o x
 mkdir void
 run "$perceiver" prepare text void -o x
 check "an empty folder made a data set" [ $status -ge 64 ]
-fails $cantcreate 'text/1.txt/x' prepare text text/1.txt -o text/1.txt/x
+fails $cantcreate 'text/1.txt: is a file, expected a folder' prepare text text/1.txt -o text/1.txt/x
 lacks x
 no_leftovers
 

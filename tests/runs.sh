@@ -54,7 +54,7 @@ works prepare audio sounds -o rvq $rvq
 works prepare audio sounds -o rvq2 $rvq --seed 5
 works train copy:64 -o copy --context 64 --latents 16 --channels 16 --heads 2 --layers 1 --steps 2 --threads 1
 mkdir pictures
-for i in 1 2 3; do works attend copy -o pictures/$i.png --size 1$i; done
+for i in 1 2 3; do works attend copy -o pictures/$i.png --context 2$i; done # three contents
 works prepare image pictures -o raster --size 8
 works prepare image pictures -o spiral --size 8 --order spiral
 works prepare image pictures -o small --size 4

@@ -102,6 +102,7 @@ static int make_folder(const char *path, bool there, pcv_error *err) {
     if (status || mkdir(trimmed, 0777) == 0) return status;
     int reason = errno;
     if (there && path_is_folder(trimmed)) return 0; /* another process was faster */
+    if (there && reason == EEXIST) return fail(err, PCV_CANTCREATE, "%s: is a file, expected a folder", trimmed);
     errno = reason;
     return fail_errno(err, PCV_CANTCREATE, "%s: cannot create", path);
 }
