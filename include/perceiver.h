@@ -131,6 +131,13 @@ PCV_API int pcv_session_feed(pcv_session *session, const int32_t *ids, size_t co
 PCV_API int pcv_session_feed_text(pcv_session *session, const char *text, size_t size,
                                   pcv_error *err);
 
+/* Takes text as it comes; non-zero ends what it comes from. */
+typedef int pcv_text_fn(void *context, const char *bytes, size_t size);
+
+/* Appends a text file of any size, or standard input as "-", in pieces; each goes to `echo` (or NULL) first. */
+PCV_API int pcv_session_feed_file(pcv_session *session, const char *path, pcv_text_fn *echo, void *context,
+                                  pcv_error *err);
+
 /* The vocabulary's logits for the next token; valid until the next call. NULL on failure. */
 PCV_API const float *pcv_session_logits(pcv_session *session, pcv_error *err);
 
@@ -150,12 +157,8 @@ typedef struct pcv_generation {
     double seconds;       /* for all tokens behind the first */
 } pcv_generation;
 
-/* Takes a piece of text as it comes, whole UTF-8 characters only (bytes that are no UTF-8 pass
- * through); non-zero ends the generation. */
-typedef int pcv_text_fn(void *context, const char *bytes, size_t size);
-
-/* Generates up to the session's --length tokens, streaming their text; ends in front of a --stop text,
- * of which nothing is ever sent. */
+/* Generates up to the session's --length tokens, streaming their text, whole UTF-8 characters only (bytes that are no
+ * UTF-8 pass through); ends in front of a --stop text, of which nothing is ever sent. */
 PCV_API int pcv_generate(pcv_session *session, pcv_text_fn *text, void *context,
                          pcv_generation *generation, pcv_error *err);
 

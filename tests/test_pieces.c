@@ -197,6 +197,52 @@ static void long_document(void **state) {
     mem_free(ids);
 }
 
+/* A text that comes in parts of any length has the ids of the whole, and little of it has to wait. */
+static void in_parts(const tokenizer *t, const char *bytes, size_t size, const char *what) {
+    size_t most = t->rewrites ? (2 << 20) + 16 : 66000;
+    int32_t *whole, *found;
+    size_t count = 0, done = 0, there_are = 0;
+    rng r = rng_make(3, RNG_TEST, 7);
+    must(mem_get(&whole, tokenizer_most(size) * sizeof *whole, "a test", &err));
+    must(mem_get(&found, tokenizer_most(size) * sizeof *found, "a test", &err));
+    size_t expected = t->type->encode(t, bytes, size, whole);
+    while (done < size) {
+        there_are += 1 + (size_t)rng_below(&r, rng_below(&r, 3) ? 40 : size / 7);
+        if (there_are > size) there_are = size;
+        size_t waiting = there_are - done, used;
+        count += t->type->encode_part(t, bytes + done, waiting, there_are == size, found + count, &used);
+        assert_true(used <= waiting && waiting - used <= (there_are == size ? 0 : most));
+        done += used;
+    }
+    if (count != expected || memcmp(whole, found, count * sizeof *whole))
+        test_failed("%s: %zu ids in parts, %zu of the whole\n", what, count, expected);
+    mem_free(whole);
+    mem_free(found);
+}
+
+static void texts_in_parts(void **state) {
+    (void)state;
+    if (!there) skip();
+    static const char *const words[] = {"kalo", " ", "mirten", "\n", "caf\xC3\xA9", "\xF0\x9F\x8C\xB7", "\xE2\x96\x81",
+                                        "\xFF", "\xE6\xBC", "\xA2", "vo", "\xC3"};
+    static const struct {
+        const char *what;
+        uint64_t words; /* of the list above */
+        size_t size;
+    } cases[] = {{"lines", 4, 40000}, {"one long line", 3, 200000}, {"a long word", 1, 150000}, {"all kinds", 12, 60000},
+                 {"a short text that is rewritten", 12, 60000}, {"a long one", 4, 5000000}};
+    tokenizer rewriting;
+    open_rewriting(&rewriting, true, false);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        text t = {0};
+        rng r = rng_make(4, RNG_TEST, (uint32_t)i);
+        while (t.size < cases[i].size) text_add(&t, "%s", words[rng_below(&r, cases[i].words)]);
+        in_parts(i < 4 ? &learned : &rewriting, t.data, t.size, cases[i].what);
+        text_free(&t);
+    }
+    tokenizer_close(&rewriting);
+}
+
 static void refused_models(void **state) {
     (void)state;
     if (!there) skip();
@@ -224,7 +270,7 @@ static void refused_models(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_lost), cmocka_unit_test(pieces_are_words), cmocka_unit_test(kept_and_loaded),
-        cmocka_unit_test(whole_documents), cmocka_unit_test(long_document),
+        cmocka_unit_test(texts_in_parts), cmocka_unit_test(whole_documents), cmocka_unit_test(long_document),
         cmocka_unit_test(refused_models),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

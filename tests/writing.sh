@@ -42,4 +42,71 @@ stops_at '\nspeaks:\n\nso ' --stop $'\251'          # half a character is not wr
 stops_at '\nsp' --stop $'eaks:\n\nso \303\251 be it.\nKI' --stop 'eaks:KING' # what seemed to begin the second is of the first
 ends $usage "$perceiver" generate run --stop ""
 has err '^perceiver generate: --stop: '
+
+# ---------------------------------------------------------------- prompts
+
+begin "a prompt is a text, a file or standard input, all alike"
+tail -c 101 rhyme.txt | head -c 100 >prompt # without the line end, which a shell would drop
+generate --prompt "$(cat prompt)" --echo
+cp out expected
+begins() { cmp -s -n "$(bytes "$1")" "$1" out || fail "the prompt is not in front"; } # begins FILE
+begins prompt
+generate --prompt-file prompt --echo
+check "a file" cmp -s out expected
+last="generate --prompt-file -"
+"$perceiver" generate run --temperature 0 --length 60 --prompt-file - --echo <prompt >out 2>err
+check "standard input" cmp -s out expected
+cat prompt | "$perceiver" generate run --temperature 0 --length 60 --prompt-file - --echo >out 2>err
+check "a pipe" cmp -s out expected
+
+begin "of a long prompt the end counts, and no more of it is held"
+for i in $(seq 1500); do cat rhyme.txt; done >long # 8 MB, many pieces
+tail -c 20000 long >short
+generate --prompt-file short
+cp out expected
+generate --prompt-file long
+check "the end of a long prompt" cmp -s out expected
+has err "^prompt $(($(bytes long) + 1)) tokens"
+peak() { # peak COMMAND...: kilobytes that it took at most
+    "$@" >out 2>err &
+    local process=$! most=0 now
+    while now=$(awk '/VmHWM/ { print $2 }' /proc/$process/status 2>/dev/null) && [ -n "$now" ]; do
+        most=$now
+        sleep 0.02
+    done
+    wait $process || fail "exit status"
+    echo "$most"
+}
+last="generate with little and with much to read"
+little=$(peak "$perceiver" generate run --temperature 0 --length 1 --prompt-file short)
+much=$(peak "$perceiver" generate run --temperature 0 --length 1 --prompt-file long)
+[ "$much" -lt $((little + 4096)) ] || fail "$much kB for a long prompt, $little for a short one"
+
+begin "prompts that are no files"
+refuses() { # refuses STATUS PATTERN ARGUMENT...
+    local expected=$1 pattern=$2
+    shift 2
+    ends "$expected" timeout 20 "$perceiver" "$@"
+    has err "^perceiver generate: .*$pattern"
+}
+mkfifo pipe
+mkdir folder
+for path in pipe folder /dev/zero /dev/null; do
+    refuses $noinput "$path: not a regular file" generate run --prompt-file $path
+done
+refuses $noinput 'nowhere: No such file' generate run --prompt-file nowhere
+
+begin "prompts that are pictures"
+works attend run prompt --size 8 -o map.png
+works prepare image --size 8 --train map.png --validation map.png --test map.png -o pictures
+works train pictures -o drawn --context 64 --latents 16 --channels 16 --heads 2 --layers 1 --steps 1
+works generate drawn --prompt-file map.png --keep 0.5 -o expected.png
+last="generate drawn --prompt-file -"
+"$perceiver" generate drawn --prompt-file - --keep 0.5 -o found.png <map.png >out 2>err
+check "a picture from standard input" cmp -s found.png expected.png
+for path in pipe /dev/zero; do
+    refuses $noinput "$path: not a regular file" generate drawn --prompt-file $path -o none.png
+    refuses $noinput "$path: not a regular file" generate drawn --complete $path map.png -o none.png
+done
+no_leftovers
 finish

@@ -17,6 +17,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+enum { READ_PIECE = 1 << 16 }; /* bytes by which the memory for a file of unknown size grows at least */
+
 /* ------------------------------------------------------------------ paths */
 
 int path_join(char *out, const char *folder, const char *name, pcv_error *err) {
@@ -233,30 +235,39 @@ static int open_regular(const char *path, size_t *size, pcv_error *err) {
     return fd;
 }
 
+/* A file that a user names: a regular one, or standard input as "-", whose size is not known. */
+static int open_input(const char *path, size_t *size, pcv_error *err) {
+    if (strcmp(path, "-")) return open_regular(path, size, err);
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) fail_errno(err, PCV_NOINPUT, "standard input");
+    *size = 0;
+    return fd;
+}
+
+/* All that fd has, followed by a zero byte; `size` is a guess, which holds for files that do not change. */
+static int read_all(int fd, const char *path, size_t size, size_t limit, file_bytes *out, pcv_error *err) {
+    file_reader r = {.fd = fd};
+    size_t room = size + 1, got = 1; /* one more, to meet the end */
+    snprintf(r.path, sizeof r.path, "%s", path);
+    int status = mem_get(&out->data, room + 1, path, err);
+    while (!status && got) {
+        if (out->size == room) status = mem_resize(&out->data, (room = 2 * room + READ_PIECE) + 1, path, err);
+        if (!status) status = file_next(&r, out->data + out->size, room - out->size, &got, err);
+        if (!status && (out->size += got) > limit)
+            status = fail(err, PCV_DATA, "%s: more than the %zu bytes that are read", path, limit);
+    }
+    if (!status) out->data[out->size] = 0;
+    return status;
+}
+
 int file_read(const char *path, size_t limit, file_bytes *out, pcv_error *err) {
-    size_t size = 0, done = 0;
+    size_t size = 0;
     *out = (file_bytes){0};
     pcv_error reason = {.code = PCV_IO};
-    int fd = open_regular(path, &size, &reason);
+    int fd = open_input(path, &size, &reason);
     if (fd < 0) return fail(err, reason.code, "%s", reason.message);
-    int status = 0;
-    if (size > limit) {
-        status = fail(err, PCV_DATA, "%s: %zu bytes, at most %zu are read", path, size, limit);
-        goto out;
-    }
-    TRY(mem_get(&out->data, size + 1, path, err));
-    while (done < size) {
-        ssize_t n = read(fd, out->data + done, size - done);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) {
-            status = fail_errno(err, PCV_IO, "%s", path);
-            goto out;
-        }
-        if (n == 0) break; /* it shrank since */
-        done += (size_t)n;
-    }
-    out->size = done;
-out:
+    int status = size > limit ? fail(err, PCV_DATA, "%s: %zu bytes, at most %zu are read", path, size, limit) : 0;
+    if (!status) status = read_all(fd, path, size, limit, out, err);
     close(fd);
     if (status) file_bytes_free(out);
     return status;
@@ -271,7 +282,7 @@ int file_open(file_reader *r, const char *path, pcv_error *err) {
     size_t size;
     pcv_error reason = {.code = PCV_IO};
     snprintf(r->path, sizeof r->path, "%s", path);
-    r->fd = open_regular(path, &size, &reason);
+    r->fd = open_input(path, &size, &reason);
     return r->fd < 0 ? fail(err, reason.code, "%s", reason.message) : 0;
 }
 

@@ -5,50 +5,32 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 typedef struct prompt {
-    char *data;
-    size_t size;
+    const char *text, *file; /* one of them, or none */
+    bool echo;
 } prompt;
-
-/* A whole file, or standard input for "-". */
-static int read_prompt(const char *path, prompt *p, pcv_error *err) {
-    FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
-    size_t capacity = 0;
-    if (!f) return cli_fail(err, PCV_NOINPUT, "%s: %s", path, strerror(errno));
-    for (size_t got = 1; got;) {
-        if (p->size + 65536 > capacity) {
-            capacity = 2 * capacity + 65536;
-            char *data = realloc(p->data, capacity);
-            if (!data) {
-                if (f != stdin) fclose(f);
-                return cli_fail(err, PCV_MEMORY, "not enough memory for the prompt");
-            }
-            p->data = data;
-        }
-        got = fread(p->data + p->size, 1, 65536, f);
-        p->size += got;
-    }
-    int reason = ferror(f) ? errno : 0;
-    if (f != stdin) fclose(f);
-    if (!reason) return 0;
-    return cli_fail(err, reason == EISDIR ? PCV_NOINPUT : PCV_IO, "%s: %s", path, strerror(reason));
-}
 
 static int emit(void *context, const char *bytes, size_t size) {
     FILE *f = context;
     return fwrite(bytes, 1, size, f) != size || fflush(f) != 0;
 }
 
-static int generate(pcv_session *s, const prompt *p, bool echo, FILE *out, pcv_error *err) {
+static int feed(pcv_session *s, const prompt *p, FILE *out, pcv_error *err) {
+    if (p->file) return pcv_session_feed_file(s, p->file, p->echo ? emit : NULL, out, err);
+    size_t size = p->text ? strlen(p->text) : 0;
+    if (p->echo && size && emit(out, p->text, size))
+        return cli_fail(err, PCV_IO, "cannot write the text: %s", strerror(errno));
+    return pcv_session_feed_text(s, p->text, size, err);
+}
+
+static int generate(pcv_session *s, const prompt *p, FILE *out, pcv_error *err) {
     static const char *const ends[] = {"length reached", "end of document", "stop text", "output closed"};
     pcv_generation g;
-    int status = pcv_session_feed_text(s, p->data ? p->data : "", p->size, err);
+    int status = feed(s, p, out, err);
     if (status) return status;
-    if (echo && p->size && emit(out, p->data, p->size)) return cli_fail(err, PCV_IO, "cannot write the text");
     status = pcv_generate(s, emit, out, &g, err);
     if (status) return status;
     if (g.end == PCV_END_CALLER) return cli_fail(err, PCV_IO, "cannot write the text: %s", strerror(errno));
@@ -61,13 +43,13 @@ static int generate(pcv_session *s, const prompt *p, bool echo, FILE *out, pcv_e
 }
 
 /* Writes to a temporary file and renames it, so that the final name never holds half a text. */
-static int generate_file(pcv_session *s, const prompt *p, bool echo, const char *path, pcv_error *err) {
+static int generate_file(pcv_session *s, const prompt *p, const char *path, pcv_error *err) {
     char temporary[4096];
     if (snprintf(temporary, sizeof temporary, "%s.tmp-%d", path, (int)getpid()) >= (int)sizeof temporary)
         return cli_fail(err, PCV_USAGE, "%.60s...: the path is too long", path);
     FILE *out = fopen(temporary, "wb");
     if (!out) return cli_fail(err, PCV_CANTCREATE, "%s: %s", path, strerror(errno));
-    int status = generate(s, p, echo, out, err);
+    int status = generate(s, p, out, err);
     if (fflush(out) || fsync(fileno(out)))
         if (!status) status = cli_fail(err, PCV_IO, "%s: %s", path, strerror(errno));
     fclose(out);
@@ -119,32 +101,27 @@ static int generate_document(arguments *a, pcv_engine *engine, pcv_error *err) {
 
 static int generate_text(arguments *a, pcv_engine *engine, const prompt *p, pcv_error *err) {
     const char *output = arguments_value(a, "o");
-    bool echo = arguments_value(a, "echo") != NULL;
     pcv_session *session = NULL;
     if (arguments_list(a, "complete") || arguments_value(a, "keep") || arguments_value(a, "grid") ||
         arguments_value(a, "scale"))
         return cli_fail(err, PCV_USAGE, "--complete, --keep, --grid and --scale are not for %s; give --prompt or "
                         "--prompt-file", pcv_engine_kind(engine));
     int status = pcv_session_open(&session, engine, a->settings, err);
-    if (!status && output) status = generate_file(session, p, echo, output, err);
-    else if (!status) status = generate(session, p, echo, stdout, err);
+    if (!status && output) status = generate_file(session, p, output, err);
+    else if (!status) status = generate(session, p, stdout, err);
     pcv_session_close(session);
     return status;
 }
 
 int cmd_generate(arguments *a, pcv_error *err) {
-    const char *text = arguments_value(a, "prompt"), *file = arguments_value(a, "prompt-file");
+    prompt p = {.text = arguments_value(a, "prompt"), .file = arguments_value(a, "prompt-file"),
+                .echo = arguments_value(a, "echo") != NULL};
     pcv_engine *engine = NULL;
-    prompt p = {0};
-    int status = 0;
-    if (text && file) return cli_fail(err, PCV_USAGE, "--prompt and --prompt-file exclude each other");
-    status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
+    if (p.text && p.file) return cli_fail(err, PCV_USAGE, "--prompt and --prompt-file exclude each other");
+    int status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     bool is_text = !status && pcv_engine_is_text(engine);
-    if (is_text && file) status = read_prompt(file, &p, err);
-    if (is_text && text && (p.data = strdup(text))) p.size = strlen(text);
-    if (!status && is_text) status = generate_text(a, engine, &p, err);
+    if (is_text) status = generate_text(a, engine, &p, err);
     else if (!status) status = generate_document(a, engine, err);
     pcv_engine_close(engine);
-    free(p.data);
     return status;
 }

@@ -186,32 +186,34 @@ void pcv_session_close(pcv_session *s) {
     mem_free(s);
 }
 
+/* How many of the last tokens sampling looks back at. */
+static size_t looked_at(const pcv_session *s) {
+    if (s->sampler.tokens->type->mask) return SIZE_MAX;
+    return s->config.repeat_penalty == 1 ? 0 : (size_t)s->config.repeat_last;
+}
+
 static int remember(pcv_session *s, const int32_t *ids, size_t count, pcv_error *err) {
-    if (s->count + count > s->capacity) {
-        size_t capacity = (s->count + count) * 2 + 1024;
+    size_t most = looked_at(s), kept = count < most ? count : most;
+    s->count += count;
+    ids += count - kept;
+    if (s->held + kept > s->capacity && s->held > most) { /* the oldest are of no more use */
+        memmove(s->recent, s->recent + s->held - most, most * sizeof *ids);
+        s->held = most;
+    }
+    if (s->held + kept > s->capacity) {
+        size_t capacity = (s->held + kept) * 2 + 1024;
         int status = mem_resize(&s->recent, capacity * sizeof *ids, "a session's tokens", err);
         if (status) return status;
         s->capacity = capacity;
     }
-    if (count) memcpy(s->recent + s->count, ids, count * sizeof *ids);
-    s->count += count;
+    if (kept) memcpy(s->recent + s->held, ids, kept * sizeof *ids);
+    s->held += kept;
     return 0;
 }
 
 int pcv_session_feed(pcv_session *s, const int32_t *ids, size_t count, pcv_error *err) {
     int status = timeline_append(&s->line, ids, count, err);
     return status ? status : remember(s, ids, count, err);
-}
-
-int pcv_session_feed_text(pcv_session *s, const char *text, size_t size, pcv_error *err) {
-    const tokenizer *t = s->sampler.tokens;
-    int32_t *ids = NULL;
-    if (!t->type->encode) return fail(err, PCV_USAGE, "this model does not read text but %s", t->type->kind);
-    int status = mem_get(&ids, tokenizer_most(size) * sizeof *ids, "a prompt", err);
-    if (status) return status;
-    status = pcv_session_feed(s, ids, t->type->encode(t, text, size, ids), err);
-    mem_free(ids);
-    return status;
 }
 
 const float *pcv_session_logits(pcv_session *s, pcv_error *err) {
@@ -230,7 +232,7 @@ int pcv_session_next(pcv_session *s, int32_t *id, pcv_error *err) {
         return 0;
     }
     int status = timeline_logits(&s->line, &logits, err);
-    if (!status) status = sampler_pick(&s->sampler, logits, s->recent, s->count, s->count, id, err);
+    if (!status) status = sampler_pick(&s->sampler, logits, s->recent, s->held, s->count, id, err);
     if (status == PCV_NUMERIC && s->engine) return engine_not_finite(s->engine, err);
     if (status) return status;
     if (*id == t->end) {

@@ -20,8 +20,9 @@ struct pcv_session {
     sample_config config;
     timeline line;
     sampler sampler;
-    int32_t *recent; /* all tokens of the timeline so far, for penalties */
-    size_t count, capacity;
+    int32_t *recent; /* [held] last tokens: all of a document whose form matters, else those that penalties reach */
+    size_t held, capacity;
+    size_t count; /* tokens of the timeline so far */
 };
 
 /* As pcv_session_open, over a model that somebody else owns. */

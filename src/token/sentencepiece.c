@@ -221,27 +221,49 @@ static size_t whole_span(const tokenizer *t, const char *from, size_t size, size
     return *next = at;
 }
 
+/* How many of the first bytes of from[size] the library is given at once, 0: none, a character goes as bytes; *used:
+ * how many are done with then. */
+static size_t next_span(const tokenizer *t, const char *from, size_t size, size_t *used) {
+    size_t span = *used = plain_span(state_of(t), from, size);
+    if (t->rewrites) return whole_span(t, from, size, used);
+    if (span) return span;
+    int length = utf8_length(from, size);
+    *used = length < 1 ? 1 : (size_t)length;
+    return 0;
+}
+
 /* Stores the ids of the first bytes of from[size]; *used: how many bytes that were. */
 static size_t encode_span(const tokenizer *t, const char *from, size_t size, int32_t *ids, size_t *used) {
     const sentencepiece_state *s = state_of(t);
-    size_t span = *used = plain_span(s, from, size);
-    if (t->rewrites) span = whole_span(t, from, size, used);
+    size_t span = next_span(t, from, size, used);
     int64_t found = span ? s->library->encode(s->model, from, span, ids, tokenizer_most(span)) : -1;
-    if (found < 0) { /* one character as bytes, or what the library would not take */
-        int length = span ? (int)span : utf8_length(from, size);
-        span = length < 1 ? 1 : (size_t)length;
-        if (*used < span) *used = span;
-        return put_bytes(t, from, span, ids);
-    }
+    if (found < 0) return put_bytes(t, from, span ? span : *used, ids); /* what the library would not take as well */
     for (int64_t i = 0; i < found; i++) ids[i] += t->first;
     return (size_t)found;
 }
 
-static size_t encode(const tokenizer *t, const void *bytes, size_t size, int32_t *ids) {
-    size_t count = 0;
-    for (size_t at = 0, used; at < size; at += used)
-        count += encode_span(t, (const char *)bytes + at, size - at, ids + count, &used);
+/* Does the first span of from[size] end where it does whatever follows? One that ends with a line does, and one in
+ * front of bytes enough. */
+static bool settled(const tokenizer *t, const char *from, size_t size) {
+    enum { LONGEST = 4 }; /* bytes of a character */
+    size_t used;
+    next_span(t, from, size, &used);
+    bool line = state_of(t)->by_line && !t->rewrites && from[used - 1] == '\n';
+    return line || used + LONGEST <= size;
+}
+
+static size_t encode_part(const tokenizer *t, const void *bytes, size_t size, bool last, int32_t *ids, size_t *used) {
+    const char *from = bytes;
+    size_t count = 0, at = 0;
+    for (size_t next; at < size && (last || settled(t, from + at, size - at)); at += next)
+        count += encode_span(t, from + at, size - at, ids + count, &next);
+    *used = at;
     return count;
+}
+
+static size_t encode(const tokenizer *t, const void *bytes, size_t size, int32_t *ids) {
+    size_t used;
+    return encode_part(t, bytes, size, true, ids, &used);
 }
 
 static const char *piece(const tokenizer *t, int32_t id, size_t *size) {
@@ -416,6 +438,7 @@ const token_type token_sentencepiece = {
     .open = open_pieces,
     .close = close_pieces,
     .encode = encode,
+    .encode_part = encode_part,
     .piece = piece,
     .read = read_text,
     .train = train,

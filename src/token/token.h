@@ -45,6 +45,9 @@ typedef struct token_type {
 
     /* Text. Stores the ids of `size` bytes, at most tokenizer_most(size); returns how many. */
     size_t (*encode)(const tokenizer *t, const void *bytes, size_t size, int32_t *ids);
+    /* The same for a text that comes in parts: not the last one is encoded as far as its ids hold whatever follows;
+     * what is behind *used bytes must come again in front of the next part. NULL: parts can be cut anywhere. */
+    size_t (*encode_part)(const tokenizer *t, const void *bytes, size_t size, bool last, int32_t *ids, size_t *used);
     /* The bytes of a token; *size 0 for one that stands for none. */
     const char *(*piece)(const tokenizer *t, int32_t id, size_t *size);
 
