@@ -97,16 +97,37 @@ done
 refuses $noinput 'nowhere: No such file' generate run --prompt-file nowhere
 
 begin "prompts that are pictures"
-works attend run prompt --size 8 -o map.png
-works prepare image --size 8 --train map.png --validation map.png --test map.png -o pictures
+for size in 8 9 10; do works attend run prompt --size $size -o map$size.png; done
+works prepare image --size 8 --train map8.png --validation map9.png --test map10.png -o pictures
 works train pictures -o drawn --context 64 --latents 16 --channels 16 --heads 2 --layers 1 --steps 1
-works generate drawn --prompt-file map.png --keep 0.5 -o expected.png
+works generate drawn --prompt-file map8.png --keep 0.5 -o expected.png
 last="generate drawn --prompt-file -"
-"$perceiver" generate drawn --prompt-file - --keep 0.5 -o found.png <map.png >out 2>err
+"$perceiver" generate drawn --prompt-file - --keep 0.5 -o found.png <map8.png >out 2>err
 check "a picture from standard input" cmp -s found.png expected.png
 for path in pipe /dev/zero; do
     refuses $noinput "$path: not a regular file" generate drawn --prompt-file $path -o none.png
-    refuses $noinput "$path: not a regular file" generate drawn --complete $path map.png -o none.png
+    refuses $noinput "$path: not a regular file" generate drawn --complete $path map8.png -o none.png
 done
 no_leftovers
+
+# ---------------------------------------------------------------- weights
+
+begin "the weights of a checkpoint"
+loss() { # loss COMMAND...: of eval
+    works eval "$@" --json
+    number loss out
+}
+generate --prompt-file short
+cp out best
+generate --prompt-file short --checkpoint 200 # the last, which is the best
+check "the last checkpoint" cmp -s out best
+[ "$(loss run)" = "$(loss run --checkpoint 200)" ] || fail "eval of the last checkpoint"
+awk -v a="$(loss run --checkpoint 100)" -v b="$(loss run)" 'BEGIN { exit !(a > b) }' || fail "an earlier one is not worse"
+works score run prompt --checkpoint 150
+refuses $noinput 'run: no checkpoint of update 7; there are those of 100, 150, 200$' generate run --checkpoint 7
+refuses $noinput 'drawn: no checkpoint of update 7; there are those of 1$' generate drawn --checkpoint 7 -o none.png
+works train data -o averaged --context 32 --latents 8 --channels 16 --heads 2 --layers 1 --steps 20 --eval-every 20 --ema 0.9
+[ "$(loss averaged)" = "$(loss averaged --checkpoint 20)" ] || fail "a checkpoint of averaged weights"
+rm -r averaged/checkpoints
+refuses $noinput 'no checkpoint of update 20; there is none' generate averaged --checkpoint 20
 finish

@@ -96,6 +96,8 @@ static const field sample_rows[] = {
      "largest number of latents; 0: as trained"},
     {"threads", "threads", FIELD_INT, AT(threads), 0, 256, NULL, "0",
      "compute threads, at most; 0: one per core"},
+    {"checkpoint", "checkpoint", FIELD_INT, AT(checkpoint), -1, MANY, NULL, "-1",
+     "update whose checkpoint gives the weights; -1: those of the best validation"},
     {"window", "window", FIELD_CHOICE, AT(window), 0, 0, windows, "refill",
      "when the latents are full: start again with half of them, recompute all for every token, or "
      "drop the oldest"},
@@ -122,6 +124,8 @@ static const field eval_rows[] = {
     {"examples", "examples", FIELD_INT, AT(examples), 1, MANY, NULL, "12",
      "documents of a generated data set"},
     {"seed", "seed", FIELD_INT, AT(seed), 0, MANY, NULL, "1000003", "of generated documents"},
+    {"checkpoint", "checkpoint", FIELD_INT, AT(checkpoint), -1, MANY, NULL, "-1",
+     "update whose checkpoint gives the weights; -1: those of the best validation"},
     {"weights", "weights", FIELD_CHOICE, AT(weights), 0, 0, packings, "f32",
      "how the weights of linear maps are held, as in generate"},
     {"memory", "memory", FIELD_INT, AT(memory), -1, MANY, NULL, "-1",

@@ -53,6 +53,7 @@ typedef struct sample_config {
     int64_t repeat_last;
     field_strings stop;
     int64_t seed, latents, threads;
+    int64_t checkpoint; /* update, -1: the best */
     int window;
     int weights, cache; /* packing */
     bool ignore_end; /* do not stop at the end-of-document token */
@@ -67,6 +68,7 @@ typedef struct eval_config {
     int64_t tokens;   /* score at most so many targets, 0: all */
     int64_t examples; /* of generated data sets */
     int64_t seed;
+    int64_t checkpoint; /* update, -1: the best */
     int weights; /* packing */
     int64_t memory; /* of a transformer-xl, -1: as trained */
 } eval_config;

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/available.h"
 #include "base/number.h"
+#include "base/text.h"
 #include "cpu/cpu.h"
 #include "config/settings.h"
 #include "data/dataset.h"
@@ -47,16 +48,53 @@ static int choose_memory(model_config *c, const pcv_settings *settings, pcv_erro
 }
 
 /* The weights are given once more for caches and activations, which depend on what is asked for. */
-static int check_memory(const char *run, pcv_error *err) {
-    char path[PATH_SIZE];
+static int check_memory(const char *run, const char *path, pcv_error *err) {
     struct stat s;
-    int status = path_join(path, run, RUN_WEIGHTS, err);
-    if (status) return status;
     size_t weights = stat(path, &s) ? 0 : (size_t)s.st_size, need = 2 * weights + LEAST_MEMORY;
     size_t have = memory_available();
     if (have >= need) return 0;
     return fail(err, PCV_MEMORY, "%s: the model needs about %zu MiB of memory, %zu are available", run, need >> 20,
                 have >> 20);
+}
+
+/* ------------------------------------------------------------------ weights */
+
+static int no_checkpoint(const char *run, const char *folder, int64_t step, pcv_error *err) {
+    enum { SHOWN = 20 };
+    file_list names = {0};
+    text there = {0};
+    if (path_exists(folder)) folder_names(folder, &names, NULL);
+    for (size_t i = 0, shown = 0; i < names.count && shown < SHOWN; i++) {
+        const char *at = names.paths[i] + strlen(CHECKPOINT);
+        int64_t one;
+        if (strncmp(names.paths[i], CHECKPOINT, strlen(CHECKPOINT)) || number_take_whole(&at, &one) || *at) continue;
+        text_add(&there, "%s%lld", shown ? ", " : "; there are those of ", (long long)one);
+        if (++shown == SHOWN) text_add(&there, ", ...");
+    }
+    int status = fail(err, PCV_NOINPUT, "%s: no checkpoint of update %lld%s", run, (long long)step,
+                      there.size && text_ok(&there) ? there.data : "; there is none");
+    file_list_free(&names);
+    text_free(&there);
+    return status;
+}
+
+/* The file with the weights of a checkpoint, or of the run. Averaged weights, which a run has in place of its own,
+ * stand among a checkpoint's moments. */
+static int find_weights(const char *run, const train_config *train, int64_t step, char path[PATH_SIZE],
+                        const char **prefix, pcv_error *err) {
+    char folder[PATH_SIZE], name[64];
+    int status = 0;
+    *prefix = "";
+    if (step < 0) return path_join(path, run, RUN_WEIGHTS, err);
+    TRY(path_join(folder, run, "checkpoints", err));
+    snprintf(name, sizeof name, CHECKPOINT "%08lld/manifest.json", (long long)step);
+    TRY(path_join(path, folder, name, err));
+    if (!path_exists(path)) return no_checkpoint(run, folder, step, err);
+    *prefix = train->ema > 0 ? "average." : "";
+    snprintf(name, sizeof name, CHECKPOINT "%08lld/%s", (long long)step, train->ema > 0 ? RUN_MOMENTS : RUN_WEIGHTS);
+    TRY(path_join(path, folder, name, err));
+out:
+    return status;
 }
 
 /* The tokenizer must be the one that the run was trained with; expected NULL: an older version did not record it. */
@@ -70,6 +108,7 @@ static int check_meaning(const pcv_engine *e, const char *expected, pcv_error *e
 
 static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pcv_error *err) {
     char path[PATH_SIZE];
+    const char *prefix;
     model_config *c = NULL;
     train_config train;
     json_t *extra = NULL;
@@ -93,12 +132,14 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
         goto out;
     }
     TRY(cpu_backend_open(&e->be, cpu_best_level(), pcv_threads(settings, NULL), err));
-    TRY(check_memory(run, err));
+    TRY(find_weights(run, &train, whole_setting(settings, "checkpoint", -1), path, &prefix, err));
+    TRY(check_memory(run, path, err));
     TRY(choose_memory(c, settings, err));
     TRY(model_open(&e->m, c, e->be, false, err));
     if (e->tokens.axes) e->m->positions = (position_map){tokenizer_position, tokenizer_place, &e->tokens};
-    TRY(path_join(path, run, RUN_WEIGHTS, err));
-    TRY(weights_load(&e->m->params, &(weight_block){"", e->m->params.values}, 1, path, err));
+    weight_block values = {prefix, e->m->params.values};
+    if (*prefix) TRY(weights_load_one(&e->m->params, &values, path, err));
+    else TRY(weights_load(&e->m->params, &values, 1, path, err));
     TRY(model_pack(e->m, settings_packing(settings, "weights"), settings_packing(settings, "cache"), err));
 out:
     json_decref(extra);

@@ -36,6 +36,8 @@ int engine_not_finite(const pcv_engine *e, pcv_error *err);
 /* Names of the files of a run. */
 #define RUN_CONFIG    "config.json"
 #define RUN_WEIGHTS   "model.safetensors"
+#define RUN_MOMENTS   "optimizer.safetensors" /* of a checkpoint */
+#define CHECKPOINT    "step-" /* and eight digits: a folder in checkpoints/ */
 #define RUN_LOCK      "lock"
 
 #endif

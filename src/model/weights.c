@@ -77,18 +77,34 @@ static int load_tensor(const safetensors *file, const char *name, const paramete
     return status;
 }
 
-int weights_load(const parameters *p, const weight_block *blocks, int count, const char *path,
-                 pcv_error *err) {
-    safetensors file;
-    int status = safetensors_open(&file, path, err);
-    if (status) return status;
+static int load_blocks(const safetensors *file, const parameters *p, const weight_block *blocks, int count,
+                       pcv_error *err) {
+    int status = 0;
     for (int i = 0; i < count * p->names && !status; i++) {
         parameter_slice s = parameters_slice(p, i % p->names);
         const weight_block *b = &blocks[i / p->names];
         char name[SAFETENSORS_NAME];
         snprintf(name, sizeof name, "%s%s", b->prefix, s.name);
-        status = load_tensor(&file, name, &s, p, b->values, err);
+        status = load_tensor(file, name, &s, p, b->values, err);
     }
+    return status;
+}
+
+int weights_load_one(const parameters *p, const weight_block *block, const char *path, pcv_error *err) {
+    safetensors file;
+    int status = safetensors_open(&file, path, err);
+    if (status) return status;
+    status = load_blocks(&file, p, block, 1, err);
+    safetensors_close(&file);
+    return status;
+}
+
+int weights_load(const parameters *p, const weight_block *blocks, int count, const char *path,
+                 pcv_error *err) {
+    safetensors file;
+    int status = safetensors_open(&file, path, err);
+    if (status) return status;
+    status = load_blocks(&file, p, blocks, count, err);
     if (!status && file.count != count * p->names)
         status = fail(err, PCV_DATA, "%s: %d tensor%s, expected %d: not this model's", path, file.count,
                       pcv_plural(file.count), count * p->names);

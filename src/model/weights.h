@@ -20,6 +20,9 @@ int weights_save(const parameters *p, const weight_block *blocks, int count, jso
 int weights_load(const parameters *p, const weight_block *blocks, int count, const char *path,
                  pcv_error *err);
 
+/* The same for one of the blocks that a file holds. */
+int weights_load_one(const parameters *p, const weight_block *block, const char *path, pcv_error *err);
+
 /* PCV_NUMERIC when a value of the block is not finite. */
 int weights_check_finite(const parameters *p, matrix block, const char *what, pcv_error *err);
 
