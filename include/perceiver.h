@@ -216,6 +216,18 @@ typedef struct pcv_watch {
     void *context;
 } pcv_watch;
 
+/* ---- files that are made
+ * A file has its name only when it is whole and on the disk; until then it has another one in the same folder. */
+
+/* Can a file of this name be made? Long work asks before it begins. */
+PCV_API int pcv_output_check(const char *path, pcv_error *err);
+
+typedef struct pcv_output pcv_output;
+PCV_API int pcv_output_open(pcv_output **output, const char *path, pcv_error *err);
+PCV_API int pcv_output_write(void *output, const char *bytes, size_t size); /* a pcv_text_fn; remembers what failed */
+PCV_API int pcv_output_commit(pcv_output *output, pcv_error *err); /* gives it its name, unless a write failed */
+PCV_API void pcv_output_close(pcv_output *output);                 /* leaves nothing, if it was not committed */
+
 /* ---- generating files */
 
 /* Documents that are no text go to a file as a whole. */

@@ -20,19 +20,19 @@ printf 'the cat sees a dog.' >letter.txt
 outputs() { # outputs TITLE ARGUMENT...: the output's name follows
     begin "outputs of $1"
     shift
-    works "$@" plain.out
+    works "$@" plain
     mkfifo pipe
-    cat pipe >piped.out &
+    cat pipe >piped &
     works "$@" pipe
     wait $!
-    check "a pipe gets other bytes" cmp plain.out piped.out
+    check "a pipe gets other bytes" cmp plain piped
     check "the pipe was replaced" [ -p pipe ]
     rm pipe
 
     works "$@" /dev/null
     check "/dev/null was replaced" [ -c /dev/null ]
     if [ "$1" != score ]; then # which prints there as well
-        "$perceiver" "$@" /dev/stdout 2>err | cmp - plain.out || fail "/dev/stdout gets other bytes"
+        "$perceiver" "$@" /dev/stdout 2>err | cmp - plain || fail "/dev/stdout gets other bytes"
     fi
     ends "$io|$cantcreate" "$perceiver" "$@" /dev/full
     has err 'No space left on device'
@@ -49,13 +49,14 @@ outputs() { # outputs TITLE ARGUMENT...: the output's name follows
     lacks nowhere
 
     works "$@" target
-    check "a file gets other bytes" cmp plain.out target
-    rm -f link target plain.out
+    check "a file gets other bytes" cmp plain target
+    rm -f link target plain
     no_leftovers
 }
 lacks() { [ ! -e "$1" ] || fail "$1 is there and should not be"; }
 
 outputs attend attend run letter.txt -o
+outputs "generate, text" generate run --prompt "the " --length 20 -o
 outputs score score run letter.txt --logits
 finish
 echo "output: fine"

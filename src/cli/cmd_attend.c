@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 #include "cli/input.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@ int cmd_attend(arguments *a, pcv_error *err) {
     if (!output) return cli_fail(err, PCV_USAGE, "-o names the picture to make");
     if (ids && a->plain[1]) return cli_fail(err, PCV_USAGE, "name one file, as FILE or with --tokens FILE");
     int status = text ? pcv_read_whole("--size", text, 1, 8192, &size, err) : 0;
-    signals_install();
+    signals_install(false);
     if (!status) status = pcv_attention_check(output, err);
     if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     if (!status && path) status = input_open(path, &path, err);

@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -36,7 +37,7 @@ int cmd_bench(arguments *a, pcv_error *err) {
     for (int i = 0; i < 2 && !status; i++)
         if (arguments_value(a, packings[i]))
             status = pcv_settings_set(a->settings, packings[i], arguments_value(a, packings[i]), err);
-    signals_install();
+    signals_install(true);
     if (!status) status = pcv_bench(a->count ? a->plain[0] : "train", a->settings, print_row, &t, &watch, err);
     if (t.json && t.rows) printf("]\n");
     return status;

@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,7 @@ int cmd_compare(arguments *a, pcv_error *err) {
     int status = memory ? pcv_read_real("--memory-limit", memory, 0, 1e6, &o.memory_limit, err) : 0;
     o.time_limit = 60;
     if (!status && time) status = pcv_read_real("--time-limit", time, 0.001, 1e9, &o.time_limit, err);
-    signals_install();
+    signals_install(false);
     if (!status) status = pcv_compare(&o, a->settings, &watch, err);
     progress_end();
     if (!status && !o.dry_run) cli_say("comparison %s, page %s/index.html", o.output, o.output);

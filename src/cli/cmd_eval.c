@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -138,7 +139,7 @@ int cmd_eval(arguments *a, pcv_error *err) {
         return cli_fail(err, PCV_USAGE, "--values and -o belong to --sweep");
     int status = arguments_value(a, "o") ? pcv_sweep_check(arguments_value(a, "o"), err) : 0;
     if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
-    signals_install();
+    signals_install(true);
     if (!status) status = sweeps ? sweep(engine, a, &watch, err) : evaluate(engine, a, &watch, err);
     pcv_engine_close(engine);
     return status;

@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,28 +14,47 @@ typedef struct prompt {
     bool echo;
 } prompt;
 
+/* Where text goes: to a file that is no file before it is whole, or to standard output. */
+typedef struct sink {
+    pcv_output *file; /* or NULL */
+    bool full;        /* it takes no more */
+    int reason;       /* errno of what failed */
+} sink;
+
 static int emit(void *context, const char *bytes, size_t size) {
-    FILE *f = context;
-    return fwrite(bytes, 1, size, f) != size || fflush(f) != 0;
+    sink *out = context;
+    errno = 0;
+    if (out->file) out->full = signals_wish() == PCV_STOP || pcv_output_write(out->file, bytes, size);
+    else out->full = fwrite(bytes, 1, size, stdout) != size || fflush(stdout) != 0;
+    out->reason = errno;
+    return out->full;
 }
 
-static int feed(pcv_session *s, const prompt *p, FILE *out, pcv_error *err) {
-    if (p->file) return pcv_session_feed_file(s, p->file, p->echo ? emit : NULL, out, err);
+/* Why the sink took no more. */
+static int refused(const sink *out, pcv_error *err) {
+    if (!out->file) return cli_fail(err, PCV_IO, "cannot write the text: %s", strerror(out->reason));
+    if (signals_wish() == PCV_STOP) return cli_fail(err, PCV_INTERRUPTED, "interrupted; nothing was written");
+    return pcv_output_commit(out->file, err);
+}
+
+static int feed(pcv_session *s, const prompt *p, sink *out, pcv_error *err) {
+    int status = 0;
+    if (p->file) status = pcv_session_feed_file(s, p->file, p->echo ? emit : NULL, out, err);
     size_t size = p->text ? strlen(p->text) : 0;
-    if (p->echo && size && emit(out, p->text, size))
-        return cli_fail(err, PCV_IO, "cannot write the text: %s", strerror(errno));
-    return pcv_session_feed_text(s, p->text, size, err);
+    if (p->echo && size) emit(out, p->text, size);
+    if (out->full) return refused(out, err);
+    return status || p->file ? status : pcv_session_feed_text(s, p->text, size, err);
 }
 
-static int generate(pcv_session *s, const prompt *p, FILE *out, pcv_error *err) {
+static int generate(pcv_session *s, const prompt *p, sink *out, pcv_error *err) {
     static const char *const ends[] = {"length reached", "end of document", "stop text", "output closed"};
     pcv_generation g;
     int status = feed(s, p, out, err);
     if (status) return status;
     status = pcv_generate(s, emit, out, &g, err);
     if (status) return status;
-    if (g.end == PCV_END_CALLER) return cli_fail(err, PCV_IO, "cannot write the text: %s", strerror(errno));
-    if (out == stdout) fputc('\n', isatty(STDOUT_FILENO) ? stdout : stderr); /* a file holds the text alone */
+    if (g.end == PCV_END_CALLER) return refused(out, err);
+    if (!out->file) fputc('\n', isatty(STDOUT_FILENO) ? stdout : stderr); /* a file holds the text alone */
     double rate = g.tokens > 1 && g.seconds > 0 ? (double)(g.tokens - 1) / g.seconds : 0;
     int64_t before = pcv_session_length(s) - g.tokens;
     fprintf(stderr, "prompt %" PRId64 " token%s in %.2f s; %" PRId64 " token%s in %.2f s, %.1f tokens/s; %s\n", before,
@@ -42,19 +62,13 @@ static int generate(pcv_session *s, const prompt *p, FILE *out, pcv_error *err) 
     return 0;
 }
 
-/* Writes to a temporary file and renames it, so that the final name never holds half a text. */
 static int generate_file(pcv_session *s, const prompt *p, const char *path, pcv_error *err) {
-    char temporary[4096];
-    if (snprintf(temporary, sizeof temporary, "%s.tmp-%d", path, (int)getpid()) >= (int)sizeof temporary)
-        return cli_fail(err, PCV_USAGE, "%.60s...: the path is too long", path);
-    FILE *out = fopen(temporary, "wb");
-    if (!out) return cli_fail(err, PCV_CANTCREATE, "%s: %s", path, strerror(errno));
-    int status = generate(s, p, out, err);
-    if (fflush(out) || fsync(fileno(out)))
-        if (!status) status = cli_fail(err, PCV_IO, "%s: %s", path, strerror(errno));
-    fclose(out);
-    if (!status && rename(temporary, path)) status = cli_fail(err, PCV_IO, "%s: %s", path, strerror(errno));
-    if (status) unlink(temporary);
+    sink out = {0};
+    signals_install(false);
+    int status = pcv_output_open(&out.file, path, err);
+    if (!status) status = generate(s, p, &out, err);
+    if (!status) status = pcv_output_commit(out.file, err);
+    pcv_output_close(out.file);
     return status;
 }
 
@@ -89,7 +103,7 @@ static int generate_document(arguments *a, pcv_engine *engine, pcv_error *err) {
     if (!status) status = parse_grid(arguments_value(a, "grid"), &o, err);
     if (!status && scale) status = pcv_read_whole("--scale", scale, 1, 64, &times, err);
     o.scale = (int)times;
-    signals_install();
+    signals_install(false);
     if (!status) status = pcv_generate_document(engine, &o, a->settings, &watch, &g, err);
     progress_end();
     if (status) return status;
@@ -108,7 +122,7 @@ static int generate_text(arguments *a, pcv_engine *engine, const prompt *p, pcv_
                         "--prompt-file", pcv_engine_kind(engine));
     int status = pcv_session_open(&session, engine, a->settings, err);
     if (!status && output) status = generate_file(session, p, output, err);
-    else if (!status) status = generate(session, p, stdout, err);
+    else if (!status) status = generate(session, p, &(sink){0}, err);
     pcv_session_close(session);
     return status;
 }
@@ -118,7 +132,8 @@ int cmd_generate(arguments *a, pcv_error *err) {
                 .echo = arguments_value(a, "echo") != NULL};
     pcv_engine *engine = NULL;
     if (p.text && p.file) return cli_fail(err, PCV_USAGE, "--prompt and --prompt-file exclude each other");
-    int status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
+    int status = arguments_value(a, "o") ? pcv_output_check(arguments_value(a, "o"), err) : 0;
+    if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     bool is_text = !status && pcv_engine_is_text(engine);
     if (is_text) status = generate_text(a, engine, &p, err);
     else if (!status) status = generate_document(a, engine, err);

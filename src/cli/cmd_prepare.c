@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@ int cmd_prepare(arguments *a, pcv_error *err) {
     if (status) return status;
     pcv_watch watch = progress_watch();
     pcv_prepare_report report;
-    signals_install();
+    signals_install(false);
     status = pcv_prepare(&o, &watch, &report, err);
     progress_end();
     for (int i = 0; i < 3 && !status; i++)

@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 #include "cli/input.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -61,8 +62,9 @@ int cmd_score(arguments *a, pcv_error *err) {
     pcv_watch watch = l.people ? signals_watch() : progress_watch();
     if (!path || (ids && a->plain[1]))
         return cli_fail(err, PCV_USAGE, "name one file to score, as FILE or with --tokens FILE");
-    int status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
-    signals_install();
+    int status = o.logits ? pcv_output_check(o.logits, err) : 0;
+    if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
+    signals_install(true);
     if (!status) status = input_open(path, &o.path, err);
     l.engine = engine;
     if (!status) status = pcv_score_stream(engine, &o, a->settings, &watch, err);

@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@ int cmd_train(arguments *a, pcv_error *err) {
     pcv_watch watch = progress_watch();
     pcv_train_report report;
     char time[64];
-    signals_install();
+    signals_install(false);
     int status = pcv_train(&o, a->settings, &watch, &report, err);
     progress_end();
     if (status) return status;

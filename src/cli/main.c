@@ -1,6 +1,7 @@
 /* perceiver: the program. A table of commands over the library's public header; see cmd_*.c. */
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -186,6 +187,7 @@ static void spin_briefly(char **argv) {
 int main(int argc, char **argv) {
     hold_streams();
     spin_briefly(argv);
+    signals_prepare();
     pcv_error err = {0};
     int status = 0;
     if (argc < 2) {

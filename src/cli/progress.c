@@ -1,47 +1,13 @@
 #include "cli/progress.h"
 #include "cli/commands.h"
+#include "cli/signals.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
-
-static volatile sig_atomic_t stop_asked, save_asked;
-
-static void on_stop(int number) {
-    if (stop_asked) _exit(128 + number);
-    stop_asked = 1;
-}
-
-static void on_save(int number) {
-    (void)number;
-    save_asked = 1;
-}
-
-/* Data sets are mapped: reading behind the end of one that shrank arrives here. */
-static void on_lost_file(int number) {
-    static const char line[] = "perceiver: a file in use was cut short or can no longer be read (the data set?); "
-                               "checkpoints are not affected\n";
-    (void)number;
-    ssize_t written = write(STDERR_FILENO, line, sizeof line - 1);
-    (void)written; /* nothing is left to be done about it */
-    _exit(PCV_IO);
-}
-
-void signals_install(void) {
-    struct sigaction lost = {.sa_handler = on_lost_file};
-    sigaction(SIGBUS, &lost, NULL);
-    struct sigaction stop = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
-    struct sigaction save = {.sa_handler = on_save, .sa_flags = SA_RESTART};
-    sigaction(SIGINT, &stop, NULL);
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGUSR1, &save, NULL);
-}
-
-/* ------------------------------------------------------------------ showing */
 
 static struct {
     int bar;       /* 1 a terminal, 0 plain lines, -1 not looked yet */
@@ -182,10 +148,7 @@ static void show_line(const pcv_progress *p, const char *left) {
 
 static int on_signal(void *context, const pcv_progress *p) {
     (void)context, (void)p;
-    if (stop_asked) return PCV_STOP;
-    if (!save_asked) return 0;
-    save_asked = 0;
-    return PCV_SAVE;
+    return signals_wish();
 }
 
 static int on_progress(void *context, const pcv_progress *p) {

@@ -1,14 +1,10 @@
-/* What long work shows: a bar with rate and time left on a terminal, plain lines every few seconds
- * elsewhere; and the signals that ask it to stop or save. */
+/* What long work shows: a bar with rate and time left on a terminal, plain lines every few seconds elsewhere. */
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
 
 #include "perceiver.h"
 
-/* SIGINT and SIGTERM ask for a stop (a second one ends the process at once), SIGUSR1 for a save. */
-void signals_install(void);
-
-/* A watch for pcv_prepare, pcv_train and pcv_evaluate. */
+/* A watch for pcv_prepare, pcv_train and pcv_evaluate, which hears signals too. */
 pcv_watch progress_watch(void);
 
 /* One that shows nothing, and hears the signals: for work whose output goes to the terminal as it comes. */

@@ -222,7 +222,7 @@ static int train_until(comparison *c, const char *run, double seconds, double ba
     pcv_train_options o = {.dataset = c->options->dataset, .run = run, .resume = path_exists(config)};
     status = pcv_train(&o, c->settings, &watch, report, err);
     if (status == PCV_INTERRUPTED && w.paused && !w.stopped) status = 0;
-    if (w.stopped) return fail(err, PCV_INTERRUPTED, "interrupted; go on with --resume");
+    if (status == PCV_INTERRUPTED && w.stopped) return fail(err, PCV_INTERRUPTED, "interrupted; go on with --resume");
     return status;
 }
 

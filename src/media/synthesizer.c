@@ -1,5 +1,5 @@
 #include "media/synthesizer.h"
-#include "base/file.h"
+#include "base/temporary.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -38,8 +38,9 @@ int synthesize(const char *midi, const char *wav, pcv_error *err) {
     char part[PATH_SIZE];
     int result = 0;
     if (!font) return fail(err, PCV_NOINPUT, "no sound font; install timgm6mb-soundfont, or set SOUNDFONT");
-    if (snprintf(part, sizeof part, "%s.tmp-%d", wav, (int)getpid()) >= (int)sizeof part)
-        return fail(err, PCV_USAGE, "%.60s...: the path is too long", wav);
+    int status = temporary_name(part, wav, err);
+    if (status) return status;
+    temporary_sweep(wav, NULL);
     const char *arguments[] = {"fluidsynth", "-ni", "-T", "wav", "-r", "44100", "-F", part, font, midi, NULL};
     if (run((char *const *)(uintptr_t)arguments, &result) || (WIFEXITED(result) && WEXITSTATUS(result) == 127))
         return fail(err, PCV_NOINPUT, "the program fluidsynth is not installed");
