@@ -12,7 +12,7 @@ scripts/style.sh
 
 step "release build and tests, $(cc --version | head -n 1)"
 scripts/build.sh release -DPERCEIVER_TESTS=ON -DPERCEIVER_WERROR=ON
-ctest --test-dir build/release --output-on-failure -j1
+ctest --test-dir build/release --output-on-failure -j"$(nproc)"
 [ "${1:-}" = quick ] && exit 0
 
 step "warnings as errors, $(clang --version | head -n 1)"
@@ -21,4 +21,4 @@ scripts/build.sh clang -DPERCEIVER_TESTS=ON -DPERCEIVER_WERROR=ON
 step "address and undefined-behaviour sanitizers"
 scripts/build.sh sanitize -DPERCEIVER_TESTS=ON
 ASAN_OPTIONS=handle_segv=2 LSAN_OPTIONS=suppressions=$PWD/tests/leaks.txt \
-    ctest --test-dir build/sanitize --output-on-failure -j1
+    ctest --test-dir build/sanitize --output-on-failure -j"$(nproc)"

@@ -133,7 +133,7 @@ cp said.flac changed.flac
 printf 'another MD5' | dd of=changed.flac bs=1 seek=26 conv=notrunc status=none
 works prepare audio --train said.flac changed.flac -o flacs --rate 8000
 has err '^warning: changed.flac: not the samples that were encoded'
-has err '^warned of +1 files'
+has err '^warned of +1$'
 has err '^train +2 documents'
 if "$perceiver" generate heard -o said.ogg --length 3000 2>err; then
     is said.ogg OggS

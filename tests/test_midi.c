@@ -204,9 +204,9 @@ static void refused_events(void **state) {
     (void)state;
     static const struct { unsigned char data[12]; size_t size; const char *part; } cases[] = {
         {{0}, 1, "byte 26: the track ends behind a time"},
-        {{0x81}, 1, "byte 26: an event needs 1 bytes, but its track ends 0 bytes on"},
+        {{0x81}, 1, "byte 26: an event needs 1 byte, but its track ends after 0"},
         {{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}, 6, "byte 25: a number of more than 4 bytes"},
-        {{0, 0x90, 60}, 3, "byte 27: an event needs 2 bytes, but its track ends 1 bytes on"},
+        {{0, 0x90, 60}, 3, "byte 27: an event needs 2 bytes, but its track ends after 1"},
         {{0, 0x90, 60, 0xC0}, 4, "byte 28: 0xC0 in place of a value"},
         {{0, 60, 64}, 3, "byte 26: 0x3C, and no event before it"},
         {{0, 0xF4, 0}, 3, "byte 26: 0xF4, which begins no event"},
@@ -214,7 +214,7 @@ static void refused_events(void **state) {
         {{0, 0xFF, 1, 0x7F, 'a'}, 5, "an event needs 127 bytes"},
         {{0, 0xFF, 1, 0xFF, 0xFF, 0xFF, 0x7F}, 7, "an event needs 268435455 bytes"},
         {{0, 0xFF, 1, 0x80, 0x80, 0x80, 0x80, 0}, 8, "a number of more than 4 bytes"},
-        {{0, 0xFF}, 2, "an event needs 1 bytes"},
+        {{0, 0xFF}, 2, "an event needs 1 byte"},
         {{0, 0xF0, 5, 1, 0xF7}, 5, "an event needs 5 bytes"},
         {{0, 0xFF, 0x51, 3, 0, 0, 0}, 7, "byte 29: a tempo of 0"},
         {{0, 0xFF, 0x51, 2, 7, 7}, 6, "byte 29: a tempo of 2 bytes"},
