@@ -551,6 +551,15 @@ fresh
 sed -i 's/"vocab_size": 259/"vocab_size": 262/' x/config.json
 damaged $data 'vocab_size'
 fresh
+sed -i 's/"format": "perceiver.c run"/"format": 257/' x/config.json
+damaged $config "x/config.json: 'format' is no text"
+fresh
+sed -i 's/"format": "perceiver.c run"/"format": "a walk"/' x/config.json
+damaged $config "x/config.json: 'format' is 'a walk', expected 'perceiver.c run'"
+fresh
+sed -i 's/"vocab_size": 259/"vocab_size": "259"/' x/tokenizer.json
+damaged $data "x/tokenizer.json.*vocab_size"
+fresh
 echo '{"kind": "bites"}' >x/tokenizer.json
 damaged $data 'bites'
 no_leftovers

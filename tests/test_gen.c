@@ -212,7 +212,7 @@ static void impossible_models(void **state) {
 static void settings_without_memory(void **state) {
     (void)state;
     static const char config[] = "{\"layers\": 5, \"cross_after_layers\": [1, 3], "
-                                 "\"vocab_size\": 9, \"format\": \"x\", \"training\": {\"lr\": 0.25}}";
+                                 "\"vocab_size\": 9, \"format\": \"perceiver.c run\", \"training\": {\"lr\": 0.25}}";
     put("whole.json", config, sizeof config - 1);
     bool done = false;
     for (uint64_t n = 1; !done; n++) {
@@ -228,7 +228,7 @@ static void settings_without_memory(void **state) {
         if (status) continue;
         must(config_read(at("copy.json"), &model, &train, &extra, &err));
         assert_true(model.layers == 5 && train.lr == 0.25 && model.cross_after_layers.count == 2);
-        assert_string_equal(json_string_value(json_object_get(extra, "format")), "x");
+        assert_string_equal(json_string_value(json_object_get(extra, "format")), "perceiver.c run");
         json_decref(extra);
         must(path_remove(at("copy.json"), &err));
     }

@@ -255,12 +255,26 @@ int settings_apply_list(const char *values, const field_table *table, const char
     return 0;
 }
 
+/* What a run notes in its config.json beside the settings: texts, of which "format" says what the file is. */
+static const char *const notes[] = {"training", "format", "run", "dataset", "kind", "digest", "meaning", NULL};
+
+static int check_notes(const json_t *file, const char *path, pcv_error *err) {
+    for (const char *const *key = notes + 1; *key; key++) {
+        const json_t *value = json_object_get(file, *key);
+        if (value && !json_is_string(value)) return fail(err, PCV_CONFIG, "%s: '%s' is no text", path, *key);
+    }
+    const char *format = json_string_value(json_object_get(file, "format"));
+    if (!format || !strcmp(format, RUN_FORMAT)) return 0;
+    return fail(err, PCV_CONFIG, "%s: 'format' is '%s', expected '" RUN_FORMAT "'", path, format);
+}
+
 /* Reads the model's or training's part of the config file, where there is one, into *object. */
 static int read_file_part(const pcv_settings *s, const field_table *table, bool training, void *object,
                           pcv_error *err) {
-    static const char *const others[] = {"training", "format", "run", "dataset", "kind", "digest", "meaning", NULL};
     if (!s || !s->file) return 0;
-    if (!training) return fields_read(table, object, s->file, others, s->path, err);
+    int status = check_notes(s->file, s->path, err);
+    if (status) return status;
+    if (!training) return fields_read(table, object, s->file, notes, s->path, err);
     const json_t *part = json_object_get(s->file, "training");
     char where[PATH_SIZE];
     snprintf(where, sizeof where, "%.4000s: training", s->path);

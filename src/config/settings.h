@@ -37,6 +37,8 @@ extern const preset dialects[], presets[]; /* end with a NULL name */
 int settings_apply_list(const char *values, const field_table *table, const char *prefix,
                         void *object, pcv_error *err);
 
+#define RUN_FORMAT "perceiver.c run" /* "format" of a config.json */
+
 /* config.json: model keys at the top, training below "training"; other keys in `extra`. */
 int config_read(const char *path, model_config *model, train_config *train, json_t **extra,
                 pcv_error *err);

@@ -134,6 +134,7 @@ int tokenizer_load(tokenizer *t, const char *folder, pcv_error *err) {
     const char *kind;
     token_config config;
     pcv_error reason;
+    int64_t vocab;
     int status = 0;
     *t = (tokenizer){0};
     TRY(path_join(path, folder, TOKENIZER_FILE, err));
@@ -149,6 +150,8 @@ int tokenizer_load(tokenizer *t, const char *folder, pcv_error *err) {
         goto out;
     }
     if (t->type->load) TRY(t->type->load(t, folder, err));
+    if (json_object_get(json, "vocab_size"))
+        TRY(json_get_int(json, "vocab_size", t->vocab, t->vocab, &vocab, path, err));
 out:
     if (status) tokenizer_close(t);
     json_decref(json);

@@ -182,7 +182,7 @@ static int write_config(trainer *w, pcv_error *err) {
     char path[PATH_SIZE];
     int status = 0;
     if (!w->extra) w->extra = json_object();
-    if (json_object_set_new(w->extra, "format", json_string("perceiver.c run")) ||
+    if (json_object_set_new(w->extra, "format", json_string(RUN_FORMAT)) ||
         json_object_set_new(w->extra, "run", json_string(w->run_id)) ||
         json_object_set_new(w->extra, "dataset", json_string(utf8_valid(w->d->place) ? w->d->place : w->d->name)) ||
         json_object_set_new(w->extra, "meaning", json_string(w->d->meaning)) ||
