@@ -19,6 +19,9 @@ awk 'BEGIN {
         printf "%s %s %s %s %s %s.%s", d[1 + int(rand() * 7)], n[2 + int(rand() * 6)], v[1 + int(rand() * 6)],
             d[1 + int(rand() * 7)], n[2 + int(rand() * 6)], a[1 + int(rand() * 2)], s % 5 ? " " : "\n" > ("books/" f ".txt") }'
 cp books/1.txt letter.txt
+tr -s ' ' '\n' <books/2.txt | sort -u >names.txt
+awk '{ printf "{\"text\": \"%s\"}\n", $0 }' books/3.txt >chats.jsonl
+sed 's/^/---\n/' books/4.txt | gzip >log.gz
 
 small="--context 96 --latents 32 --channels 16 --heads 2 --cross-heads 2 --layers 1 --batch 1 --total-batch 32 --minutes 0 --steps 4 --eval-tokens 64 --warmup 1"
 perceiver() {

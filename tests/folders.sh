@@ -253,6 +253,19 @@ refused $data 'lines.jsonl: no document in it' text lines.jsonl --documents json
 refused $usage "'line': expected lines" text names.txt --documents line
 refused $usage 'for text alone' image names.txt --documents lines
 
+begin "what a tokenizer learns"
+if [ -e "$(dirname "$perceiver")/perceiver-sentencepiece.so" ]; then
+    { cat text/1.txt text/2.txt; for _ in $(seq 200); do echo ZZZZZZZZ; done; } >ends # its last tenth is another language
+    prepare text ends --tokenizer sentencepiece:300 --split 80,10,10
+    counts 1 1 1
+    ! grep -q ZZ $set/sentencepiece.model || fail "the model has learned from what it is tested on"
+    [ ! -e $set/lesson ] || fail "what was learned from is still there"
+    prepare text ends --tokenizer sentencepiece:300 --split 98,1,1
+    grep -q ZZ $set/sentencepiece.model || fail "the model has not learned all that there is to train on"
+else
+    skip "no SentencePiece"
+fi
+
 begin "standard input"
 names=$(cat names.txt)
 last="prepare text -"

@@ -78,6 +78,7 @@ static int each_input(job *j, bool whole, bool write, pcv_error *err) {
     size_t together = whole ? 2 * (size_t)omp_get_max_threads() : 1;
     int status = 0;
     j->done = 0;
+    j->stage = write ? "preparing" : "looking";
     for (size_t i = 0; i < j->inputs.count; i += together) {
         if (together > j->inputs.count - i) together = j->inputs.count - i;
         if (whole) TRY(encode_files(j, i, together, write, err));
@@ -89,17 +90,40 @@ out:
     return status;
 }
 
-/* What a tokenizer learns, it learns from the good files to train on. */
+/* The parts to train on of all texts that are divided, in one file. */
+static int write_lesson(job *j, const char *path, pcv_error *err) {
+    file_writer lesson = {.fd = -1};
+    int status = 0;
+    TRY(file_create(&lesson, path, err));
+    for (size_t i = 0; i < j->inputs.count; i++) {
+        const input *in = &j->inputs.v[i];
+        if (!in->is_bad && in->split == DEALT) TRY(copy_lesson(j, i, &lesson, err));
+    }
+    TRY(file_commit(&lesson, err));
+out:
+    file_abandon(&lesson);
+    return status;
+}
+
+/* What a tokenizer learns, it learns from what is to train on: good files, or their parts. */
 static int learn(job *j, pcv_error *err) {
+    char lesson[PATH_SIZE];
     const char **paths = NULL;
     size_t count = 0;
     int status = 0;
+    bool in_parts = j->divides && job_is_text(j);
     TRY(mem_get(&paths, (j->inputs.count + 1) * sizeof *paths, "the file list", err));
     for (size_t i = 0; i < j->inputs.count; i++) {
         const input *in = &j->inputs.v[i];
-        if (!in->is_bad && (in->split == SPLIT_TRAIN || in->split == DEALT)) paths[count++] = in->path;
+        bool is_cut = j->divides && in->split == DEALT;
+        if (!in->is_bad && (in->split == SPLIT_TRAIN || (is_cut && !in_parts))) paths[count++] = in->path;
     }
+    TRY(path_join(lesson, j->folder, LESSON_FILE, err));
+    if (in_parts) TRY(write_lesson(j, lesson, err));
+    if (in_parts) paths[count++] = lesson;
+    else if (j->divides) job_say(j, "what the tokenizer learns, it learns from all parts: such files are read whole");
     if (count) TRY(j->tokens.type->train(&j->tokens, paths, count, j->options->seed, j->watch, err));
+    TRY(path_remove(lesson, err));
 out:
     mem_free(paths);
     return status;

@@ -29,6 +29,9 @@ int input_record(job *j, const input *in, int split, int64_t documents, uint64_t
 /* The input of this number, a text. */
 int encode_text(job *j, size_t number, pcv_error *err);
 
+/* Appends the part of it that is to train on, as text, for a tokenizer that learns: of an input that is divided. */
+int copy_lesson(job *j, size_t number, file_writer *lesson, pcv_error *err);
+
 /* The inputs [from, from + count), read at once and written in order; or, write false, only looked at, accepted and
  * skipped, for a tokenizer that has to learn first. */
 int encode_files(job *j, size_t from, size_t count, bool write, pcv_error *err);

@@ -28,6 +28,7 @@ typedef struct passage {
     uint64_t size;             /* its bytes so far */
     text whole;                /* those bytes, for tokenizers that take no less */
     int64_t bad;               /* lines of JSON that were none */
+    file_writer *lesson;       /* of copy_lesson */
 } passage;
 
 /* ------------------------------------------------------------------ documents into the splits */
@@ -37,10 +38,14 @@ static bool deals_documents(const passage *p) {
     return p->j->divides && p->j->documents.kind && p->in->split == DEALT;
 }
 
+static split_name split_of_next(const passage *p) {
+    return deals_documents(p) ? p->dealer.next : (split_name)p->part;
+}
+
 static int begin_document(void *context, pcv_error *err) {
     passage *p = context;
     job *j = p->j;
-    p->split = deals_documents(p) ? p->dealer.next : (split_name)p->part;
+    p->split = split_of_next(p);
     p->mark = split_here(&j->out[p->split]);
     p->size = 0;
     p->whole.size = 0;
@@ -71,7 +76,7 @@ static int encode_whole(passage *p, pcv_error *err) {
     int32_t *ids = NULL;
     int status = 0;
     if (!t->type->read) return 0;
-    TRY(mem_get(&ids, 2 * (p->whole.size + 1) * sizeof *ids, "a document's tokens", err));
+    TRY(mem_get(&ids, tokenizer_most(p->whole.size) * sizeof *ids, "a document's tokens", err));
     TRY(split_append(&p->j->out[p->split], ids, t->type->encode(t, p->whole.data, p->whole.size, ids), err));
 out:
     mem_free(ids);
@@ -106,15 +111,16 @@ static int bad_line(void *context, int64_t line, const char *reason, pcv_error *
 
 /* Takes a piece of it. */
 static int add_parts(passage *p, const char *bytes, size_t size, pcv_error *err) {
+    const document_sink *to = &p->reader.sink;
     int status = 0;
     for (uint64_t at = p->at, end = at + size; at < end;) {
         bool is_first = at == 0 || at == p->cut[p->part];
         while (p->part < SPLITS - 1 && at >= p->cut[p->part]) p->part++;
         size_t n = (size_t)((p->cut[p->part] < end ? p->cut[p->part] : end) - at);
-        if (is_first) TRY(begin_document(p, err));
-        TRY(add_bytes(p, bytes + (at - p->at), n, err));
+        if (is_first) TRY(to->begin(p, err));
+        TRY(to->bytes(p, bytes + (at - p->at), n, err));
         at += n;
-        if (at == p->cut[p->part]) TRY(end_document(p, true, err));
+        if (at == p->cut[p->part]) TRY(to->end(p, true, err));
     }
 out:
     return status;
@@ -158,9 +164,12 @@ static int place_cuts(passage *p, const file_reader *r, pcv_error *err) {
 
 /* ------------------------------------------------------------------ reading */
 
-/* Reads the file to its end into `take`; what is wrong with it goes to p->fault. */
-static int read_pieces(passage *p, file_content *c, int (*take)(passage *, const char *, size_t, pcv_error *),
-                       pcv_error *err) {
+static int take_piece(passage *p, const char *bytes, size_t size, pcv_error *err) {
+    return p->j->documents.kind ? documents_feed(&p->reader, bytes, size, err) : add_parts(p, bytes, size, err);
+}
+
+/* Reads the file to its end into the passage's sink; what is wrong with it goes to p->fault. */
+static int read_pieces(passage *p, file_content *c, pcv_error *err) {
     job *j = p->j;
     file_reader r;
     fault *f = &p->fault;
@@ -175,7 +184,7 @@ static int read_pieces(passage *p, file_content *c, int (*take)(passage *, const
         else if (got) {
             content_add(c, j->bytes, got);
             if (c->binary) input_judge(j, p->in, c, f); /* soon enough */
-            if (!f->why) status = take(p, j->bytes, got, err);
+            if (!f->why) status = take_piece(p, j->bytes, got, err);
         }
         if (!status) status = job_progress(j, p->at, err);
     }
@@ -183,15 +192,32 @@ static int read_pieces(passage *p, file_content *c, int (*take)(passage *, const
     return status;
 }
 
-static int take_piece(passage *p, const char *bytes, size_t size, pcv_error *err) {
-    return p->j->documents.kind ? documents_feed(&p->reader, bytes, size, err) : add_parts(p, bytes, size, err);
+/* The last document ends with the file. */
+static int finish_pieces(passage *p, pcv_error *err) {
+    if (p->fault.why) return 0;
+    if (p->j->documents.kind) return documents_finish(&p->reader, err);
+    return p->at && p->cut[p->part] > p->at ? p->reader.sink.end(p, true, err) : 0;
 }
 
-static int count_piece(passage *p, const char *bytes, size_t size, pcv_error *err) {
-    return documents_feed(&p->reader, bytes, size, err);
+/* A reading that writes nothing into the splits. */
+static int rehearse(passage *p, pcv_error *err) {
+    file_content c = {0};
+    int status = 0;
+    TRY(content_open(&c, err));
+    TRY(read_pieces(p, &c, err));
+    TRY(finish_pieces(p, err));
+out:
+    content_close(&c);
+    documents_free(&p->reader);
+    return status;
 }
 
-/* Counting takes documents and does nothing with them. */
+static int ignore_bad(void *context, int64_t line, const char *reason, pcv_error *err) {
+    return (void)context, (void)line, (void)reason, (void)err, 0;
+}
+
+/* ------------------------------------------------------------------ counting, in front of dealing */
+
 static int count_begin(void *context, pcv_error *err) { return (void)context, (void)err, 0; }
 static int count_bytes(void *context, const char *bytes, size_t size, pcv_error *err) {
     return (void)context, (void)bytes, (void)size, (void)err, 0;
@@ -200,25 +226,45 @@ static int count_end(void *context, bool keep, pcv_error *err) {
     ((passage *)context)->documents[0] += keep;
     return (void)err, 0;
 }
-static int count_bad(void *context, int64_t line, const char *reason, pcv_error *err) {
-    return (void)context, (void)line, (void)reason, (void)err, 0;
-}
 
-/* How many documents a file has, before they are dealt. */
-static int count_documents(job *j, input *in, int64_t *documents, pcv_error *err) {
-    passage p = {.j = j, .in = in, .reader.rule = &j->documents};
-    file_content c;
-    p.reader.sink = (document_sink){&p, count_begin, count_bytes, count_end, count_bad};
-    int status = content_open(&c, err);
-    if (status) return status;
-    TRY(read_pieces(&p, &c, count_piece, err));
-    TRY(documents_finish(&p.reader, err));
-    *documents = p.documents[0];
-out:
-    content_close(&c);
-    documents_free(&p.reader);
+/* Where a file's documents are dealt, their number must be known. */
+static int open_dealer(passage *p, size_t number, pcv_error *err) {
+    if (!deals_documents(p)) return 0;
+    passage count = {.j = p->j, .in = p->in, .reader.rule = &p->j->documents};
+    count.reader.sink = (document_sink){&count, count_begin, count_bytes, count_end, ignore_bad};
+    int status = rehearse(&count, err);
+    document_dealer_open(&p->dealer, p->j->dealer.percent, count.documents[0], p->j->options->seed,
+                         1 + (uint32_t)number);
     return status;
 }
+
+/* ------------------------------------------------------------------ what a tokenizer may learn from */
+
+static int lesson_begin(void *context, pcv_error *err) {
+    passage *p = context;
+    p->split = split_of_next(p);
+    return (void)err, 0;
+}
+
+static int lesson_bytes(void *context, const char *bytes, size_t size, pcv_error *err) {
+    passage *p = context;
+    return p->split == SPLIT_TRAIN ? file_append(p->lesson, bytes, size, err) : 0;
+}
+
+static int lesson_end(void *context, bool keep, pcv_error *err) {
+    passage *p = context;
+    if (keep && deals_documents(p)) document_dealer_take(&p->dealer);
+    return p->split == SPLIT_TRAIN ? file_append(p->lesson, "\n", 1, err) : 0;
+}
+
+int copy_lesson(job *j, size_t number, file_writer *lesson, pcv_error *err) {
+    passage p = {.j = j, .in = &j->inputs.v[number], .reader.rule = &j->documents, .lesson = lesson};
+    p.reader.sink = (document_sink){&p, lesson_begin, lesson_bytes, lesson_end, ignore_bad};
+    int status = open_dealer(&p, number, err);
+    return status ? status : rehearse(&p, err);
+}
+
+/* ------------------------------------------------------------------ a whole passage */
 
 static int take_back(const passage *p, pcv_error *err) {
     int status = 0;
@@ -231,8 +277,7 @@ static int finish_text(passage *p, file_content *c, pcv_error *err) {
     fault *f = &p->fault;
     int64_t documents = 0;
     int status = 0;
-    if (!f->why && j->documents.kind) TRY(documents_finish(&p->reader, err));
-    if (!f->why && !j->documents.kind && c->size && p->cut[p->part] > p->at) TRY(end_document(p, true, err));
+    TRY(finish_pieces(p, err));
     content_close(c);
     input_judge(j, p->in, c, f);
     for (int s = 0; s < SPLITS; s++) documents += p->documents[s];
@@ -257,13 +302,9 @@ int encode_text(job *j, size_t number, pcv_error *err) {
     int status = 0;
     p.reader.sink = (document_sink){&p, begin_document, add_bytes, end_document, bad_line};
     for (int s = 0; s < SPLITS; s++) p.begin[s] = split_here(&j->out[s]);
-    if (deals_documents(&p)) {
-        int64_t documents = 0;
-        TRY(count_documents(j, in, &documents, err));
-        document_dealer_open(&p.dealer, j->dealer.percent, documents, j->options->seed, 1 + (uint32_t)number);
-    }
+    TRY(open_dealer(&p, number, err));
     TRY(content_open(&c, err));
-    TRY(read_pieces(&p, &c, take_piece, err));
+    TRY(read_pieces(&p, &c, err));
     TRY(finish_text(&p, &c, err));
 out:
     content_close(&c);

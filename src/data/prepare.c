@@ -24,7 +24,7 @@ void job_say(const job *j, const char *format, ...) {
 int job_progress(const job *j, uint64_t more, pcv_error *err) {
     if (!j->watch || !j->watch->progress) return 0;
     double seconds = clock_now() - j->start, done = j->done + (double)more;
-    pcv_progress p = {.stage = "preparing", .done = done < j->total ? done : j->total, .total = j->total,
+    pcv_progress p = {.stage = j->stage, .done = done < j->total ? done : j->total, .total = j->total,
                       .seconds = seconds, .rate = seconds > 0 ? done / seconds / 1e6 : 0, .unit = "MB"};
     if (j->watch->progress(j->watch->context, &p) == PCV_STOP)
         return fail(err, PCV_INTERRUPTED, "interrupted; nothing was written");
@@ -163,7 +163,7 @@ out:
 }
 
 static const char *const dataset_files[] = {"dataset.json", "*.tokens", "*.index", "tokenizer.json",
-                                            "sentencepiece.model", "codec.safetensors", INPUT_COPY, NULL};
+                                            "sentencepiece.model", "codec.safetensors", INPUT_COPY, LESSON_FILE, NULL};
 
 static int run(job *j, pcv_error *err) {
     folder_writer w = {.fd = -1};
@@ -171,9 +171,9 @@ static int run(job *j, pcv_error *err) {
     int status = 0;
     TRY(read_options(j, err));
     TRY(mem_get(&j->bytes, ENCODE_BYTES, "a read buffer", err));
-    TRY(mem_get(&j->ids, 2 * ENCODE_BYTES * sizeof *j->ids, "a token buffer", err));
+    TRY(mem_get(&j->ids, tokenizer_most(ENCODE_BYTES) * sizeof *j->ids, "a token buffer", err));
     path_parent(parent, j->output);
-    TRY(folder_make(parent, err));
+    if (folder_make(parent, err)) return fail_context(err, "%s", j->output);
     TRY(folder_create(&w, j->output, dataset_files, err));
     memcpy(j->folder, w.temporary, sizeof j->folder);
     TRY(fill_folder(j, err));

@@ -24,11 +24,13 @@ typedef struct job {
     split_writer out[SPLITS];
     char output[PATH_SIZE], folder[PATH_SIZE]; /* final and temporary name */
     char *bytes;  /* [ENCODE_BYTES] what was read */
-    int32_t *ids; /* [2 ENCODE_BYTES] what it became */
+    int32_t *ids; /* [tokenizer_most(ENCODE_BYTES)] what it became */
+    const char *stage;         /* of the progress */
     double start, done, total; /* seconds; bytes */
 } job;
 
 enum { ENCODE_BYTES = 1 << 20 };
+#define LESSON_FILE "lesson" /* what a tokenizer learns from, while it does, where that is a part of a file */
 
 void job_say(const job *j, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
