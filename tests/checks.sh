@@ -52,6 +52,9 @@ has() { grep -Eq -- "$2" "$1" || fail "expected $1 to have '$2'"; }
 no_leftovers() { # no_leftovers [FOLDER]
     [ -z "$(find "${1:-.}" -name '*.tmp-*')" ] || fail "left behind: $(find "${1:-.}" -name '*.tmp-*')"
 }
+can_limit() { # can_limit KIB: does the program run with so many addresses? With the sanitizers it does not.
+    bash -c 'ulimit -v "$0" && exec "$@"' "$1" "$perceiver" --version >names 2>&1
+}
 bytes() { wc -c <"$1" | tr -d ' '; }
 
 # number KEY FILE: the first value of "KEY" in a JSON file.

@@ -121,8 +121,12 @@ cmp -s out expected || fail "--logits changes the scores"
 ends $cantcreate "$perceiver" score copy word --logits no/where.safetensors
 equal "lines in front of an output that cannot be made" "$(bytes out)" 0
 truncate -s 300M long # with 3 GB of addresses: a list of its ids would fit once, but not what was made of them before
-(ulimit -v 3000000; "$perceiver" score copy long 2>err | head -n 3 >out) || true
-equal "first lines of a long file" "$(cut -f 1,2 out | tr '\t\n' '  ')" "0 3 1 3 2 3 "
+if can_limit 3000000; then
+    (ulimit -v 3000000; "$perceiver" score copy long 2>err | head -n 3 >out) || true
+    equal "first lines of a long file" "$(cut -f 1,2 out | tr '\t\n' '  ')" "0 3 1 3 2 3 "
+else
+    skip "the program does not run with limited addresses"
+fi
 for file in /dev/zero pipe; do
     [ -e $file ] || mkfifo $file
     ends $noinput timeout 20 "$perceiver" score copy $file
