@@ -154,6 +154,16 @@ static void cut_lines(void **state) {
     assert_int_equal(out[0], 0);
 }
 
+/* In a page nobody obeys them either: DEL, C1, and what turns the direction of writing. */
+static void pages_have_no_controls(void **state) {
+    (void)state;
+    static const char bytes[] = "a\x7F" "b\xC2\x9B" "c\xE2\x80\xAE" "d<\n";
+    text html = {0};
+    text_html(&html, bytes, sizeof bytes - 1);
+    assert_string_equal(html.data, "a\xEF\xBF\xBD" "b\xEF\xBF\xBD" "c\xEF\xBF\xBD" "d&lt;\n");
+    text_free(&html);
+}
+
 static void errors_are_lines(void **state) {
     (void)state;
     pcv_error err;
@@ -177,7 +187,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_numbers), cmocka_unit_test(real_numbers), cmocka_unit_test(ranges),
         cmocka_unit_test(lists), cmocka_unit_test(lines), cmocka_unit_test(cut_lines),
-        cmocka_unit_test(errors_are_lines),
+        cmocka_unit_test(pages_have_no_controls), cmocka_unit_test(errors_are_lines),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

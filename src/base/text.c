@@ -140,14 +140,14 @@ static const char *html_entity(char c) {
 
 void text_html(text *t, const char *bytes, size_t size) {
     for (size_t i = 0; i < size;) {
-        int length = utf8_length(bytes + i, size - i);
-        const char *entity = length == 1 ? html_entity(bytes[i]) : NULL;
-        unsigned char c = (unsigned char)bytes[i];
-        bool control = c < 0x20 && c != '\n' && c != '\t';
-        if (length <= 0 || control) text_bytes(t, "\xEF\xBF\xBD", 3);
-        else if (entity) text_bytes(t, entity, strlen(entity));
-        else text_bytes(t, bytes + i, (size_t)length);
-        i += length > 0 ? (size_t)length : 1;
+        char shown[SHOWN];
+        const char *at = bytes + i, *entity = html_entity(*at);
+        size_t length = show(at, size - i, shown);
+        bool plain = length == strlen(shown) && !memcmp(shown, at, length);
+        if (entity) text_bytes(t, entity, strlen(entity));
+        else if (plain || *at == '\n' || *at == '\t') text_bytes(t, at, length);
+        else text_bytes(t, "\xEF\xBF\xBD", 3);
+        i += length;
     }
 }
 

@@ -19,7 +19,7 @@ typedef struct text {
 
 void text_add(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_bytes(text *t, const void *bytes, size_t size);
-void text_html(text *t, const char *bytes, size_t size); /* escaped for HTML; bad UTF-8 as U+FFFD */
+void text_html(text *t, const char *bytes, size_t size); /* for HTML; what text_escape shows as an escape is U+FFFD */
 void text_json(text *t, const char *bytes, size_t size); /* a JSON string with its quotes */
 
 /* For people, on a terminal or in a column: control characters, ends of lines, overrides of the direction of writing
