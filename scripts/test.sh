@@ -20,5 +20,5 @@ scripts/build.sh clang -DPERCEIVER_TESTS=ON -DPERCEIVER_WERROR=ON
 
 step "address and undefined-behaviour sanitizers"
 scripts/build.sh sanitize -DPERCEIVER_TESTS=ON
-ASAN_OPTIONS=handle_segv=2 LSAN_OPTIONS=suppressions=$PWD/tests/leaks.txt \
+ASAN_OPTIONS=handle_segv=2 LSAN_OPTIONS=suppressions=$PWD/tests/leaks.txt:print_suppressions=0 \
     ctest --test-dir build/sanitize --output-on-failure -j"$(nproc)"
