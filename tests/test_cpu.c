@@ -2,7 +2,7 @@
 #include "check.h"
 #include "base/available.h"
 #include "cpu/cpu.h"
-#include "cpu/pace.h"
+#include "cpu/crowd.h"
 
 #include <sched.h>
 
@@ -29,14 +29,14 @@ static void counts(void **state) {
 static double rate_of(int threads, bool shared) { return shared ? 50.0 / threads : 50.0 * threads; }
 
 /* Runs so many stretches and counts those that took the most, and the fewest, threads. */
-static void stretches(pace *p, int most, bool shared, int count, int *with_most, int *alone) {
+static void stretches(crowd *p, int most, bool shared, int count, int *with_most, int *alone) {
     *with_most = *alone = 0;
     for (int i = 0; i < count; i++) {
-        int threads = pace_threads(p, most);
+        int threads = crowd_threads(p, most);
         assert_in_range(threads, 1, most);
         *with_most += threads == most;
         *alone += threads == 1;
-        pace_stretch(p, most, rate_of(threads, shared), shared, true);
+        crowd_stretch(p, most, rate_of(threads, shared), shared, true);
     }
 }
 
@@ -45,7 +45,7 @@ static void paces(void **state) {
     static const int mosts[] = {2, 3, 16};
     for (int i = 0; i < 3; i++) {
         int most = mosts[i], all, alone;
-        pace p = {0};
+        crowd p = {0};
         stretches(&p, most, false, 1000, &all, &alone);
         assert_int_equal(all, 1000); /* nothing to try */
         stretches(&p, most, true, 1000, &all, &alone);
@@ -60,18 +60,18 @@ static void paces(void **state) {
 /* Kernels so long that threads hardly wait stay on all of them, but for rare trials; long passes without any. */
 static void long_kernels(void **state) {
     (void)state;
-    pace p = {0};
+    crowd p = {0};
     int all = 0;
     for (int i = 0; i < 1000; i++) {
-        int threads = pace_threads(&p, 2);
+        int threads = crowd_threads(&p, 2);
         all += threads == 2;
-        pace_stretch(&p, 2, rate_of(threads, false), true, true);
+        crowd_stretch(&p, 2, rate_of(threads, false), true, true);
     }
     assert_in_range(all, 970, 990);
-    p = (pace){0};
+    p = (crowd){0};
     for (int i = 0; i < 1000; i++) {
-        assert_int_equal(pace_threads(&p, 2), 2);
-        pace_stretch(&p, 2, 1, true, false);
+        assert_int_equal(crowd_threads(&p, 2), 2);
+        crowd_stretch(&p, 2, 1, true, false);
     }
 }
 

@@ -173,7 +173,7 @@ void field_copy(const field *f, void *to, const void *from) {
     static const size_t size[] = {
         [FIELD_INT] = sizeof(int64_t), [FIELD_REAL] = sizeof(double), [FIELD_BELOW] = sizeof(double),
         [FIELD_BOOL] = sizeof(bool), [FIELD_CHOICE] = sizeof(int), [FIELD_STRING] = FIELD_TEXT,
-        [FIELD_INTS] = sizeof(field_ints)};
+        [FIELD_INTS] = sizeof(field_ints), [FIELD_STRINGS] = sizeof(field_strings)};
     memcpy(member(f, to), member_const(f, from), size[f->type]);
 }
 
@@ -291,19 +291,13 @@ static int unknown_key(const field_table *table, const char *key, const char *wh
                 near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-static bool is_one_of(const char *name, const char *const *list) {
-    for (; list && *list; list++)
-        if (!strcmp(name, *list)) return true;
-    return false;
-}
-
 static int read_group(const field_table *table, void *object, const json_t *json,
                       const char *prefix, const char *const *others, const char *where, pcv_error *err) {
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)json, name, value) {
         char key[256], place[512];
-        if (is_one_of(name, others)) continue;
+        if (name_is_one_of(name, others)) continue;
         if (snprintf(key, sizeof key, "%s%s", prefix, name) >= (int)sizeof key)
             return fail(err, PCV_CONFIG, "%s: a key of more than 255 bytes", where);
         snprintf(place, sizeof place, "%s: %s", where, key);

@@ -74,6 +74,11 @@ bool path_is_folder(const char *path) {
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
+bool path_is_file(const char *path) {
+    struct stat s;
+    return lstat(path, &s) == 0 && S_ISREG(s.st_mode);
+}
+
 int path_remove(const char *path, pcv_error *err) {
     struct stat s;
     if (lstat(path, &s)) return errno == ENOENT ? 0 : fail_errno(err, PCV_IO, "%s", path);

@@ -29,6 +29,7 @@ void path_parent(char *out, const char *path); /* the folder that holds path, in
 int path_format(const char *path, const char *const *formats, int *which, pcv_error *err);
 bool path_exists(const char *path);
 bool path_is_folder(const char *path);
+bool path_is_file(const char *path); /* a regular one, not a link to one */
 int path_remove(const char *path, pcv_error *err); /* a file, or a folder with all it holds: not for what users have */
 int folder_make(const char *path, pcv_error *err); /* with parents; one that is there is fine */
 int folder_make_new(const char *path, pcv_error *err); /* with parents; one that is there is PCV_CANTCREATE */

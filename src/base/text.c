@@ -204,6 +204,12 @@ static int edit_distance(const char *a, const char *b) {
     return row[width];
 }
 
+bool name_is_one_of(const char *name, const char *const *names) {
+    for (; names && *names; names++)
+        if (!strcmp(name, *names)) return true;
+    return false;
+}
+
 const char *nearest_name(const char *word, const char *const *names, int count) {
     const char *best = NULL;
     int distance = 3 + (int)strnlen(word, LONGEST_NAME) / 4; /* farther than this is no help */

@@ -36,6 +36,8 @@ int utf8_length(const char *bytes, size_t size);
 
 bool utf8_valid(const char *string);
 
+bool name_is_one_of(const char *name, const char *const *names); /* NULL-terminated, or NULL */
+
 /* The entry of names[0..count) nearest to word by edit distance, or NULL when none is near. */
 const char *nearest_name(const char *word, const char *const *names, int count);
 

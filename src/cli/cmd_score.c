@@ -48,7 +48,7 @@ static int list(void *context, int64_t first, int64_t total, const pcv_scores *s
 
 static void show_total(const listing *l) {
     double bits = -l->sum / ln2;
-    fprintf(stderr, "%" PRId64 " token%s, log-probability %.4f", l->tokens, l->tokens == 1 ? "" : "s", l->sum);
+    fprintf(stderr, "%" PRId64 " token%s, log-probability %.4f", l->tokens, pcv_plural(l->tokens), l->sum);
     if (l->tokens) fprintf(stderr, ", %.4f bits per token", bits / (double)l->tokens);
     if (l->bytes) fprintf(stderr, ", %.4f bits per byte", bits / (double)l->bytes);
     fputc('\n', stderr);

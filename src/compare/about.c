@@ -2,6 +2,7 @@
  * of other data or other models never come into one table. */
 #include "base/fields.h"
 #include "base/file.h"
+#include "base/watch.h"
 #include "compare/compare.h"
 
 #include <stdio.h>
@@ -57,15 +58,14 @@ out:
 }
 
 int comparison_check(const comparison *c, pcv_error *err) {
-    char path[PATH_SIZE], line[PATH_SIZE + 128];
+    char path[PATH_SIZE];
     json_t *about = NULL;
     bool assumed;
     int status = path_join(path, c->options->output, ABOUT, err);
     if (status) return status;
     if (!path_exists(path)) {
-        snprintf(line, sizeof line, "%s is taken for the data that the comparison was begun with: an older version did "
-                 "not record them", c->data->place);
-        if (c->watch && c->watch->message) c->watch->message(c->watch->context, line);
+        watch_say(c->watch, "%s is taken for the data that the comparison was begun with: an older version did not "
+                  "record them", c->data->place);
         return 0;
     }
     TRY(json_read(&about, path, ABOUT_LIMIT, err));

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/available.h"
 #include "base/number.h"
+#include "base/watch.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -207,14 +208,9 @@ static int read_record(comparison *c, pcv_error *err) {
 /* ------------------------------------------------------------------ going through the cells */
 
 int comparison_report(const comparison *c, double done, const char *line, pcv_error *err) {
-    if (!c->watch || !c->watch->progress) return 0;
     pcv_progress p = {.stage = "comparing", .done = done, .total = c->expected, .line = line, .seconds = done};
-    if (c->watch->progress(c->watch->context, &p) != PCV_STOP) return 0;
+    if (watch_ask(c->watch, &p) != PCV_STOP) return 0;
     return fail(err, PCV_INTERRUPTED, "interrupted; go on with --resume");
-}
-
-static void say(const comparison *c, const char *line) {
-    if (c->watch && c->watch->message) c->watch->message(c->watch->context, line);
 }
 
 /* Seconds that the waiting cells are expected to take. */
@@ -269,10 +265,8 @@ static int quality_all(comparison *c, pcv_error *err) {
     if (c->options->equal_step) TRY(quality_equal_step(c, err));
     for (int i = 0; i < c->entries; i++) {
         quality_run *q = &c->quality[i];
-        char line[256];
-        snprintf(line, sizeof line, "%s: %lld layer%s, context %lld, %lld parameters", c->entry[i].name,
-                 (long long)q->layers, pcv_plural(q->layers), (long long)q->context, (long long)q->parameters);
-        say(c, line);
+        watch_say(c->watch, "%s: %lld layer%s, context %lld, %lld parameters", c->entry[i].name,
+                  (long long)q->layers, pcv_plural(q->layers), (long long)q->context, (long long)q->parameters);
         if (q->recorded) continue;
         TRY(record_add(c, json_pack("{s:s, s:s, s:I, s:I, s:I}", "kind", "model", "arch", c->entry[i].name, "layers",
                                     (json_int_t)q->layers, "context", (json_int_t)q->context, "parameters",
@@ -285,24 +279,20 @@ out:
 }
 
 static void say_plan(const comparison *c, bool cost, bool quality) {
-    char line[256];
     int waiting = 0, memory = 0;
     for (int i = 0; i < c->cells; i++) {
         waiting += c->cell[i].end == COST_WAITS;
         memory += c->cell[i].end == COST_MEMORY;
     }
-    if (cost) {
-        snprintf(line, sizeof line, "cost: %d training step%s to measure, %d beyond %.1f GiB; about %.0f minutes",
-                 waiting, pcv_plural(waiting), memory, c->options->memory_limit, cost_expected(c) / 60);
-        say(c, line);
-    }
+    if (cost)
+        watch_say(c->watch, "cost: %d training step%s to measure, %d beyond %.1f GiB; about %.0f minutes", waiting,
+                  pcv_plural(waiting), memory, c->options->memory_limit, cost_expected(c) / 60);
     if (!quality) return;
     double rates = c->rates > 1 ? c->rates * c->options->minutes / RATE_SHARE : 0;
-    snprintf(line, sizeof line, "quality: %d training%s of %g minute%s%s; about %.0f minutes", c->entries,
-             pcv_plural(c->entries), c->options->minutes, c->options->minutes == 1 ? "" : "s",
-             c->rates > 1 ? ", and a short one for each learning rate" : "",
-             c->entries * (c->options->minutes + rates));
-    say(c, line);
+    watch_say(c->watch, "quality: %d training%s of %g minute%s%s; about %.0f minutes", c->entries,
+              pcv_plural(c->entries), c->options->minutes, c->options->minutes == 1 ? "" : "s",
+              c->rates > 1 ? ", and a short one for each learning rate" : "",
+              c->entries * (c->options->minutes + rates));
 }
 
 /* ------------------------------------------------------------------ the command */

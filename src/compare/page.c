@@ -88,7 +88,7 @@ static int cost_chart(const comparison *c, bool memory, text *svg, pcv_error *er
                 l[d]->line[a].count++;
             }
         snprintf(title[d], sizeof title[d], "%s of a training step, %lld layer%s", memory ? "memory" : "time",
-                 (long long)c->depth[d], c->depth[d] == 1 ? "" : "s");
+                 (long long)c->depth[d], pcv_plural(c->depth[d]));
         panel[d] = (chart_panel){.title = title[d], .x_label = "context, tokens", .y_label = memory ? "GiB" : "seconds",
                                  .log_x = true, .log_y = true, .x_tick = tick, .x_ticks = c->contexts,
                                  .line = l[d] ? l[d]->line : NULL, .lines = c->entries};
@@ -161,8 +161,6 @@ static int quality_chart(const comparison *c, text *svg, pcv_error *err) {
 
 /* ------------------------------------------------------------------ in words */
 
-static const char *plural(int64_t count) { return count == 1 ? "" : "s"; }
-
 /* The x at which a step takes T, between measured points on log scales; 0: all take longer. *more: all take less. */
 static double reach(int count, const double *x, const double *seconds, double T, bool *more) {
     *more = false;
@@ -205,7 +203,7 @@ static void add_stops(text *t, const comparison *c) {
                 const cost_cell *cell = cost_at(c, a, d, k);
                 if (cell->end != COST_MEMORY && cell->end != COST_TIME) continue;
                 text_add(t, "<li>%s, %lld layer%s, stops in front of %lld tokens: %s", c->entry[a].name,
-                         (long long)cell->layers, plural(cell->layers), (long long)cell->context,
+                         (long long)cell->layers, pcv_plural(cell->layers), (long long)cell->context,
                          why_stopped(cell));
                 if (cell->end == COST_MEMORY) text_add(t, " (%.1f GiB)", (double)cell->planned / (1 << 30));
                 text_add(t, "</li>\n");
@@ -224,7 +222,7 @@ static void add_equal_contexts(text *t, const comparison *c) {
         }
         if (!base) continue;
         text_add(t, "<p>%lld layer%s: in the %.2f s that %s takes for a step over %lld tokens, the longest context is ",
-                 (long long)c->depth[d], plural(c->depth[d]), base->seconds, c->entry[0].name,
+                 (long long)c->depth[d], pcv_plural(c->depth[d]), base->seconds, c->entry[0].name,
                  (long long)base->context);
         add_reaches(t, c, d, -1, base->seconds);
         text_add(t, ".</p>\n");
@@ -241,7 +239,7 @@ static void add_equal_depths(text *t, const comparison *c) {
         if (cell->end == COST_MEASURED) base = cell;
     }
     text_add(t, "<p>Context %lld: in the %.2f s of %lld layer%s of %s, the deepest stack is ", (long long)c->context[k],
-             base->seconds, (long long)base->layers, plural(base->layers), c->entry[0].name);
+             base->seconds, (long long)base->layers, pcv_plural(base->layers), c->entry[0].name);
     add_reaches(t, c, -1, k, base->seconds);
     text_add(t, ".</p>\n");
 }

@@ -39,7 +39,7 @@ int cpu_double_backend_open(backend **be, pcv_error *err);
 int cpu_threads(const backend *be);
 
 /* Around passes of one kind, again and again: beside other programs they run on fewer of the threads where that is
- * faster (pace.c). work: of this pass, in any unit. Any backend. */
+ * faster (crowd.c). work: of this pass, in any unit. Any backend. */
 typedef enum cpu_pass { PASS_UPDATE, PASS_SCORING, PASS_TOKEN, CPU_PASSES } cpu_pass;
 void cpu_pass_begin(backend *be, cpu_pass kind);
 void cpu_pass_end(backend *be, cpu_pass kind, double work);

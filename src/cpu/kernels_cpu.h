@@ -5,7 +5,7 @@
 
 #include "base/rng.h"
 #include "cpu/cpu.h"
-#include "cpu/pace.h"
+#include "cpu/crowd.h"
 
 enum { CPU_MAX_THREADS = 256, CPU_SHARED = 4 };
 
@@ -18,7 +18,7 @@ typedef struct cpu_context {
     /* to [rows cols] = x rounded to bf16, packed. */
     void (*round_bf16)(void *context, const matrix *x, uint16_t *to);
     bool bf16; /* products take rounded operands */
-    pace pace[CPU_PASSES];
+    crowd crowd[CPU_PASSES];
     /* Scratch per thread, grown on demand by cpu_scratch. */
     struct {
         void *data;

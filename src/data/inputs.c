@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/text.h"
+#include "base/watch.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -147,10 +148,9 @@ static int visit(walk *w, bool is_named, pcv_error *err) {
 static int wait_for_input(const walk *w, uint64_t so_far, pcv_error *err) {
     enum { PATIENCE = 200 }; /* milliseconds */
     struct pollfd ready = {.fd = STDIN_FILENO, .events = POLLIN};
-    const pcv_watch *watch = w->s->watch;
     pcv_progress p = {.stage = "reading standard input", .done = (double)so_far};
     do {
-        if (watch && watch->progress && watch->progress(watch->context, &p) == PCV_STOP)
+        if (watch_ask(w->s->watch, &p) == PCV_STOP)
             return fail(err, PCV_INTERRUPTED, "interrupted; nothing was written");
     } while (poll(&ready, 1, PATIENCE) <= 0);
     return 0;
@@ -215,7 +215,7 @@ static void tell_names(const walk *w, const char *const *names, size_t count) {
         text_add(&line, "%s%s %s", between, names[i], what[split]);
         between = ", ";
     }
-    if (text_ok(&line)) skipped_say(w->s, line.data);
+    if (text_ok(&line)) watch_say(w->s->watch, "%s", line.data);
     text_free(&line);
 }
 

@@ -5,39 +5,30 @@
 #include "base/fields.h"
 #include "base/mem.h"
 #include "base/temporary.h"
+#include "base/text.h"
+#include "base/watch.h"
 #include "config/settings.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 void job_say(const job *j, const char *format, ...) {
-    char whole[1024 + PATH_SIZE], line[sizeof whole];
     va_list args;
     va_start(args, format);
-    vsnprintf(whole, sizeof whole, format, args);
+    watch_say_list(j->watch, format, args);
     va_end(args);
-    pcv_line(line, sizeof line, whole);
-    if (j->watch && j->watch->message) j->watch->message(j->watch->context, line);
 }
 
 int job_progress(const job *j, uint64_t more, pcv_error *err) {
-    if (!j->watch || !j->watch->progress) return 0;
     double seconds = clock_now() - j->start, done = j->done + (double)more;
     pcv_progress p = {.stage = j->stage, .done = done < j->total ? done : j->total, .total = j->total,
                       .seconds = seconds, .rate = seconds > 0 ? done / seconds / 1e6 : 0, .unit = "MB"};
-    if (j->watch->progress(j->watch->context, &p) == PCV_STOP)
+    if (watch_ask(j->watch, &p) == PCV_STOP)
         return fail(err, PCV_INTERRUPTED, "interrupted; nothing was written");
     return 0;
 }
 
 /* ------------------------------------------------------------------ options */
-
-static bool name_in(const char *const *names, const char *name) {
-    for (; names && *names; names++)
-        if (!strcmp(*names, name)) return true;
-    return false;
-}
 
 static int unknown_kind(const char *kind, pcv_error *err) {
     char names[256] = "bytes";
@@ -65,7 +56,7 @@ static int open_tokenizer(job *j, pcv_error *err) {
         return fail(err, PCV_USAGE, "tokenizer '%s' is one for %s, not for %s", type->name, type->kind, o->kind);
     for (int i = 0; i < token_fields.count; i++) {
         const field *f = &token_fields.rows[i];
-        if (f->flag && settings_get(o->settings, f->flag) && !name_in(type->keys, f->key))
+        if (f->flag && settings_get(o->settings, f->flag) && !name_is_one_of(f->key, type->keys))
             return fail(err, PCV_USAGE, "--%s: tokenizer '%s' has no such setting", f->flag, type->name);
     }
     return 0;

@@ -1,5 +1,6 @@
 #include "data/skipped.h"
 #include "base/file.h"
+#include "base/watch.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -20,12 +21,6 @@ static const char *const kinds[SKIP_REASONS] = {
     [SKIP_LINK] = "behind links to folders",
 };
 
-void skipped_say(const skipped *s, const char *whole) {
-    char line[LINE];
-    pcv_line(line, sizeof line, whole); /* a name can be anything */
-    if (s->watch && s->watch->message) s->watch->message(s->watch->context, line);
-}
-
 int skipped_add(skipped *s, skip_reason why, const char *path, pcv_error *err, const char *format, ...) {
     char whole[LINE], line[LINE];
     static const char begin[] = "skipped ";
@@ -37,13 +32,9 @@ int skipped_add(skipped *s, skip_reason why, const char *path, pcv_error *err, c
     va_end(args);
     pcv_line(line, sizeof line, whole);
     int64_t before = s->count[why]++;
-    if (before < TOLD) skipped_say(s, line);
-    if (before == TOLD) {
-        char more[128];
-        snprintf(more, sizeof more, "further files of this kind are counted, and listed in dataset.json: %s",
-                 kinds[why]);
-        skipped_say(s, more);
-    }
+    if (before < TOLD) watch_say(s->watch, "%s", line);
+    if (before == TOLD)
+        watch_say(s->watch, "further files of this kind are counted, and listed in dataset.json: %s", kinds[why]);
     json_t *entry = json_pack("{s:s%, s:s}", "path", path, strlen(path), "reason", reason);
     if (!entry) entry = json_pack("{s:s, s:s}", "kind", kinds[why], "reason", "a file whose name is not UTF-8");
     if (json_array_append_new(s->list, entry)) return fail(err, PCV_MEMORY, "not enough memory");
@@ -66,12 +57,11 @@ void skipped_sum(const skipped *s, char *out, size_t size) {
 }
 
 void skipped_tell(const skipped *s) {
-    char sum[512], line[640];
+    char sum[512];
     int64_t files = skipped_files(s);
     skipped_sum(s, sum, sizeof sum);
-    snprintf(line, sizeof line, "skipped %" PRId64 " %s: %s", files, files == 1 ? "file" : "files", sum);
-    if (files) skipped_say(s, line);
-    snprintf(line, sizeof line, "--include and --exclude left out %" PRId64 " %s", s->left_out,
-             s->left_out == 1 ? "file or folder" : "files and folders");
-    if (s->left_out) skipped_say(s, line);
+    if (files) watch_say(s->watch, "skipped %" PRId64 " file%s: %s", files, pcv_plural(files), sum);
+    if (s->left_out)
+        watch_say(s->watch, "--include and --exclude left out %" PRId64 " %s", s->left_out,
+                  s->left_out == 1 ? "file or folder" : "files and folders");
 }

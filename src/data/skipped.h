@@ -34,7 +34,6 @@ typedef struct skipped {
 /* `path` is for the list alone; the line names the file itself. */
 int skipped_add(skipped *s, skip_reason why, const char *path, pcv_error *err, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-void skipped_say(const skipped *s, const char *line); /* any other line, to those who listen */
 int64_t skipped_files(const skipped *s);
 void skipped_sum(const skipped *s, char *out, size_t size); /* "2 binary, 1 empty"; "" when none was */
 void skipped_tell(const skipped *s);

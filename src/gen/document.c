@@ -2,6 +2,7 @@
 #include "gen/document.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/watch.h"
 #include "config/settings.h"
 #include "token/image.h"
 
@@ -27,11 +28,10 @@ typedef struct writer {
 static int report(const writer *w, int64_t done, int64_t expected, pcv_error *err) {
     double seconds = clock_now() - w->start;
     pcv_progress p = {.stage = "generating", .seconds = seconds, .unit = "tokens"};
-    if (!w->watch || !w->watch->progress) return 0;
     p.done = (double)w->number + (expected ? (double)done / (double)expected : 0);
     p.total = (double)w->documents;
     p.rate = seconds > 0 ? (double)w->g->tokens / seconds : 0;
-    if (w->watch->progress(w->watch->context, &p) != PCV_STOP) return 0;
+    if (watch_ask(w->watch, &p) != PCV_STOP) return 0;
     return fail(err, PCV_INTERRUPTED, "interrupted; nothing was written");
 }
 
@@ -106,7 +106,7 @@ static int write_one(writer *w, pcv_error *err) {
     if (w->o->given && w->o->given[0]) TRY(read_beginning(w, w->o->given[0], &all, &ids, err));
     TRY(extend(w, &ids, err));
     TRY(w->scale > 1 ? write_enlarged(w, &ids, err) : w->t->type->write(w->t, ids.v, ids.count, w->o->output, err));
-    if (w->t->type->draw) TRY(draw_beside(w, &ids, err));
+    if (w->t->type->draw && path_is_file(w->o->output)) TRY(draw_beside(w, &ids, err)); /* nothing beside a device */
 out:
     id_list_free(&all);
     id_list_free(&ids);
@@ -121,7 +121,7 @@ static int play_beside(const writer *w, pcv_error *err) {
     if (status) return status;
     status = w->t->type->play(w->o->output, path, &reason);
     if (status != PCV_NOINPUT) return status ? fail(err, status, "%s", reason.message) : 0;
-    if (w->watch && w->watch->message) w->watch->message(w->watch->context, reason.message);
+    watch_say(w->watch, "%s", reason.message);
     return 0;
 }
 
@@ -229,5 +229,5 @@ int pcv_generate_document(pcv_engine *engine, const pcv_document_options *o, con
     if (!grid && !many) w.documents = 1;
     status = grid ? write_grid(&w, err) : many ? write_completions(&w, err) : write_one(&w, err);
     if (status == PCV_NUMERIC) return engine_not_finite(engine, err);
-    return status || grid || many || !t->type->play ? status : play_beside(&w, err);
+    return status || grid || many || !t->type->play || !path_is_file(o->output) ? status : play_beside(&w, err);
 }

@@ -3,6 +3,7 @@
 #include "token/quantizer.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/watch.h"
 #include "cpu/cpu.h"
 
 #include <math.h>
@@ -18,10 +19,10 @@ enum {
 };
 
 int quantizer_step(quantizer_work *w, pcv_error *err) {
-    if (!w || !w->watch || !w->watch->progress) return 0;
+    if (!w) return 0;
     w->done++;
     pcv_progress p = {.stage = w->stage, .done = w->done, .total = w->total, .seconds = clock_now() - w->start};
-    if (w->watch->progress(w->watch->context, &p) == PCV_STOP)
+    if (watch_ask(w->watch, &p) == PCV_STOP)
         return fail(err, PCV_INTERRUPTED, "interrupted; nothing was written");
     return 0;
 }

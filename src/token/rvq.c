@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/safetensors.h"
 #include "base/text.h"
+#include "base/watch.h"
 #include "media/mdct.h"
 #include "token/quantizer.h"
 #include "token/sound_tokens.h"
@@ -430,17 +431,14 @@ static int train_rvq(tokenizer *t, const char *const *paths, size_t count, uint6
     listener l = {.c = c, .room = ROW_FLOATS / c->size < ROWS ? ROW_FLOATS / c->size : ROWS};
     double steps = quantizer_steps(&c->envelope) + quantizer_steps(&c->shape);
     quantizer_work work = {.watch = watch, .stage = "listening", .start = clock_now(), .total = (double)count};
-    char line[128];
     int status = 0;
     l.random = rng_make(seed, RNG_CODEC, 0);
     TRY(mem_get(&l.x, (size_t)(l.room * c->size) * sizeof *l.x, "frames to learn from", err));
     TRY(listen_to_files(&l, t, paths, count, &work, err));
     work = (quantizer_work){.watch = watch, .stage = "learning codebooks", .start = clock_now(), .total = steps};
     TRY(learn(c, l.x, l.rows, &l.random, &work, err));
-    snprintf(line, sizeof line, "learned %lld codebooks of %lld codes: %.2f kbit/s, %.0f tokens a second",
-             (long long)t->config.codebooks, (long long)t->config.codes, rvq_kilobits(&t->config),
-             t->second);
-    if (watch && watch->message) watch->message(watch->context, line);
+    watch_say(watch, "learned %lld codebooks of %lld codes: %.2f kbit/s, %.0f tokens a second",
+              (long long)t->config.codebooks, (long long)t->config.codes, rvq_kilobits(&t->config), t->second);
 out:
     mem_free(l.x);
     return status;

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/plugin.h"
 #include "base/text.h"
+#include "base/watch.h"
 #include "plugins/sentencepiece.h"
 #include "token/token.h"
 
@@ -366,7 +367,7 @@ static int start_pupil(pupil *p, const tokenizer *t, lessons *l, uint64_t seed, 
 
 static int report(const pcv_watch *watch, double start, pcv_error *err) {
     pcv_progress p = {.stage = "learning pieces of words", .seconds = clock_now() - start};
-    if (!watch || !watch->progress || watch->progress(watch->context, &p) != PCV_STOP) return 0;
+    if (watch_ask(watch, &p) != PCV_STOP) return 0;
     return fail(err, PCV_INTERRUPTED, "interrupted; nothing was written");
 }
 

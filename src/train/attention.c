@@ -1,5 +1,6 @@
 /* What a trained model's cross-attention looks at, as numbers and as a picture. */
 #include "base/clock.h"
+#include "base/watch.h"
 #include "config/settings.h"
 #include "media/axes.h"
 #include "token/id_stream.h"
@@ -91,7 +92,7 @@ int pcv_attend(pcv_engine *e, const char *path, bool are_ids, int64_t size, cons
         pcv_progress p = {.stage = "looking", .done = (double)row, .total = (double)m->rows,
                           .seconds = clock_now() - start, .unit = "queries"};
         p.rate = (double)row / p.seconds;
-        if (watch && watch->progress && watch->progress(watch->context, &p) == PCV_STOP) {
+        if (watch_ask(watch, &p) == PCV_STOP) {
             status = fail(err, PCV_INTERRUPTED, "interrupted");
             goto out;
         }

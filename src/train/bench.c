@@ -1,6 +1,7 @@
 /* Timings: each op at each kernel level, a training step, generation. */
 #include "base/clock.h"
 #include "base/rng.h"
+#include "base/watch.h"
 #include "config/settings.h"
 #include "cpu/cpu.h"
 #include "gen/timeline.h"
@@ -23,9 +24,8 @@ typedef struct report {
 
 /* Tells how far it is; PCV_INTERRUPTED when the caller wants no more. */
 static int tell(const report *r, double done, double total, pcv_error *err) {
-    if (!r->watch || !r->watch->progress) return 0;
     pcv_progress p = {.stage = "timing", .done = done, .total = total, .seconds = clock_now() - r->start};
-    if (r->watch->progress(r->watch->context, &p) != PCV_STOP) return 0;
+    if (watch_ask(r->watch, &p) != PCV_STOP) return 0;
     return fail(err, PCV_INTERRUPTED, "stopped; the rows above are measured");
 }
 
@@ -260,9 +260,7 @@ static int bench_train(const model_config *config, const train_config *c, report
         b.ids[i] = (int32_t)rng_below(&random, (uint64_t)config->vocab_size);
     for (int64_t i = 0; i < c->batch; i++) w[i] = (window){.count = config->context + 1, .scored = config->context};
     int64_t targets = c->batch * b.positions;
-    if (r.watch && r.watch->message)
-        r.watch->message(r.watch->context,
-                         "timing training steps: two to warm up, five, one to see where the time goes");
+    watch_say(r.watch, "timing training steps: two to warm up, five, one to see where the time goes");
     for (int i = -WARMUP; i < STEPS; i++) {
         TRY(tell(&r, i + WARMUP, WARMUP + STEPS + 1, err));
         step_result sum = {0};

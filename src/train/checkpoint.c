@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "base/temporary.h"
+#include "base/watch.h"
 #include "model/weights.h"
 
 #include <inttypes.h>
@@ -123,8 +124,10 @@ static json_t *list_files(const checkpoint_owner *owner, char hash[FILES][HASH_T
     json_t *list = json_object();
     for (int i = 0; i < file_count(owner); i++)
         if (json_object_set_new(list, files[i], json_pack("{s:I, s:s}", "bytes", (json_int_t)size[i], "xxh3_128",
-                                                          hash[i])))
-            return NULL; /* where memory is short, a few bytes do not matter */
+                                                          hash[i]))) {
+            json_decref(list);
+            return NULL; /* which write_manifest refuses */
+        }
     return list;
 }
 
@@ -265,12 +268,9 @@ static int load_folder(const checkpoint_owner *owner, const char *folder, optimi
         TRY(path_join(path, folder, files[2], err));
         TRY(model_memory_load(owner->memory, owner->m, path, err));
     }
-    if (strcmp(level, owner->kernels) && watch && watch->message) {
-        char line[256];
-        snprintf(line, sizeof line, "resumed with %s kernels, but trained with %s: results will differ in "
-                 "their last bits from an uninterrupted run", owner->kernels, level);
-        watch->message(watch->context, line);
-    }
+    if (strcmp(level, owner->kernels))
+        watch_say(watch, "resumed with %s kernels, but trained with %s: results will differ in their last bits from an "
+                  "uninterrupted run", owner->kernels, level);
 out:
     json_decref(manifest);
     return status;
@@ -289,10 +289,7 @@ int checkpoint_load(const checkpoint_owner *owner, optimizer *o, run_state *stat
         if (step_of(names.paths[i - 1]) < 0) continue;
         if (path_join(path, folder, names.paths[i - 1], &reason)) continue;
         status = load_folder(owner, path, o, state, watch, &reason);
-        if (!status || !watch || !watch->message) continue;
-        char line[1200];
-        snprintf(line, sizeof line, "passed over a checkpoint: %s", reason.message);
-        watch->message(watch->context, line);
+        if (status) watch_say(watch, "passed over a checkpoint: %s", reason.message);
     }
     file_list_free(&names);
     if (status && reason.code) /* a file that is missing makes it bad data, not a run without checkpoints */

@@ -1,5 +1,6 @@
 #include "train/evaluate.h"
 #include "base/clock.h"
+#include "base/watch.h"
 #include "cpu/cpu.h"
 #include "config/settings.h"
 #include "gen/engine.h"
@@ -203,11 +204,10 @@ static int not_finite(const evaluation_job *job, pcv_error *err) {
 
 static int report(const evaluation_job *job, double done, double total, double start, int64_t tokens,
                   pcv_error *err) {
-    if (!job->watch || !job->watch->progress) return 0;
     double seconds = clock_now() - start;
     pcv_progress p = {.stage = "evaluating", .done = done, .total = total, .seconds = seconds,
                       .rate = seconds > 0 ? (double)tokens / seconds : 0, .unit = "tokens"};
-    if (job->watch->progress(job->watch->context, &p) == PCV_STOP)
+    if (watch_ask(job->watch, &p) == PCV_STOP)
         return fail(err, PCV_INTERRUPTED, "interrupted");
     return 0;
 }
@@ -430,13 +430,13 @@ out:
 /* Data that were named may be others than the run's, but that is said. */
 static int check_data(const pcv_engine *engine, const dataset *d, bool named, const pcv_watch *watch, pcv_error *err) {
     bool assumed, same = dataset_is(d, engine->digest, engine->dataset, &assumed);
-    char line[PATH_SIZE + 128];
     if (!same && !named)
         return fail(err, PCV_DATA, "%s: not the data that the run was trained on any more; --data takes it all the "
                     "same", d->place);
-    snprintf(line, sizeof line, same ? "%s is taken for the data that the run was trained on: an older version "
-             "recorded no digest" : "%s: other data than the run was trained on", d->place);
-    if ((!same || assumed) && watch && watch->message) watch->message(watch->context, line);
+    if (!same) watch_say(watch, "%s: other data than the run was trained on", d->place);
+    else if (assumed)
+        watch_say(watch, "%s is taken for the data that the run was trained on: an older version recorded no digest",
+                  d->place);
     return 0;
 }
 

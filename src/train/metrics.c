@@ -3,6 +3,7 @@
 #include "base/fields.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "base/watch.h"
 
 #include <errno.h>
 #include <math.h>
@@ -69,10 +70,7 @@ static void write_line(metrics *m, const text *line) {
               fflush(m->file) == 0;
     if (ok || m->complained) return;
     m->complained = true;
-    char message[256];
-    snprintf(message, sizeof message, "metrics.jsonl cannot be written (%s); training goes on",
-             strerror(errno));
-    if (m->watch && m->watch->message) m->watch->message(m->watch->context, message);
+    watch_say(m->watch, "metrics.jsonl cannot be written (%s); training goes on", strerror(errno));
 }
 
 void metrics_write(metrics *m, int64_t step, const metric *list, int count) {

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/safetensors.h"
+#include "base/watch.h"
 #include "config/settings.h"
 #include "token/id_stream.h"
 #include "train/evaluate.h"
@@ -177,7 +178,7 @@ static int report(const delivery *d) {
     double seconds = clock_now() - d->start;
     pcv_progress p = {.stage = "scoring", .done = (double)s->done, .total = (double)s->targets, .seconds = seconds,
                       .rate = seconds > 0 ? (double)s->done / seconds : 0, .unit = "tokens"};
-    if (!d->watch || !d->watch->progress || d->watch->progress(d->watch->context, &p) != PCV_STOP) return 0;
+    if (watch_ask(d->watch, &p) != PCV_STOP) return 0;
     return fail(d->err, PCV_INTERRUPTED, "interrupted");
 }
 

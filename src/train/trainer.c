@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/temporary.h"
 #include "base/text.h"
+#include "base/watch.h"
 #include "cpu/cpu.h"
 #include "train/begin.h"
 #include "train/plan.h"
@@ -15,7 +16,6 @@
 #include "train/schedule.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,13 +23,10 @@
 enum { MOST_BAD_STEPS = 10, GROW_MEMORY = 20 };
 
 void trainer_say(const trainer *w, const char *format, ...) {
-    if (!w->watch || !w->watch->message) return;
-    char line[2048];
     va_list args;
     va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
+    watch_say_list(w->watch, format, args);
     va_end(args);
-    w->watch->message(w->watch->context, line);
 }
 
 /* ------------------------------------------------------------------ opening */
@@ -349,7 +346,6 @@ static int update(trainer *w, bool *whole, pcv_error *err) {
 /* ------------------------------------------------------------------ the loop */
 
 int trainer_ask(trainer *w) {
-    if (!w->watch || !w->watch->progress) return 0;
     char line[256];
     char validation[64] = "";
     if (w->validation_bits > 0) snprintf(validation, sizeof validation, ", validation %.4f bits", w->validation_bits);
@@ -357,7 +353,7 @@ int trainer_ask(trainer *w) {
              (long long)w->state.step); /* what matters most comes first, where a terminal is narrow */
     pcv_progress p = {.stage = "training", .done = trainer_done(w), .total = 1, .seconds = w->state.seconds,
                       .rate = w->rate, .unit = "tokens", .line = line};
-    int wish = w->watch->progress(w->watch->context, &p);
+    int wish = watch_ask(w->watch, &p);
     if (wish && w->wish != PCV_STOP) w->wish = wish;
     return w->wish;
 }

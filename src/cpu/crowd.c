@@ -1,4 +1,4 @@
-#include "cpu/pace.h"
+#include "cpu/crowd.h"
 #include "base/clock.h"
 #include "cpu/kernels_cpu.h"
 
@@ -7,12 +7,12 @@
 enum { FIRST_PAUSE = 8, LAST_PAUSE = 64 }; /* stretches */
 static const double STRETCH = 0.2, LONG_PASS = 1, GAIN = 1.1, TAKEN_OFF = 20; /* seconds; a factor; times a second */
 
-int pace_threads(pace *p, int most) {
-    if (!p->now) *p = (pace){.now = most, .pause = FIRST_PAUSE, .rest = 2}; /* the first stretch is slow anyway */
+int crowd_threads(crowd *p, int most) {
+    if (!p->now) *p = (crowd){.now = most, .pause = FIRST_PAUSE, .rest = 2}; /* the first stretch is slow anyway */
     return p->trial ? p->trial : p->now;
 }
 
-static void end_trial(pace *p, double rate) {
+static void end_trial(crowd *p, double rate) {
     bool better = rate > GAIN * p->rate;
     if (better) {
         p->now = p->trial;
@@ -25,7 +25,7 @@ static void end_trial(pace *p, double rate) {
     p->trial = 0;
 }
 
-static void begin_trial(pace *p, int most, bool shared) {
+static void begin_trial(crowd *p, int most, bool shared) {
     if (p->now == most) p->upward = false;
     if (p->now == 1) p->upward = true;
     if (!p->upward && !shared) return;
@@ -33,7 +33,7 @@ static void begin_trial(pace *p, int most, bool shared) {
     if (p->trial > most) p->trial = most;
 }
 
-void pace_stretch(pace *p, int most, double rate, bool shared, bool brief) {
+void crowd_stretch(crowd *p, int most, double rate, bool shared, bool brief) {
     if (p->trial) {
         end_trial(p, rate);
         return;
@@ -53,8 +53,8 @@ static int64_t times_taken_off(void) {
 void cpu_pass_begin(backend *be, cpu_pass kind) {
     cpu_context *c = be->context;
     if (!c || c->threads < 2) return;
-    pace *p = &c->pace[kind];
-    int threads = pace_threads(p, c->threads);
+    crowd *p = &c->crowd[kind];
+    int threads = crowd_threads(p, c->threads);
     p->most = c->threads;
     c->threads = threads;
     p->taken_off -= times_taken_off();
@@ -63,7 +63,7 @@ void cpu_pass_begin(backend *be, cpu_pass kind) {
 
 void cpu_pass_end(backend *be, cpu_pass kind, double work) {
     cpu_context *c = be->context;
-    pace *p = c ? &c->pace[kind] : NULL;
+    crowd *p = c ? &c->crowd[kind] : NULL;
     if (!p || !p->most) return;
     c->threads = p->most;
     p->most = 0;
@@ -73,7 +73,7 @@ void cpu_pass_end(backend *be, cpu_pass kind, double work) {
     p->passes++;
     if (p->seconds < STRETCH) return;
     bool shared = (double)p->taken_off > TAKEN_OFF * p->seconds, brief = p->seconds < LONG_PASS * p->passes;
-    pace_stretch(p, c->threads, p->work / p->seconds, shared, brief);
+    crowd_stretch(p, c->threads, p->work / p->seconds, shared, brief);
     p->passes = 0;
     p->taken_off = 0;
     p->work = p->seconds = 0;

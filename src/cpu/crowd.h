@@ -7,14 +7,14 @@
  * the work goes faster; and so back. Trials that fail grow rare. On a machine of our own nothing is tried.
  *
  * Results do not depend on the number of threads. cpu_pass_begin and cpu_pass_end (cpu.h) stand around the passes. */
-#ifndef CPU_PACE_H
-#define CPU_PACE_H
+#ifndef CPU_CROWD_H
+#define CPU_CROWD_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 /* What is known of passes of one kind. */
-typedef struct pace {
+typedef struct crowd {
     int most;        /* threads that the backend has, within a pass; else 0 */
     int now;         /* threads in use; 0: none yet */
     int trial;       /* on trial in this stretch; 0: none */
@@ -25,12 +25,12 @@ typedef struct pace {
     double work, seconds;
     int64_t taken_off;
     int passes;
-} pace;
+} crowd;
 
 /* The threads of the next pass, of `most`. */
-int pace_threads(pace *p, int most);
+int crowd_threads(crowd *p, int most);
 
 /* A stretch went at this rate; shared: others use our cores; brief: its passes are short enough for trials. */
-void pace_stretch(pace *p, int most, double rate, bool shared, bool brief);
+void crowd_stretch(crowd *p, int most, double rate, bool shared, bool brief);
 
 #endif

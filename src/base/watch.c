@@ -1,0 +1,24 @@
+#include "base/watch.h"
+
+#include <stdio.h>
+
+enum { LONGEST_LINE = 1024 + 4096 }; /* with a path */
+
+void watch_say_list(const pcv_watch *watch, const char *format, va_list args) {
+    char whole[LONGEST_LINE], line[LONGEST_LINE];
+    if (!watch || !watch->message) return;
+    vsnprintf(whole, sizeof whole, format, args);
+    pcv_line(line, sizeof line, whole);
+    watch->message(watch->context, line);
+}
+
+void watch_say(const pcv_watch *watch, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    watch_say_list(watch, format, args);
+    va_end(args);
+}
+
+int watch_ask(const pcv_watch *watch, const pcv_progress *progress) {
+    return watch && watch->progress ? watch->progress(watch->context, progress) : 0;
+}
