@@ -1,10 +1,25 @@
 # What the tests of the program share: run a command, look at what it left, and end with the command, its exit
-# status and its output at the first check that does not hold. Sourced; the work happens in the current
-# folder, output in the files out and err.
+# status and its output at the first check that does not hold. Sourced; the work happens in a folder of its own,
+# output in the files out and err.
 
 usage=64 data=65 noinput=66 numeric=70 memory=71 cantcreate=73 io=74 interrupted=75 config=78 # exit statuses
 
 group="" last="" status=0
+pid="" # of what runs in the background
+leave() {
+    [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
+    rm -rf "$work"
+}
+enter() { # enter PERCEIVER: an empty folder, which goes when the script ends
+    perceiver=$(realpath "$1") work=$(mktemp -d)
+    trap leave EXIT
+    cd "$work"
+    export LC_ALL=C OMP_WAIT_POLICY=passive # two busy cores must not wait for each other
+}
+under_strace() { # of the sanitizers, what does not work there
+    export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
+}
+
 begin() { # begin TITLE: of the checks that follow
     finish
     group=$1
@@ -37,6 +52,14 @@ ends() { # ends STATUS COMMAND...; STATUS may be a choice, like "73|74"
     [[ $status =~ ^($expected)$ ]] || fail "expected exit status $expected"
 }
 works() { ends 0 "$perceiver" "$@"; } # works ARGUMENT... of the program
+fails() { # fails STATUS PATTERN ARGUMENT...: the last line of err is the program's one-line error
+    local expected=$1 pattern=$2 name="perceiver"
+    shift 2
+    ends "$expected" "$perceiver" "$@"
+    case ${1:-} in prepare | plan | train | eval | generate | score | attend | compare | info | bench) name="perceiver $1" ;; esac
+    tail -n 1 err | grep -q "^$name: " || fail "expected an error line that begins with '$name: '"
+    tail -n 1 err | grep -Eq -- "$pattern" || fail "expected an error line that has '$pattern'"
+}
 
 check() { # check MESSAGE COMMAND...: COMMAND must succeed
     local message=$1
@@ -48,6 +71,7 @@ close() { # close MESSAGE A B TOLERANCE
     awk -v a="$2" -v b="$3" -v t="$4" 'BEGIN { exit !(a - b <= t && b - a <= t) }' ||
         fail "$1: $2, expected $3 within $4"
 }
+lacks() { [ ! -e "$1" ] || fail "$1 is there and should not be"; }
 has() { grep -Eq -- "$2" "$1" || fail "expected $1 to have '$2'"; }
 no_leftovers() { # no_leftovers [FOLDER]
     [ -z "$(find "${1:-.}" -name '*.tmp-*')" ] || fail "left behind: $(find "${1:-.}" -name '*.tmp-*')"

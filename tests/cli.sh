@@ -6,30 +6,11 @@
 # then looks at files. The first check that does not hold ends the script with the command, its exit status
 # and its output.
 set -eu
-perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export LC_ALL=C OMP_WAIT_POLICY=passive # two busy cores must not wait for each other
-
 # shellcheck source=tests/checks.sh
-. "$checks"
+. "$(dirname "$0")/checks.sh"
+enter "$1"
 
 # ---------------------------------------------------------------- helpers
-
-# fails STATUS PATTERN ARGUMENT...: the last line of err is the program's one-line error. STATUS may be a
-# choice, like "64|78".
-fails() {
-    local expected=$1 pattern=$2 name="perceiver"
-    shift 2
-    run "$perceiver" "$@"
-    [[ $status =~ ^($expected)$ ]] || fail "expected exit status $expected"
-    case ${1:-} in prepare | plan | train | eval | generate | score | attend | compare | info | bench) name="perceiver $1" ;; esac
-    tail -n 1 err | grep -q "^$name: " || fail "expected an error line that begins with '$name: '"
-    tail -n 1 err | grep -Eq -- "$pattern" || fail "expected an error line that has '$pattern'"
-}
-
-lacks() { [ ! -e "$1" ] || fail "$1 is there and should not be"; }
 
 # ids FILE: a file's bytes as ids of the tokenizer "bytes", one per line.
 ids() { od -An -v -tu1 "$1" | tr -s ' ' '\n' | awk 'NF { print $1 + 3 }'; }

@@ -1,16 +1,11 @@
 #!/usr/bin/env bash
 # What the program takes of a machine, threads and memory, and what it says while it measures: tests/cpu.sh PERCEIVER
 set -eu
-perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export LC_ALL=C
-unset OMP_NUM_THREADS
-export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # which does not work under strace
-
 # shellcheck source=tests/checks.sh
-. "$checks"
+. "$(dirname "$0")/checks.sh"
+enter "$1"
+unset OMP_NUM_THREADS OMP_WAIT_POLICY
+under_strace
 small="--context 64 --latents 16 --channels 16 --heads 2 --layers 1 --batch 2"
 
 begin "at most as many threads as cores"

@@ -6,21 +6,16 @@
 # end equals an uninterrupted training bit for bit. The first check that does not hold ends the script with
 # the command, its exit status and its output. Checks that a machine does not allow print SKIP.
 set -eu
-perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
-work=$(mktemp -d)
-pid="" mounted=""
-clean_up() {
+# shellcheck source=tests/checks.sh
+. "$(dirname "$0")/checks.sh"
+enter "$1"
+mounted=""
+leave() {
     [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
     [ -z "$mounted" ] || umount "$mounted" || true
     rm -rf "$work"
 }
-trap clean_up EXIT
-cd "$work"
-export LC_ALL=C OMP_WAIT_POLICY=passive # two busy cores must not wait for each other
-export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # which does not work under strace
-
-# shellcheck source=tests/checks.sh
-. "$checks"
+under_strace
 RANDOM=7 # from here on the same numbers in every run
 
 # ---------------------------------------------------------------- helpers

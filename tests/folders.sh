@@ -2,15 +2,11 @@
 # What `perceiver prepare` does with the files and folders that people have: unreadable ones, binary ones, copies, named
 # splits, many documents in a file, standard input. Usage: tests/folders.sh PERCEIVER
 set -eu
-perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export LC_ALL=C OMP_NUM_THREADS=1
-export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # which does not work under strace
-
 # shellcheck source=tests/checks.sh
-. "$checks"
+. "$(dirname "$0")/checks.sh"
+enter "$1"
+export OMP_NUM_THREADS=1
+under_strace
 
 made=0
 prepare() { # prepare KIND ARGUMENT...: into a new folder, $set

@@ -3,22 +3,10 @@
 # links and foreign files in a run, outputs that cannot be written. Usage: tests/keeping.sh PERCEIVER
 # What broken disks and kills do is in faults.sh.
 set -eu
-perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
-work=$(mktemp -d)
-pid=""
-trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
-cd "$work"
-export LC_ALL=C OMP_WAIT_POLICY=passive
-
 # shellcheck source=tests/checks.sh
-. "$checks"
+. "$(dirname "$0")/checks.sh"
+enter "$1"
 
-fails() { # fails STATUS PATTERN ARGUMENT... of the program
-    local expected=$1 pattern=$2
-    shift 2
-    ends "$expected" "$perceiver" "$@"
-    tail -n 1 err | grep -Eq -- "$pattern" || fail "expected an error line that has '$pattern'"
-}
 start() { # start ARGUMENT...: the program in the background
     last="$perceiver $*"
     "$perceiver" "$@" >out 2>err </dev/null &

@@ -1,15 +1,10 @@
 #!/usr/bin/env bash
-# Pictures, music, sound and pieces of words as the program's user meets them. Usage: tests/media.sh PERCEIVER SOURCE
+# Pictures, music, sound and pieces of words as the program's user meets them. Usage: tests/media.sh PERCEIVER
 set -eu
-perceiver=$(realpath "$1") source=$(realpath "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export LC_ALL=C OMP_WAIT_POLICY=passive
-export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # which does not work under strace
-
 # shellcheck source=tests/checks.sh
-. "$source/tests/checks.sh"
+. "$(dirname "$0")/checks.sh"
+enter "$1"
+under_strace
 
 fails() { # fails STATUS PATTERN ARGUMENT...: one line on stderr that has PATTERN
     local pattern=$2
@@ -127,7 +122,10 @@ has err "two.png: .* pixels, at most"
 begin "sound: the format of the name, and a FLAC that is not what was encoded"
 works prepare audio --train sounds -o samples --rate 8000
 works train samples -o heard $small --steps 2
+works generate heard -o /dev/null --length 100
+lacks /dev/null.png # the spectrogram that stands beside a file
 works generate heard -o said.flac --length 3000
+[ -s said.flac.png ] || fail "no spectrogram beside the file"
 is said.flac fLaC
 cp said.flac changed.flac
 printf 'another MD5' | dd of=changed.flac bs=1 seek=26 conv=notrunc status=none

@@ -2,22 +2,9 @@
 # What is typed and what is shown: numbers, switches, aliases, help, lines that fit, and names that try to be more
 # than names. Usage: tests/options.sh PERCEIVER
 set -eu
-perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export LC_ALL=C OMP_WAIT_POLICY=passive
-
 # shellcheck source=tests/checks.sh
-. "$checks"
-
-# refuses STATUS PATTERN ARGUMENT...: the only line of err has the pattern, whatever stands behind a progress bar.
-refuses() {
-    local expected=$1 pattern=$2
-    shift 2
-    ends "$expected" "$perceiver" "$@"
-    tail -n 1 err | grep -Eq -- "$pattern" || fail "expected an error line that has '$pattern'"
-}
+. "$(dirname "$0")/checks.sh"
+enter "$1"
 
 sentences 1 6000 >book.txt
 small="--context 16 --latents 4 --channels 8 --heads 1 --layers 1 --batch 2 --threads 1"
@@ -44,8 +31,8 @@ for alias in -V version; do
     works $alias
     check "$alias is --version" cmp -s out version
 done
-refuses $usage "no command 'trian'; did you mean 'train'" help trian
-refuses $usage 'name a command'
+fails $usage "no command 'trian'; did you mean 'train'" help trian
+fails $usage 'name a command'
 
 begin "help fits a terminal of 80 columns"
 commands=$(awk '/^Commands/ { on = 1; next } /^$/ { on = 0 } on && /^  [a-z]/ { print $1 }' help)
@@ -83,7 +70,7 @@ check "the data set is as it was" cmp -s before set/train.tokens
 # ---------------------------------------------------------------- numbers
 
 begin "numbers: one set of rules"
-bad_number() { refuses $usage "^perceiver [a-z]*: --[a-z0-9-]*: .*($1)" "${@:2}"; }
+bad_number() { fails $usage "^perceiver [a-z]*: --[a-z0-9-]*: .*($1)" "${@:2}"; }
 for value in 0x10 '5 ' ' 5' +5 5k 1,0 '' nan 1e999; do
     bad_number 'is not a number|is out of range' plan --lr "$value"
 done
@@ -103,13 +90,13 @@ bad_number '0 is out of range, expected 1 to' plan --vocab 300 --probe 0 --laten
 bad_number '99999999999999999999 is out of range' train set -o x --steps 99999999999999999999
 bad_number '-1 is out of range, expected 0 to 1000000' plan --vocab 300 --probe -1
 bad_number "'two' is not a whole number" prepare text book.txt -o x --tokenizer sentencepiece:two
-refuses $usage 'three percentages that make 100' prepare bytes book.txt -o x --split 90,5
+fails $usage 'three percentages that make 100' prepare bytes book.txt -o x --split 90,5
 bad_number 'is not a list of whole numbers' prepare bytes book.txt -o x --split '90, 5,5'
 bad_number 'is not a list of whole numbers' plan --vocab 300 --probe 0 --cross-after-layers 0,
-refuses $usage "'16 ' is not a whole number" plan "copy:16 " --probe 0
-refuses $usage '3 is out of range' plan copy:3 --probe 0
+fails $usage "'16 ' is not a whole number" plan "copy:16 " --probe 0
+fails $usage '3 is out of range' plan copy:3 --probe 0
 echo '{"latents": 0}' >c.json
-refuses $config 'c.json: latents: 0 is out of range, expected 1 to' plan --vocab 300 --probe 0 --config c.json
+fails $config 'c.json: latents: 0 is out of range, expected 1 to' plan --vocab 300 --probe 0 --config c.json
 works plan --vocab 300 --probe 0 --ema 0.99999999 --lr 1e-4 --lr-end .5 --layers 007
 
 begin "switches go on and off"
@@ -120,21 +107,21 @@ equal "--output-bias=false is the same" "$(with --output-bias=false)" "$off"
 equal "the last one counts" "$(with --no-output-bias --output-bias)" "$on"
 equal "the default dialect is without" "$(with)" "$off"
 grep -Eq 'the head has a bias \(default off\)' flat || fail "help tells another default of --output-bias"
-refuses $usage 'takes no value' plan --no-tied=true
-refuses $usage 'takes no value' plan --json=true
-refuses $usage "unknown option '--no-layers'" plan --no-layers
-refuses $usage "did you mean '--no-tied'" plan --no-tie-d
+fails $usage 'takes no value' plan --no-tied=true
+fails $usage 'takes no value' plan --json=true
+fails $usage "unknown option '--no-layers'" plan --no-layers
+fails $usage "did you mean '--no-tied'" plan --no-tie-d
 "$perceiver" --man >man
 grep -qF '*\-\-[no\-]tied*' man || fail "the man page does not have --no-tied"
 
 begin "empty names"
-refuses $usage "option '-o' needs a value, but it is empty" prepare bytes book.txt -o ''
-refuses $usage "option '-o' needs a value, but it is empty" train set --steps 1 -o ''
-refuses $usage "option '--config' needs a value" plan --config=
-refuses $usage "option '--train' needs a value" prepare bytes -o x --train ''
-refuses $usage 'an argument is empty' prepare bytes -o x --train book.txt ''
-refuses $usage 'an argument is empty' info ''
-refuses $usage 'an argument is empty' info -- ''
+fails $usage "option '-o' needs a value, but it is empty" prepare bytes book.txt -o ''
+fails $usage "option '-o' needs a value, but it is empty" train set --steps 1 -o ''
+fails $usage "option '--config' needs a value" plan --config=
+fails $usage "option '--train' needs a value" prepare bytes -o x --train ''
+fails $usage 'an argument is empty' prepare bytes -o x --train book.txt ''
+fails $usage 'an argument is empty' info ''
+fails $usage 'an argument is empty' info -- ''
 check "nothing was made" [ ! -e x ]
 
 # ---------------------------------------------------------------- names that are more than names
@@ -152,9 +139,9 @@ for name in "$escape" "$forged" $'\x9b31m'; do
         equal "lines of '$words'" "$(wc -l <err)" 1
     done
 done
-refuses $noinput 'x1b\[31mred.x07: no such' info "$escape"
+fails $noinput 'x1b\[31mred.x07: no such' info "$escape"
 printf '{"\\u001b[31mred\\u0007\\n": 1}' >c.json
-refuses $config 'unknown key .*x1b\[31mred.x07.n' plan --vocab 300 --probe 0 --config c.json
+fails $config 'unknown key .*x1b\[31mred.x07.n' plan --vocab 300 --probe 0 --config c.json
 plain err
 mkdir odd
 cp book.txt "odd/$escape.txt"
@@ -212,7 +199,7 @@ begin "tensors with hostile names"
 header='{"\u001b[31mred\n": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}      '
 printf "\\x$(printf %x ${#header})\\0\\0\\0\\0\\0\\0\\0" >odd.safetensors
 printf '%s\0\0\0\0' "$header" >>odd.safetensors
-refuses $data "a tensor's name is too long or not printable" info odd.safetensors
+fails $data "a tensor's name is too long or not printable" info odd.safetensors
 plain err
 
 # ---------------------------------------------------------------- lines

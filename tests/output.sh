@@ -2,14 +2,9 @@
 # What stands under the name of an output already: files give way, devices and pipes are written to as what they
 # are, links are refused. Usage: tests/output.sh PERCEIVER
 set -eu
-perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export LC_ALL=C OMP_WAIT_POLICY=passive
-
 # shellcheck source=tests/checks.sh
-. "$checks"
+. "$(dirname "$0")/checks.sh"
+enter "$1"
 
 make_texts
 works prepare text text -o data
@@ -53,7 +48,6 @@ outputs() { # outputs TITLE ARGUMENT...: the output's name follows
     rm -f link target plain
     no_leftovers
 }
-lacks() { [ ! -e "$1" ] || fail "$1 is there and should not be"; }
 
 outputs attend attend run letter.txt -o
 outputs "generate, text" generate run --prompt "the " --length 20 -o

@@ -1,24 +1,13 @@
 #!/usr/bin/env bash
 # What a run is, and what makes it another: its data, its settings, its record. Usage: tests/runs.sh PERCEIVER
 set -eu
-perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export LC_ALL=C OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive NO_COLOR=1
-
 # shellcheck source=tests/checks.sh
-. "$checks"
+. "$(dirname "$0")/checks.sh"
+enter "$1"
+export OMP_NUM_THREADS=1 NO_COLOR=1
 
-# fails STATUS PATTERN ARGUMENT...: one line on err says why.
-fails() {
-    local expected=$1 pattern=$2
-    shift 2
-    ends "$expected" "$perceiver" "$@"
-    tail -n 1 err | grep -Eq -- "^perceiver $1: .*$pattern" || fail "expected an error line that has '$pattern'"
-}
 unchanged() { diff -r "$1" "$1.before" >diff || fail "the refused run $1 has changed: $(head -n 3 diff)"; }
-number() { grep -o "\"$1\": [-+.e0-9]*" "$2" | tail -n 1 | sed 's/.*: //'; }
+number() { grep -o "\"$1\": [-+.e0-9]*" "$2" | tail -n 1 | sed 's/.*: //'; } # the last, of a record's many
 word() { sed -nE "s/.*\"$1\": \"([^\"]*)\".*/\\1/p" "$2" | head -n 1; }
 same() { cmp -s "$1" "$2" || fail "$1 and $2 differ: ${3:-}"; }
 other() { ! cmp -s "$1" "$2" || fail "$1 and $2 are the same: ${3:-}"; }

@@ -2,14 +2,10 @@
 # A token has one probability, whichever command is asked: eval, score, attend and generate agree about every kind of
 # run. Usage: tests/scores.sh PERCEIVER
 set -eu
-perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export LC_ALL=C OMP_NUM_THREADS=1
-
 # shellcheck source=tests/checks.sh
-. "$checks"
+. "$(dirname "$0")/checks.sh"
+enter "$1"
+export OMP_NUM_THREADS=1
 
 mean_loss() { awk -F '\t' '{ s -= $3 } END { printf "%.9f", s / NR }' "$1"; } # of what score printed
 

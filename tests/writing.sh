@@ -2,14 +2,10 @@
 # What generate writes, and what it begins with: stops, prompts from files of any size, weights of a checkpoint.
 # Usage: tests/writing.sh PERCEIVER
 set -eu
-perceiver=$(realpath "$1") checks=$(realpath "$(dirname "$0")/checks.sh")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export LC_ALL=C OMP_NUM_THREADS=1
-
 # shellcheck source=tests/checks.sh
-. "$checks"
+. "$(dirname "$0")/checks.sh"
+enter "$1"
+export OMP_NUM_THREADS=1
 
 # A run that knows one text by heart, and says it again and again.
 rhyme=$'KING\nspeaks:\n\nso \303\251 be it.\n'
