@@ -18,11 +18,11 @@ ended() { # ended STATUS: waits for what was started
     pid=""
     [[ $status =~ ^($1)$ ]] || fail "expected exit status $1"
 }
-until_there() { # until_there PATH: at most 20 seconds
+until_saved() { # until_saved RUN: any checkpoint, for early ones go again; at most 20 seconds
     local tries=0
-    until [ -e "$1" ]; do
+    until compgen -G "$1/checkpoints/step-*/manifest.json" >names; do
         tries=$((tries + 1))
-        [ $tries -lt 400 ] || fail "$1 does not come"
+        [ $tries -lt 400 ] || fail "$1 is not saved"
         sleep 0.05
     done
 }
@@ -36,7 +36,7 @@ long="$small --steps 1000000 --save-every 50 --eval-every 1000000"
 begin "a closed terminal"
 # shellcheck disable=SC2086 # several options
 start train data -o hung $long
-until_there hung/checkpoints/step-00000050/manifest.json
+until_saved hung
 kill -HUP "$pid"
 ended $interrupted
 has err 'saved, go on with --resume'
@@ -51,7 +51,7 @@ no_leftovers
 begin "a run that is moved away"
 # shellcheck disable=SC2086
 start train data -o moving $long
-until_there moving/checkpoints/step-00000050/manifest.json
+until_saved moving
 mv moving moved
 ended $io
 [ ! -e moving ] || fail "a run was made under the old name: $(ls moving)"
