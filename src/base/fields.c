@@ -200,6 +200,13 @@ void field_print(const field *f, const void *object, char *out, size_t size) {
     }
 }
 
+bool field_same(const field *f, const void *a, const void *b) {
+    char one[FIELD_TEXT], other[FIELD_TEXT];
+    field_print(f, a, one, sizeof one);
+    field_print(f, b, other, sizeof other);
+    return !strcmp(one, other);
+}
+
 /* ------------------------------------------------------------------ JSON */
 
 static const char *type_name(const json_t *value) {

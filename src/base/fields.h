@@ -70,6 +70,7 @@ int field_read(const field *f, void *object, const json_t *value, const char *wh
 void field_copy(const field *f, void *to, const void *from); /* between two objects of the table's struct */
 const char *field_name(const field *f, const void *object);  /* of a choice */
 void field_print(const field *f, const void *object, char *out, size_t size);
+bool field_same(const field *f, const void *a, const void *b); /* as they are printed */
 
 /* Reads the members that are there; an unknown key is an error that names the nearest valid one. `others`
  * (NULL-terminated, or NULL) are keys of the same JSON object that belong to somebody else. */

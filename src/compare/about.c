@@ -44,9 +44,9 @@ static int check_model(const comparison *c, const json_t *about, const char *pat
     for (int i = 0; i < model_fields.count && !status; i++) {
         const field *f = &model_fields.rows[i];
         char source[512], now[FIELD_TEXT], before[FIELD_TEXT];
+        if (field_same(f, given, own)) continue;
         field_print(f, given, now, sizeof now);
         field_print(f, own, before, sizeof before);
-        if (!strcmp(now, before)) continue;
         settings_source(c->settings, &model_fields, f, source, sizeof source);
         status = fail(err, PCV_CONFIG, "%s: %s would be %s, but the comparison was begun with %s", source, f->key, now,
                       before);

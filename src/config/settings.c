@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -84,16 +85,20 @@ static const char *argument_name(const field *f) {
     return "NAME";
 }
 
+static char usual_list[1024]; /* of the default dialect, each "key=value" with a zero byte behind it */
+
+static void make_usual_list(void) {
+    snprintf(usual_list, sizeof usual_list - 1, "%s", dialects[0].values);
+    for (char *at = usual_list; (at = strchr(at, ' ')); at++) *at = 0;
+}
+
 /* What a setting is when nothing is said: the default dialect's value, or the row's own. */
 static const char *usual_value(const field_table *table, const field *f) {
-    static char list[1024]; /* of that dialect, each "key=value" with a zero byte behind it */
+    static pthread_once_t made = PTHREAD_ONCE_INIT;
     size_t key = strlen(f->key);
     if (table != &model_fields) return f->initial;
-    if (!*list) {
-        snprintf(list, sizeof list - 1, "%s", dialects[0].values);
-        for (char *at = list; (at = strchr(at, ' ')); at++) *at = 0;
-    }
-    for (const char *at = list; *at; at += strlen(at) + 1)
+    pthread_once(&made, make_usual_list);
+    for (const char *at = usual_list; *at; at += strlen(at) + 1)
         if (!strncmp(at, f->key, key) && at[key] == '=') return at + key + 1;
     return f->initial;
 }

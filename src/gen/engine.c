@@ -59,15 +59,22 @@ static int check_memory(const char *run, const char *path, pcv_error *err) {
 
 /* ------------------------------------------------------------------ weights */
 
+int64_t checkpoint_step(const char *name) {
+    static const char prefix[] = CHECKPOINT;
+    int64_t step = -1;
+    const char *at = name + sizeof prefix - 1;
+    if (strncmp(name, prefix, sizeof prefix - 1) || number_take_whole(&at, &step) || *at) return -1;
+    return step;
+}
+
 static int no_checkpoint(const char *run, const char *folder, int64_t step, pcv_error *err) {
     enum { SHOWN = 20 };
     file_list names = {0};
     text there = {0};
     if (path_exists(folder)) folder_names(folder, &names, NULL);
     for (size_t i = 0, shown = 0; i < names.count && shown < SHOWN; i++) {
-        const char *at = names.paths[i] + strlen(CHECKPOINT);
-        int64_t one;
-        if (strncmp(names.paths[i], CHECKPOINT, strlen(CHECKPOINT)) || number_take_whole(&at, &one) || *at) continue;
+        int64_t one = checkpoint_step(names.paths[i]);
+        if (one < 0) continue;
         text_add(&there, "%s%lld", shown ? ", " : "; there are those of ", (long long)one);
         if (++shown == SHOWN) text_add(&there, ", ...");
     }
@@ -86,7 +93,7 @@ static int find_weights(const char *run, const train_config *train, int64_t step
     int status = 0;
     *prefix = "";
     if (step < 0) return path_join(path, run, RUN_WEIGHTS, err);
-    TRY(path_join(folder, run, "checkpoints", err));
+    TRY(path_join(folder, run, RUN_CHECKPOINTS, err));
     snprintf(name, sizeof name, CHECKPOINT "%08lld/manifest.json", (long long)step);
     TRY(path_join(path, folder, name, err));
     if (!path_exists(path)) return no_checkpoint(run, folder, step, err);
@@ -133,6 +140,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     }
     TRY(cpu_backend_open(&e->be, cpu_best_level(), pcv_threads(settings, NULL), err));
     TRY(find_weights(run, &train, whole_setting(settings, "checkpoint", -1), path, &prefix, err));
+    snprintf(e->weights, sizeof e->weights, "%s", path);
     TRY(check_memory(run, path, err));
     TRY(choose_memory(c, settings, err));
     TRY(model_open(&e->m, c, e->be, false, err));
@@ -167,8 +175,8 @@ void pcv_engine_close(pcv_engine *e) {
 }
 
 int engine_not_finite(const pcv_engine *e, pcv_error *err) {
-    return fail(err, PCV_NUMERIC, "%s/" RUN_WEIGHTS ": the model's output is not finite; the weights are damaged or "
-                "training diverged; take those of another checkpoint", e->run);
+    return fail(err, PCV_NUMERIC, "%s: the model's output is not finite; the weights are damaged or training diverged; "
+                "--checkpoint takes those of another update", e->weights);
 }
 
 const char *pcv_engine_text(const pcv_engine *e, int32_t id, size_t *size) {

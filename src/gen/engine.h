@@ -7,6 +7,7 @@
 
 struct pcv_engine {
     char run[4096];
+    char weights[4096]; /* their file, for errors */
     backend *be;
     model *m;
     tokenizer tokens;
@@ -34,10 +35,14 @@ void session_stop(pcv_session *s);
 int engine_not_finite(const pcv_engine *e, pcv_error *err);
 
 /* Names of the files of a run. */
-#define RUN_CONFIG    "config.json"
-#define RUN_WEIGHTS   "model.safetensors"
-#define RUN_MOMENTS   "optimizer.safetensors" /* of a checkpoint */
-#define CHECKPOINT    "step-" /* and eight digits: a folder in checkpoints/ */
-#define RUN_LOCK      "lock"
+#define RUN_CONFIG      "config.json"
+#define RUN_WEIGHTS     "model.safetensors"
+#define RUN_MOMENTS     "optimizer.safetensors" /* of a checkpoint */
+#define RUN_CHECKPOINTS "checkpoints"
+#define CHECKPOINT      "step-" /* and eight digits: a folder of these */
+#define RUN_LOCK        "lock"
+
+/* The update of a checkpoint by its folder's name; -1: it is none. */
+int64_t checkpoint_step(const char *name);
 
 #endif

@@ -1,9 +1,9 @@
 #include "train/checkpoint.h"
 #include "base/fields.h"
 #include "base/mem.h"
-#include "base/number.h"
 #include "base/temporary.h"
 #include "base/watch.h"
+#include "gen/engine.h"
 #include "model/weights.h"
 
 #include <inttypes.h>
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 static const char FORMAT[] = "perceiver.c checkpoint";
-static const char FOLDER[] = "checkpoints", OWN_HASH[] = "manifest_xxh3_128";
+static const char OWN_HASH[] = "manifest_xxh3_128";
 #define MANIFEST "manifest.json"
 enum { MANIFEST_LIMIT = 1 << 20, FILES = 3 };
 static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "memory.safetensors", MANIFEST, NULL};
@@ -180,23 +180,15 @@ out:
     return status;
 }
 
-static int64_t step_of(const char *name) {
-    static const char prefix[] = "step-";
-    int64_t step = -1;
-    const char *at = name + sizeof prefix - 1;
-    if (strncmp(name, prefix, sizeof prefix - 1) || number_take_whole(&at, &step) || *at) return -1;
-    return step;
-}
-
 /* Oldest first beyond `keep`; the best stays. */
 static void prune(const checkpoint_owner *owner, const run_state *state, const char *folder) {
     file_list names = {0};
     char path[PATH_SIZE];
     int64_t whole = 0;
     if (folder_names(folder, &names, NULL)) return;
-    for (size_t i = 0; i < names.count; i++) whole += step_of(names.paths[i]) >= 0;
+    for (size_t i = 0; i < names.count; i++) whole += checkpoint_step(names.paths[i]) >= 0;
     for (size_t i = 0; i < names.count && whole > owner->keep; i++) {
-        int64_t step = step_of(names.paths[i]);
+        int64_t step = checkpoint_step(names.paths[i]);
         if (step < 0) continue;
         whole--;
         if (step == state->best_step && state->best_bits > 0) continue;
@@ -228,9 +220,9 @@ int checkpoint_save(const checkpoint_owner *owner, const optimizer *o, const run
     bool whole;
     int status = 0;
     TRY(weights_check_finite(o->p, o->p->values, "the weights", err));
-    TRY(path_join(folder, owner->run, FOLDER, err));
+    TRY(path_join(folder, owner->run, RUN_CHECKPOINTS, err));
     TRY(folder_make_in(folder, err));
-    snprintf(name, sizeof name, "step-%08" PRId64, state->step);
+    snprintf(name, sizeof name, CHECKPOINT "%08" PRId64, state->step);
     TRY(path_join(path, folder, name, err));
     TRY(save_again(owner, state, path, &whole, err));
     if (whole) goto out;
@@ -281,12 +273,12 @@ int checkpoint_load(const checkpoint_owner *owner, optimizer *o, run_state *stat
     char folder[PATH_SIZE], path[PATH_SIZE];
     file_list names = {0};
     pcv_error reason = {0};
-    int status = path_join(folder, owner->run, FOLDER, err);
+    int status = path_join(folder, owner->run, RUN_CHECKPOINTS, err);
     if (!status && path_exists(folder)) status = folder_names(folder, &names, err);
     if (status) return status;
     status = PCV_NOINPUT;
     for (size_t i = names.count; i > 0 && status; i--) {
-        if (step_of(names.paths[i - 1]) < 0) continue;
+        if (checkpoint_step(names.paths[i - 1]) < 0) continue;
         if (path_join(path, folder, names.paths[i - 1], &reason)) continue;
         status = load_folder(owner, path, o, state, watch, &reason);
         if (status) watch_say(watch, "passed over a checkpoint: %s", reason.message);
@@ -314,18 +306,18 @@ out:
 int checkpoint_peek(const char *run, run_state *state, pcv_error *err) {
     char folder[PATH_SIZE], path[PATH_SIZE];
     file_list names = {0};
-    int status = path_join(folder, run, FOLDER, err);
+    int status = path_join(folder, run, RUN_CHECKPOINTS, err);
     if (!status) status = folder_names(folder, &names, err);
     if (!status) status = fail(err, PCV_NOINPUT, "%s: there is no checkpoint", run);
     for (size_t i = names.count; i > 0 && status; i--)
-        if (step_of(names.paths[i - 1]) >= 0 && !path_join(path, folder, names.paths[i - 1], err))
+        if (checkpoint_step(names.paths[i - 1]) >= 0 && !path_join(path, folder, names.paths[i - 1], err))
             status = peek_folder(path, state, err);
     file_list_free(&names);
     return status;
 }
 
 void checkpoint_sweep(const char *run) {
-    static const char *const steps[] = {"step-*", NULL};
+    static const char *const steps[] = {CHECKPOINT "*", NULL};
     char folder[PATH_SIZE];
-    if (!path_join(folder, run, FOLDER, NULL)) folder_sweep(folder, steps, files);
+    if (!path_join(folder, run, RUN_CHECKPOINTS, NULL)) folder_sweep(folder, steps, files);
 }

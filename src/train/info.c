@@ -109,13 +109,9 @@ typedef struct run_page {
 
 /* Would the row have its value if nobody had chosen it? Many a default follows from other settings. */
 static bool is_usual(const run_page *r, const field *f) {
-    char value[FIELD_TEXT], without[FIELD_TEXT];
     *r->changed = *r->model;
     field_copy(f, r->changed, r->usual);
-    if (model_config_check(r->changed, NULL)) return false;
-    field_print(f, r->model, value, sizeof value);
-    field_print(f, r->changed, without, sizeof without);
-    return !strcmp(value, without);
+    return !model_config_check(r->changed, NULL) && field_same(f, r->model, r->changed);
 }
 
 static void add_setting(describer *d, const field *f, const void *object) {
@@ -143,10 +139,8 @@ static int add_settings(describer *d, const run_page *r, pcv_error *err) {
             add_setting(d, &model_fields.rows[i], r->model);
     text_add(&d->out, "\ntraining, where it is not the default\n");
     for (int i = 0; i < train_fields.count; i++) {
-        char value[FIELD_TEXT], other[FIELD_TEXT];
-        field_print(&train_fields.rows[i], &r->train, value, sizeof value);
-        field_print(&train_fields.rows[i], &usual, other, sizeof other);
-        if (train_fields.rows[i].initial && strcmp(value, other)) add_setting(d, &train_fields.rows[i], &r->train);
+        const field *f = &train_fields.rows[i];
+        if (f->initial && !field_same(f, &r->train, &usual)) add_setting(d, f, &r->train);
     }
     put_settings(d, &model_fields, r->model, "model");
     put_settings(d, &train_fields, &r->train, "training");

@@ -54,11 +54,11 @@ static int check_equal(const trainer *w, const field_table *table, const void *g
         char source[512], now[FIELD_TEXT], before[FIELD_TEXT];
         setting_source from = settings_source(w->settings, table, f, source, sizeof source);
         if (from == FROM_DEFAULT || (from == FROM_FLAG && !by_hand)) continue;
+        if (field_same(f, given, own)) continue;
         field_print(f, given, now, sizeof now);
         field_print(f, own, before, sizeof before);
-        if (strcmp(now, before))
-            return fail(err, PCV_CONFIG, "%s: %s would be %s, but the run has %s%s", source, f->key, now, before,
-                        by_hand ? ", and a model does not change while it trains" : "; give what may change by itself");
+        return fail(err, PCV_CONFIG, "%s: %s would be %s, but the run has %s%s", source, f->key, now, before,
+                    by_hand ? ", and a model does not change while it trains" : "; give what may change by itself");
     }
     return 0;
 }
