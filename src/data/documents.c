@@ -60,7 +60,7 @@ int document_rule_parse(document_rule *r, const char *from, pcv_error *err) {
         int (*rest)(document_rule *r, const char *from, pcv_error *err);
     } kinds[] = {[DOCUMENTS_LINES] = {"lines", NULL}, [DOCUMENTS_PARAGRAPHS] = {"paragraphs", NULL},
                  [DOCUMENTS_JSONL] = {"jsonl:", parse_field}, [DOCUMENTS_SEPARATOR] = {"separator:", parse_separator}};
-    *r = (document_rule){DOCUMENTS_NONE};
+    *r = (document_rule){.kind = DOCUMENTS_NONE};
     if (!from) return 0;
     for (document_kind k = DOCUMENTS_LINES; k <= DOCUMENTS_SEPARATOR; k++) {
         size_t size = strlen(kinds[k].name);
