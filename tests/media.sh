@@ -127,6 +127,10 @@ lacks /dev/null.png # the spectrogram that stands beside a file
 works generate heard -o said.flac --length 3000
 [ -s said.flac.png ] || fail "no spectrogram beside the file"
 is said.flac fLaC
+works score heard said.flac
+cp out expected
+cat said.flac | "$perceiver" score heard - >out 2>err || fail "score of a sound that comes through a pipe"
+cmp -s out expected || fail "a sound through a pipe scores differently"
 cp said.flac changed.flac
 printf 'another MD5' | dd of=changed.flac bs=1 seek=26 conv=notrunc status=none
 works prepare audio --train said.flac changed.flac -o flacs --rate 8000

@@ -240,13 +240,57 @@ static int open_regular(const char *path, size_t *size, pcv_error *err) {
     return fd;
 }
 
-/* A file that a user names: a regular one, or standard input as "-", whose size is not known. */
-static int open_input(const char *path, size_t *size, pcv_error *err) {
-    if (strcmp(path, "-")) return open_regular(path, size, err);
-    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-    if (fd < 0) fail_errno(err, PCV_NOINPUT, "standard input");
+static bool write_all(int fd, const char *data, size_t size, size_t *done) {
+    for (*done = 0; *done < size;) {
+        ssize_t n = write(fd, data + *done, size - *done);
+        if (n < 0 && errno != EINTR) return false;
+        if (n > 0) *done += (size_t)n;
+    }
+    return true;
+}
+
+static const char STANDARD_INPUT[] = "standard input";
+
+/* The rest of a pipe in a file without a name, which can be read again and sought in; -1 with the error. */
+static int keep_pipe(int pipe, size_t *size, pcv_error *err) {
+    file_reader r = {.fd = pipe};
+    FILE *nameless = tmpfile();
+    int kept = nameless ? fcntl(fileno(nameless), F_DUPFD_CLOEXEC, 3) : -1;
+    char piece[READ_PIECE];
+    size_t done;
+    int status = kept < 0 ? fail_errno(err, PCV_CANTCREATE, "%s: no temporary file for it", STANDARD_INPUT) : 0;
+    if (nameless) fclose(nameless);
+    snprintf(r.path, sizeof r.path, "%s", STANDARD_INPUT);
     *size = 0;
-    return fd;
+    for (size_t got = 1; got && !status; *size += got) {
+        status = file_next(&r, piece, sizeof piece, &got, err);
+        if (!status && !write_all(kept, piece, got, &done))
+            status = fail_errno(err, PCV_IO, "%s: cannot keep it in a temporary file", STANDARD_INPUT);
+    }
+    if (!status && !lseek(kept, 0, SEEK_SET)) return kept;
+    if (!status) fail_errno(err, PCV_IO, "%s", STANDARD_INPUT);
+    if (kept >= 0) close(kept);
+    return -1;
+}
+
+static int open_standard_input(size_t *size, pcv_error *err) {
+    struct stat s;
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) {
+        fail_errno(err, PCV_NOINPUT, "%s", STANDARD_INPUT);
+        return -1;
+    }
+    bool whole = fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && lseek(fd, 0, SEEK_CUR) == 0;
+    if (whole) *size = (size_t)s.st_size;
+    if (whole) return fd;
+    int kept = keep_pipe(fd, size, err);
+    close(fd);
+    return kept;
+}
+
+/* A file that a user names: a regular one, or standard input as "-". */
+static int open_input(const char *path, size_t *size, pcv_error *err) {
+    return strcmp(path, "-") ? open_regular(path, size, err) : open_standard_input(size, err);
 }
 
 /* All that fd has, followed by a zero byte; `size` is a guess, which holds for files that do not change. */
@@ -286,7 +330,7 @@ void file_bytes_free(file_bytes *b) {
 int file_open(file_reader *r, const char *path, pcv_error *err) {
     size_t size;
     pcv_error reason = {.code = PCV_IO};
-    snprintf(r->path, sizeof r->path, "%s", path);
+    snprintf(r->path, sizeof r->path, "%s", strcmp(path, "-") ? path : STANDARD_INPUT);
     r->fd = open_input(path, &size, &reason);
     return r->fd < 0 ? fail(err, reason.code, "%s", reason.message) : 0;
 }
@@ -404,16 +448,9 @@ int file_check(const char *path, pcv_error *err) {
 
 int file_append(file_writer *w, const void *data, size_t size, pcv_error *err) {
     XXH3_128bits_update(w->hash, data, size);
-    const char *at = data;
-    for (size_t left = size; left;) {
-        ssize_t n = write(w->fd, at, left);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0)
-            return fail_errno(err, PCV_IO, "%s: cannot write at byte %llu", w->path,
-                              (unsigned long long)(w->size + size - left));
-        at += n;
-        left -= (size_t)n;
-    }
+    size_t done;
+    if (!write_all(w->fd, data, size, &done))
+        return fail_errno(err, PCV_IO, "%s: cannot write at byte %llu", w->path, (unsigned long long)(w->size + done));
     w->size += size;
     return 0;
 }

@@ -60,7 +60,8 @@ void file_list_free(file_list *list);
 /* The names in one folder, sorted; hidden ones left out. */
 int folder_names(const char *path, file_list *list, pcv_error *err);
 
-/* Files that a user may name are regular ones (no device, no pipe, which may never end), or standard input as "-".
+/* Files that a user may name are regular ones (no device, no pipe, which may never end), or standard input as "-", of
+ * which what comes through a pipe is kept in a temporary file, so that it can be read again.
  * A whole file, followed by a zero byte; PCV_DATA when it has more than `limit` bytes. */
 typedef struct file_bytes {
     char *data;

@@ -1,5 +1,4 @@
 #include "cli/commands.h"
-#include "cli/input.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
 
@@ -20,7 +19,6 @@ int cmd_attend(arguments *a, pcv_error *err) {
     signals_install(false);
     if (!status) status = pcv_attention_check(output, err);
     if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
-    if (!status && path) status = input_open(path, &path, err);
     if (!status) status = pcv_attend(engine, path, ids != NULL, size, a->settings, &watch, &map, err);
     progress_end();
     if (!status) status = pcv_attention_draw(output, &map, err);

@@ -1,5 +1,4 @@
 #include "cli/commands.h"
-#include "cli/input.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
 
@@ -58,14 +57,14 @@ int cmd_score(arguments *a, pcv_error *err) {
     const char *ids = arguments_value(a, "tokens"), *path = ids ? ids : a->plain[1];
     pcv_engine *engine = NULL;
     listing l = {.people = isatty(STDOUT_FILENO)};
-    pcv_score_options o = {.are_ids = ids != NULL, .logits = arguments_value(a, "logits"), .take = list, .context = &l};
+    pcv_score_options o = {.path = path, .are_ids = ids != NULL, .logits = arguments_value(a, "logits"), .take = list,
+                           .context = &l};
     pcv_watch watch = l.people ? signals_watch() : progress_watch();
     if (!path || (ids && a->plain[1]))
         return cli_fail(err, PCV_USAGE, "name one file to score, as FILE or with --tokens FILE");
     int status = o.logits ? pcv_output_check(o.logits, err) : 0;
     if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     signals_install(true);
-    if (!status) status = input_open(path, &o.path, err);
     l.engine = engine;
     if (!status) status = pcv_score_stream(engine, &o, a->settings, &watch, err);
     if (ferror(stdout)) status = cli_fail(err, PCV_IO, "cannot write to standard output");
