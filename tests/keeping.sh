@@ -89,7 +89,13 @@ cmp -s kept best/model.safetensors || fail "worse weights replaced the best"
 
 begin "an interrupted generation"
 start generate best --length 100000000 --ignore-end -o endless
-sleep 0.5
+has_begun() { compgen -G 'endless.tmp-*' >names && sleep 0.3 && compgen -G 'endless.tmp-*' >names; } # and is no check
+tries=0
+until has_begun; do
+    tries=$((tries + 1))
+    [ $tries -lt 400 ] || fail "nothing is written"
+    sleep 0.05
+done
 kill -TERM "$pid"
 ended $interrupted
 [ -z "$(ls | grep endless)" ] || fail "half a text is there: $(ls | grep endless)"
