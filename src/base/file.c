@@ -419,9 +419,8 @@ int file_create(file_writer *w, const char *path, pcv_error *err) {
     if (status) return status;
     if (w->direct) w->temporary[0] = 0;
     snprintf(w->path, sizeof w->path, "%s", path);
-    w->hash = XXH3_createState();
-    if (!w->hash) return fail(err, PCV_MEMORY, "not enough memory to write %s", path);
-    XXH3_128bits_reset(w->hash);
+    status = hash_open(&w->hash, err);
+    if (status) return status;
     if (w->direct) return open_direct(w, err);
     temporary_sweep(path, NULL);
     w->fd = temporary_open(w->temporary);
@@ -447,7 +446,7 @@ int file_check(const char *path, pcv_error *err) {
 }
 
 int file_append(file_writer *w, const void *data, size_t size, pcv_error *err) {
-    XXH3_128bits_update(w->hash, data, size);
+    hash_add(&w->hash, data, size);
     size_t done;
     if (!write_all(w->fd, data, size, &done))
         return fail_errno(err, PCV_IO, "%s: cannot write at byte %llu", w->path, (unsigned long long)(w->size + done));
@@ -479,9 +478,8 @@ int file_commit(file_writer *w, pcv_error *err) {
 
 void file_abandon(file_writer *w) {
     if (w->fd >= 0) close(w->fd);
-    if (w->hash && w->temporary[0]) unlink(w->temporary);
-    XXH3_freeState(w->hash);
-    w->hash = NULL;
+    if (w->hash.state && w->temporary[0]) unlink(w->temporary);
+    hash_close(&w->hash, NULL);
     w->fd = -1;
 }
 
@@ -492,7 +490,7 @@ static void hash_text(XXH128_hash_t hash, char hex[HASH_TEXT]) {
 
 void file_writer_hash(const file_writer *w, char hex[HASH_TEXT]) {
     CHECK(!w->cut, "%s: the hash of a file that was cut", w->path);
-    hash_text(XXH3_128bits_digest(w->hash), hex);
+    hash_text(XXH3_128bits_digest(w->hash.state), hex);
 }
 
 int file_write(const char *path, const void *data, size_t size, pcv_error *err) {

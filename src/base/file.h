@@ -89,11 +89,16 @@ typedef struct file_map {
 int file_map_open(file_map *map, const char *path, pcv_error *err);
 void file_map_close(file_map *map);
 
+/* A hash of bytes that come in pieces (hash_open). */
+typedef struct hasher {
+    void *state;
+} hasher;
+
 typedef struct file_writer {
     int fd; /* -1 when closed */
     char path[PATH_SIZE], temporary[PATH_SIZE];
     uint64_t size;
-    void *hash; /* running XXH3-128 */
+    hasher hash; /* of what was written */
     bool cut;   /* so that the hash is of more than the file */
     bool direct; /* a device or a pipe: written to as what it is */
 } file_writer;
@@ -112,9 +117,6 @@ int file_write(const char *path, const void *data, size_t size, pcv_error *err);
 
 /* XXH3-128, of bytes that are there, that come in pieces, or that a file holds. */
 void hash_bytes(const void *data, size_t size, char hex[HASH_TEXT]);
-typedef struct hasher {
-    void *state;
-} hasher;
 int hash_open(hasher *h, pcv_error *err);
 void hash_add(hasher *h, const void *data, size_t size);
 void hash_close(hasher *h, char hex[HASH_TEXT]); /* hex NULL: nobody asks any more */
