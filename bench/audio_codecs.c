@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/safetensors.h"
+#include "config/run_files.h"
 #include "media/sound_file.h"
 #include "media/spectrogram.h"
 #include "token/rvq.h"
@@ -99,7 +100,7 @@ static void shorten(int64_t books) {
     float *data[2];
     safetensors_plan plans[2];
     token_config c = config_with(RATE, books);
-    in_folder(path, RVQ_FILE);
+    in_folder(path, RUN_CODEC);
     must(safetensors_open(&file, path, &err), &err);
     for (int i = 0; i < 2; i++) {
         const safetensors_entry *e = &file.entries[i];

@@ -9,9 +9,9 @@ complain() {
     status=1
 }
 
-# A folder includes only itself and folders in front of it. gen/ stands before train/, because the trainer
-# writes samples.
-order="base plugins config media tensor ops cpu cuda nn model token data gen train compare serve cli"
+# A folder includes only itself and folders in front of it. gen/ and eval/ stand before train/, because the trainer
+# validates and writes samples.
+order="base plugins config media tensor ops cpu cuda nn model token data gen report eval train measure compare api serve cli"
 seen=
 for folder in $order; do
     seen="$seen $folder"

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/safetensors.h"
+#include "config/run_files.h"
 #include "media/mdct.h"
 #include "media/sound_file.h"
 #include "media/spectrogram.h"
@@ -334,9 +335,9 @@ static void same_bits(void **state) {
     omp_set_num_threads(threads);
     for (int i = 1; i < 3; i++) {
         char name[64], wav[32];
-        snprintf(name, sizeof name, "%s/%s", folders[i], RVQ_FILE);
+        snprintf(name, sizeof name, "%s/%s", folders[i], RUN_CODEC);
         snprintf(wav, sizeof wav, "%s.wav", folders[i]);
-        same_file("one/" RVQ_FILE, name);
+        same_file("one/" RUN_CODEC, name);
         same_file("one.wav", wav);
         assert_int_equal(ids[0].count, ids[i].count);
         assert_memory_equal(ids[0].v, ids[i].v, ids[0].count * sizeof *ids[0].v);
@@ -531,7 +532,7 @@ static void damaged_codebooks(void **state) {
     safetensors file;
     tokenizer t;
     must(tokenizer_load(&t, at("two"), &err));
-    must(safetensors_open(&file, at("two/" RVQ_FILE), &err));
+    must(safetensors_open(&file, at("two/" RUN_CODEC), &err));
     int64_t dims = safetensors_find(&file, "envelopes")->shape[1];
     safetensors_close(&file);
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -540,13 +541,13 @@ static void damaged_codebooks(void **state) {
             {.name = cases[i].name, .type = cases[i].type, .rank = 2, .shape = {cases[i].rows, cases[i].cols}, .data = values}};
         const safetensors_writer w = {.plans = plans, .count = 2};
         values[COUNT(values) - 1] = cases[i].value;
-        must(safetensors_save(&w, at("two/" RVQ_FILE), NULL, NULL, &err));
+        must(safetensors_save(&w, at("two/" RUN_CODEC), NULL, NULL, &err));
         if (cases[i].part) refused(t.type->load(&t, at("two"), &err), PCV_DATA, cases[i].part);
         else must(t.type->load(&t, at("two"), &err));
     }
-    assert_int_equal(remove(at("two/" RVQ_FILE)), 0);
+    assert_int_equal(remove(at("two/" RUN_CODEC)), 0);
     tokenizer_close(&t);
-    refused(tokenizer_load(&t, at("two"), &err), PCV_NOINPUT, RVQ_FILE);
+    refused(tokenizer_load(&t, at("two"), &err), PCV_NOINPUT, RUN_CODEC);
 }
 
 #define T(test) cmocka_unit_test(test)

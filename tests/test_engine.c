@@ -6,7 +6,7 @@
 #include "config/settings.h"
 #include "cpu/cpu.h"
 #include "gen/timeline.h"
-#include "train/plan.h"
+#include "train/memory_plan.h"
 #include "train/step.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
 #include "base/text.h"
 #include "train/metrics.h"
 #include "train/pace.h"
-#include "train/report.h"
+#include "report/report.h"
 
 #include <jansson.h>
 

@@ -7,7 +7,7 @@
 #include "model/batch.h"
 #include "train/begin.h"
 #include "train/optimizer.h"
-#include "train/plan.h"
+#include "train/memory_plan.h"
 #include "train/step.h"
 
 #include <unistd.h>

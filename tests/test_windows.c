@@ -6,7 +6,7 @@
 #include "base/rng.h"
 #include "config/settings.h"
 #include "cpu/cpu.h"
-#include "train/evaluate.h"
+#include "eval/evaluate.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 

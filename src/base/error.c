@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -14,7 +15,7 @@ static void fill(pcv_error *err, const char *ending, const char *format, va_list
     if (!err) return;
     int used = vsnprintf(whole, sizeof whole, format, args);
     if (ending && used >= 0 && used < UNCUT) snprintf(whole + used, sizeof whole - (size_t)used, ": %s", ending);
-    pcv_line(err->message, sizeof err->message, whole);
+    text_line(err->message, sizeof err->message, whole);
 }
 
 int fail(pcv_error *err, int code, const char *format, ...) {
@@ -56,3 +57,5 @@ void check_failed(const char *file, int line, const char *condition, const char 
     fputc('\n', stderr);
     abort();
 }
+
+const char *plural(int64_t count) { return count == 1 ? "" : "s"; }

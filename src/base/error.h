@@ -19,7 +19,7 @@
 
 #include "perceiver.h"
 
-/* Fills *err (which may be NULL) and returns code. The message goes through pcv_line: whatever it quotes, it is one
+/* Fills *err (which may be NULL) and returns code. The message goes through text_line: whatever it quotes, it is one
  * line that obeys nobody, and a long one ends in "...". */
 int fail(pcv_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -45,5 +45,8 @@ int fail_context(pcv_error *err, const char *format, ...) __attribute__((format(
 
 _Noreturn void check_failed(const char *file, int line, const char *condition, const char *format,
                             ...) __attribute__((format(printf, 4, 5)));
+
+/* What makes "1 token" of one and "2 tokens" of two: "" or "s". */
+const char *plural(int64_t count);
 
 #endif

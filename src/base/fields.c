@@ -119,7 +119,7 @@ const char *field_strings_next(const field_strings *list, const char *last) {
 static int parse_ints(const field *f, void *object, const char *value, const char *where, pcv_error *err) {
     field_ints list = {0};
     int count = 0;
-    int status = *value ? pcv_read_wholes(where, value, ',', (int64_t)f->low, (int64_t)f->high, list.v, FIELD_LIST,
+    int status = *value ? number_read_wholes(where, value, ',', (int64_t)f->low, (int64_t)f->high, list.v, FIELD_LIST,
                                           &count, err) : 0;
     list.count = count;
     if (!status) *(field_ints *)member(f, object) = list;
@@ -143,7 +143,7 @@ static int parse(const field *f, void *object, const char *value, const char *wh
     case FIELD_STRING: return store_string(f, object, value, where, err);
     case FIELD_INTS: return parse_ints(f, object, value, where, err);
     case FIELD_STRINGS: return push_string(m, value, where, err);
-    case FIELD_INT: return pcv_read_whole(where, value, (int64_t)f->low, (int64_t)f->high, m, err);
+    case FIELD_INT: return number_read_whole(where, value, (int64_t)f->low, (int64_t)f->high, m, err);
     case FIELD_REAL:
     case FIELD_BELOW: break;
     }

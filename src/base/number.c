@@ -70,7 +70,7 @@ int number_check_real(double value, number_range r, const char *where, int code,
 
 /* ------------------------------------------------------------------ whole texts */
 
-int pcv_read_whole(const char *where, const char *text, int64_t low, int64_t high, int64_t *value, pcv_error *err) {
+int number_read_whole(const char *where, const char *text, int64_t low, int64_t high, int64_t *value, pcv_error *err) {
     int64_t v = 0;
     const char *at = text;
     number_found found = number_take_whole(&at, &v);
@@ -83,7 +83,7 @@ int pcv_read_whole(const char *where, const char *text, int64_t low, int64_t hig
     return status;
 }
 
-int pcv_read_wholes(const char *where, const char *text, char separator, int64_t low, int64_t high, int64_t *values,
+int number_read_wholes(const char *where, const char *text, char separator, int64_t low, int64_t high, int64_t *values,
                     int most, int *count, pcv_error *err) {
     const char *at = text;
     *count = 0;
@@ -114,8 +114,4 @@ int number_read_real(const char *where, const char *text, number_range range, do
     int status = number_check_real(v, range, where, PCV_USAGE, err);
     if (!status) *value = v;
     return status;
-}
-
-int pcv_read_real(const char *where, const char *text, double low, double high, double *value, pcv_error *err) {
-    return number_read_real(where, text, (number_range){low, high, false, false}, value, err);
 }

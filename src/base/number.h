@@ -5,10 +5,7 @@
  * and no "not a number", no separators or letters for thousands, no exponent in a whole number; and nothing too large
  * to be held is rounded to what can be.
  *
- *     TRY(pcv_read_whole("--size", text, 1, 8192, &size, err));
- *
- * pcv_read_whole, pcv_read_wholes and pcv_read_real are declared in perceiver.h, because the program reads its options
- * with them; here is what they are made of. */
+ *     TRY(number_read_whole("--size", text, 1, 8192, &size, err)); */
 #ifndef BASE_NUMBER_H
 #define BASE_NUMBER_H
 
@@ -30,7 +27,12 @@ typedef struct number_range {
 int number_check_whole(int64_t value, int64_t low, int64_t high, const char *where, int code, pcv_error *err);
 int number_check_real(double value, number_range range, const char *where, int code, pcv_error *err);
 
-/* As pcv_read_real, for any range. */
+/* A whole text as a number within bounds. PCV_USAGE says what is wrong, behind `where`: the flag. */
+int number_read_whole(const char *where, const char *text, int64_t low, int64_t high, int64_t *value, pcv_error *err);
 int number_read_real(const char *where, const char *text, number_range range, double *value, pcv_error *err);
+
+/* "16,64,256": at least one and at most `most` whole numbers. */
+int number_read_wholes(const char *where, const char *text, char separator, int64_t low, int64_t high, int64_t *values,
+                       int most, int *count, pcv_error *err);
 
 #endif

@@ -146,7 +146,7 @@ static int read_entries(safetensors *file, pcv_error *err) {
     }
     if (at != file->data_size)
         return fail(err, PCV_DATA, "%s: %" PRIu64 " byte%s of data, but the tensors cover %" PRIu64,
-                    file->path, file->data_size, pcv_plural((int64_t)file->data_size), at);
+                    file->path, file->data_size, plural((int64_t)file->data_size), at);
     return 0;
 }
 
@@ -155,7 +155,7 @@ static int read_header(safetensors *file, uint64_t file_size, pcv_error *err) {
     uint64_t size = 0;
     if (file_size < 8)
         return fail(err, PCV_DATA, "%s: not a safetensors file (%" PRIu64 " byte%s)", file->path,
-                    file_size, pcv_plural((int64_t)file_size));
+                    file_size, plural((int64_t)file_size));
     int status = read_at(file, prefix, sizeof prefix, 0, err);
     for (int i = 7; i >= 0; i--) size = size << 8 | prefix[i];
     if (!status && (size > HEADER_LIMIT || size > file_size - 8))

@@ -107,9 +107,7 @@ void text_escape(text *t, const char *bytes, size_t size) {
     }
 }
 
-const char *pcv_plural(int64_t count) { return count == 1 ? "" : "s"; }
-
-void pcv_line(char *out, size_t capacity, const char *in) {
+void text_line(char *out, size_t capacity, const char *in) {
     static const char cut[] = "...";
     size_t size = strlen(in), used = 0, fits = 0; /* so far, and with the mark of a cut behind it */
     for (size_t i = 0; i < size;) {

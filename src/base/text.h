@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct text {
     char *data; /* always ends with a zero byte once something was written */
@@ -24,9 +25,13 @@ void text_json(text *t, const char *bytes, size_t size); /* a JSON string with i
 
 /* For people, on a terminal or in a column: control characters, ends of lines, overrides of the direction of writing
  * and bytes that are no UTF-8 as \x1b, \n, \u202e, and a backslash doubled, so that the text can be told back.
- * Everything that comes from a file or a name goes through it, or through pcv_line. */
+ * Everything that comes from a file or a name goes through it, or through text_line. */
 void text_escape(text *t, const char *bytes, size_t size);
 void text_base64(text *t, const void *bytes, size_t size);
+
+/* `text` as one such line in out[0..capacity); what does not fit ends in "..." behind a whole character. */
+void text_line(char *out, size_t capacity, const char *text);
+
 bool text_ok(const text *t);
 void text_free(text *t);
 

@@ -1,4 +1,5 @@
 #include "base/watch.h"
+#include "base/text.h"
 
 #include <stdio.h>
 
@@ -8,7 +9,7 @@ void watch_say_list(const pcv_watch *watch, const char *format, va_list args) {
     char whole[LONGEST_LINE], line[LONGEST_LINE];
     if (!watch || !watch->message) return;
     vsnprintf(whole, sizeof whole, format, args);
-    pcv_line(line, sizeof line, whole);
+    text_line(line, sizeof line, whole);
     watch->message(watch->context, line);
 }
 

@@ -9,7 +9,7 @@
 
 #include <stdarg.h>
 
-/* The line goes through pcv_line: what it quotes can be anything. */
+/* The line goes through text_line: what it quotes can be anything. */
 void watch_say(const pcv_watch *watch, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void watch_say_list(const pcv_watch *watch, const char *format, va_list args);
 

@@ -1,9 +1,7 @@
-/* What a comparison is about: its data set, and the model that its entries vary. Kept beside the record, so that cells
- * of other data or other models never come into one table. */
+#include "compare/about.h"
 #include "base/fields.h"
 #include "base/file.h"
 #include "base/watch.h"
-#include "compare/compare.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +10,7 @@
 static const char FORMAT[] = "perceiver.c comparison";
 enum { ABOUT_LIMIT = 1 << 20 };
 
-int comparison_begin(const comparison *c, pcv_error *err) {
+int about_write(const comparison *c, pcv_error *err) {
     char path[PATH_SIZE];
     model_config *m = NULL;
     json_t *about = NULL, *model = json_object();
@@ -57,7 +55,7 @@ out:
     return status;
 }
 
-int comparison_check(const comparison *c, pcv_error *err) {
+int about_check(const comparison *c, pcv_error *err) {
     char path[PATH_SIZE];
     json_t *about = NULL;
     bool assumed;

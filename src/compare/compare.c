@@ -1,19 +1,16 @@
 #include "compare/compare.h"
+#include "base/available.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/available.h"
 #include "base/number.h"
 #include "base/watch.h"
+#include "compare/about.h"
+#include "compare/cost.h"
+#include "compare/page.h"
+#include "compare/quality.h"
 
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define RECORD "cells.jsonl"
-enum { RECORD_LIMIT = 16 << 20 };
 
 /* ------------------------------------------------------------------ what is compared */
 
@@ -39,7 +36,7 @@ static int each_part(const char *list, const char *flag, int most, int (*take)(c
 static int parse_count(const char *part, const char *flag, int64_t most, int64_t *value, pcv_error *err) {
     char where[64];
     snprintf(where, sizeof where, "--%s", flag);
-    return pcv_read_whole(where, part, 1, most, value, err);
+    return number_read_whole(where, part, 1, most, value, err);
 }
 
 /* "1024", or "256x4": a context, and rows of a batch. */
@@ -102,116 +99,7 @@ out:
     return status;
 }
 
-int comparison_model(const comparison *c, int arch, int64_t layers, int64_t context, model_config *m, pcv_error *err) {
-    int status = settings_model(c->settings, m, err);
-    if (status) return status;
-    m->architecture = c->entry[arch].architecture;
-    m->layers = layers;
-    m->context = context;
-    if (m->latents > context) m->latents = context;
-    if (m->sparse.stride > context) m->sparse.stride = context;
-    if (m->positions.axes.count == 1) m->positions.axes.count = 0;
-    status = dataset_shape(c->data, c->settings, m, err);
-    if (!status) status = model_config_check(m, err);
-    return status ? fail_context(err, "%s", c->entry[arch].name) : 0;
-}
-
-/* ------------------------------------------------------------------ the record */
-
-int record_add(const comparison *c, json_t *line, pcv_error *err) {
-    char path[PATH_SIZE];
-    char *data = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    json_decref(line);
-    if (!data) return fail(err, PCV_MEMORY, "not enough memory for a record");
-    int status = path_join(path, c->options->output, RECORD, err);
-    FILE *f = status ? NULL : fopen(path, "a");
-    if (!status && (!f || fprintf(f, "%s\n", data) < 0 || fflush(f) || fsync(fileno(f))))
-        status = fail_errno(err, PCV_IO, "%s", path);
-    if (f && fclose(f) && !status) status = fail_errno(err, PCV_IO, "%s", path);
-    free(data);
-    return status;
-}
-
-static int entry_named(const comparison *c, const char *name) {
-    for (int i = 0; i < c->entries; i++)
-        if (name && !strcmp(c->entry[i].name, name)) return i;
-    return -1;
-}
-
-static double real_of(const json_t *line, const char *key) { return json_number_value(json_object_get(line, key)); }
-
-static double error_of(const json_t *line) { /* null: undefined */
-    return json_is_number(json_object_get(line, "error")) ? real_of(line, "error") : NAN;
-}
-
-static int64_t count_of(const json_t *line, const char *key) { return json_integer_value(json_object_get(line, key)); }
-
-static void read_cost(comparison *c, int arch, const json_t *line) {
-    const char *end = json_string_value(json_object_get(line, "end"));
-    for (int i = 0; i < c->cells; i++) {
-        cost_cell *cell = &c->cell[i];
-        bool same = cell->arch == arch && cell->layers == count_of(line, "layers");
-        if (!same || cell->context != count_of(line, "context")) continue;
-        cell->seconds = real_of(line, "seconds");
-        cell->predicted = real_of(line, "predicted_seconds");
-        cell->peak = count_of(line, "peak_bytes");
-        cell->end = end && !strcmp(end, cost_ends[COST_MEASURED]) ? COST_MEASURED : COST_TIME;
-        if (cell->end != COST_MEASURED) continue;
-        c->flops[arch] += cell->flops;
-        c->seconds[arch] += cell->seconds;
-    }
-}
-
-static void read_quality(comparison *c, int arch, const char *kind, const json_t *line) {
-    quality_run *q = &c->quality[arch];
-    double bits = real_of(line, "bits");
-    if (!strcmp(kind, "rate")) {
-        for (int r = 0; r < c->rates; r++)
-            if (c->rate[r] == real_of(line, "rate")) q->rate_bits[r] = bits;
-    } else if (!strcmp(kind, "point") && q->points < MOST_POINTS) {
-        q->point[q->points++] = (quality_point){real_of(line, "minutes"), bits, error_of(line)};
-        q->steps = count_of(line, "steps");
-        q->tokens = count_of(line, "tokens");
-    } else if (!strcmp(kind, "test")) {
-        q->test_bits = bits;
-        q->test_error = error_of(line);
-        q->test_tokens = count_of(line, "tokens");
-    } else if (!strcmp(kind, "model")) {
-        q->layers = count_of(line, "layers");
-        q->context = count_of(line, "context");
-        q->parameters = count_of(line, "parameters");
-        q->recorded = true;
-    }
-}
-
-/* Takes what an interrupted comparison has finished; a last line that was cut off is left out. */
-static int read_record(comparison *c, pcv_error *err) {
-    char path[PATH_SIZE];
-    file_bytes bytes;
-    int status = path_join(path, c->options->output, RECORD, err);
-    if (status || !path_exists(path)) return status;
-    status = file_read(path, RECORD_LIMIT, &bytes, err);
-    if (status) return status;
-    const char *at = (const char *)bytes.data, *end = at + bytes.size;
-    for (const char *stop; at < end && (stop = memchr(at, '\n', (size_t)(end - at))); at = stop + 1) {
-        json_t *line = json_loadb(at, (size_t)(stop - at), 0, NULL);
-        const char *kind = json_string_value(json_object_get(line, "kind"));
-        int arch = entry_named(c, json_string_value(json_object_get(line, "arch")));
-        if (kind && arch >= 0 && !strcmp(kind, "cost")) read_cost(c, arch, line);
-        else if (kind && arch >= 0) read_quality(c, arch, kind, line);
-        json_decref(line);
-    }
-    file_bytes_free(&bytes);
-    return 0;
-}
-
 /* ------------------------------------------------------------------ going through the cells */
-
-int comparison_report(const comparison *c, double done, const char *line, pcv_error *err) {
-    pcv_progress p = {.stage = "comparing", .done = done, .total = c->expected, .line = line, .seconds = done};
-    if (watch_ask(c->watch, &p) != PCV_STOP) return 0;
-    return fail(err, PCV_INTERRUPTED, "interrupted; go on with --resume");
-}
 
 /* Seconds that the waiting cells are expected to take. */
 static double cost_expected(const comparison *c) {
@@ -248,7 +136,7 @@ static int cost_all(comparison *c, pcv_error *err) {
         if (slow) cell->end = COST_TIME;
         c->expected = done + cost_expected(c);
         snprintf(line, sizeof line, "%s, %lld layer%s, context %lld", c->entry[cell->arch].name,
-                 (long long)cell->layers, pcv_plural(cell->layers), (long long)cell->context);
+                 (long long)cell->layers, plural(cell->layers), (long long)cell->context);
         if (!slow) status = comparison_report(c, done, line, err);
         double start = clock_now();
         if (!status && !slow) status = cost_measure(c, cell, err);
@@ -266,7 +154,7 @@ static int quality_all(comparison *c, pcv_error *err) {
     for (int i = 0; i < c->entries; i++) {
         quality_run *q = &c->quality[i];
         watch_say(c->watch, "%s: %lld layer%s, context %lld, %lld parameters", c->entry[i].name,
-                  (long long)q->layers, pcv_plural(q->layers), (long long)q->context, (long long)q->parameters);
+                  (long long)q->layers, plural(q->layers), (long long)q->context, (long long)q->parameters);
         if (q->recorded) continue;
         TRY(record_add(c, json_pack("{s:s, s:s, s:I, s:I, s:I}", "kind", "model", "arch", c->entry[i].name, "layers",
                                     (json_int_t)q->layers, "context", (json_int_t)q->context, "parameters",
@@ -286,11 +174,11 @@ static void say_plan(const comparison *c, bool cost, bool quality) {
     }
     if (cost)
         watch_say(c->watch, "cost: %d training step%s to measure, %d beyond %.1f GiB; about %.0f minutes", waiting,
-                  pcv_plural(waiting), memory, c->options->memory_limit, cost_expected(c) / 60);
+                  plural(waiting), memory, c->options->memory_limit, cost_expected(c) / 60);
     if (!quality) return;
     double rates = c->rates > 1 ? c->rates * c->options->minutes / RATE_SHARE : 0;
     watch_say(c->watch, "quality: %d training%s of %g minute%s%s; about %.0f minutes", c->entries,
-              pcv_plural(c->entries), c->options->minutes, c->options->minutes == 1 ? "" : "s",
+              plural(c->entries), c->options->minutes, c->options->minutes == 1 ? "" : "s",
               c->rates > 1 ? ", and a short one for each learning rate" : "",
               c->entries * (c->options->minutes + rates));
 }
@@ -322,10 +210,10 @@ static int open_cells(comparison *c, pcv_error *err) {
                 "--memory-limit: no step fits into %.3g GiB; the least is taken by %s, %lld layer%s, context %lld: "
                 "%.3g",
                 c->options->memory_limit, c->entry[least->arch].name, (long long)least->layers,
-                pcv_plural(least->layers), (long long)least->context, (double)least->planned / (1 << 30));
+                plural(least->layers), (long long)least->context, (double)least->planned / (1 << 30));
 }
 
-int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, const pcv_watch *watch, pcv_error *err) {
+int compare_run(const pcv_compare_options *options, pcv_settings *settings, const pcv_watch *watch, pcv_error *err) {
     pcv_compare_options o = *options;
     comparison *c = NULL;
     train_config t;
@@ -343,15 +231,15 @@ int pcv_compare(const pcv_compare_options *options, pcv_settings *settings, cons
     TRY(check_output(&o, err));
     if (o.minutes == 0) o.minutes = t.minutes > 0 ? t.minutes : 30;
     TRY(dataset_open(&c->data, o.dataset, 1, err));
-    if (o.resume) TRY(comparison_check(c, err));
+    if (o.resume) TRY(about_check(c, err));
     if (!o.quality_only) TRY(open_cells(c, err));
     if (!o.cost_only) TRY(quality_plan(c, err));
     if (!o.cost_only) TRY(quality_check(c, err));
-    if (o.resume) TRY(read_record(c, err));
+    if (o.resume) TRY(record_read(c, err));
     say_plan(c, !o.quality_only, !o.cost_only);
     if (o.dry_run) goto out;
     if (!o.resume) TRY(folder_make_new(o.output, err));
-    if (!o.resume) TRY(comparison_begin(c, err));
+    if (!o.resume) TRY(about_write(c, err));
     if (!o.quality_only) TRY(cost_all(c, err));
     if (!o.quality_only) TRY(page_write(c, err));
     if (!o.cost_only) TRY(quality_all(c, err));

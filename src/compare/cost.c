@@ -1,7 +1,5 @@
-/* Time and memory of training steps, measured. */
-#include "compare/compare.h"
-#include "train/plan.h"
-#include "train/probe.h"
+#include "compare/cost.h"
+#include "measure/probe.h"
 
 #include <stdlib.h>
 #include <string.h>

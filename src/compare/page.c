@@ -1,8 +1,7 @@
-/* What was found, for people and for other programs: cost.csv, quality.csv, SVG charts, and index.html, which says
- * it in words. */
+#include "compare/page.h"
 #include "base/file.h"
-#include "compare/compare.h"
-#include "train/chart.h"
+#include "compare/cost.h"
+#include "report/chart.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -88,7 +87,7 @@ static int cost_chart(const comparison *c, bool memory, text *svg, pcv_error *er
                 l[d]->line[a].count++;
             }
         snprintf(title[d], sizeof title[d], "%s of a training step, %lld layer%s", memory ? "memory" : "time",
-                 (long long)c->depth[d], pcv_plural(c->depth[d]));
+                 (long long)c->depth[d], plural(c->depth[d]));
         panel[d] = (chart_panel){.title = title[d], .x_label = "context, tokens", .y_label = memory ? "GiB" : "seconds",
                                  .log_x = true, .log_y = true, .x_tick = tick, .x_ticks = c->contexts,
                                  .line = l[d] ? l[d]->line : NULL, .lines = c->entries};
@@ -203,7 +202,7 @@ static void add_stops(text *t, const comparison *c) {
                 const cost_cell *cell = cost_at(c, a, d, k);
                 if (cell->end != COST_MEMORY && cell->end != COST_TIME) continue;
                 text_add(t, "<li>%s, %lld layer%s, stops in front of %lld tokens: %s", c->entry[a].name,
-                         (long long)cell->layers, pcv_plural(cell->layers), (long long)cell->context,
+                         (long long)cell->layers, plural(cell->layers), (long long)cell->context,
                          why_stopped(cell));
                 if (cell->end == COST_MEMORY) text_add(t, " (%.1f GiB)", (double)cell->planned / (1 << 30));
                 text_add(t, "</li>\n");
@@ -222,7 +221,7 @@ static void add_equal_contexts(text *t, const comparison *c) {
         }
         if (!base) continue;
         text_add(t, "<p>%lld layer%s: in the %.2f s that %s takes for a step over %lld tokens, the longest context is ",
-                 (long long)c->depth[d], pcv_plural(c->depth[d]), base->seconds, c->entry[0].name,
+                 (long long)c->depth[d], plural(c->depth[d]), base->seconds, c->entry[0].name,
                  (long long)base->context);
         add_reaches(t, c, d, -1, base->seconds);
         text_add(t, ".</p>\n");
@@ -239,7 +238,7 @@ static void add_equal_depths(text *t, const comparison *c) {
         if (cell->end == COST_MEASURED) base = cell;
     }
     text_add(t, "<p>Context %lld: in the %.2f s of %lld layer%s of %s, the deepest stack is ", (long long)c->context[k],
-             base->seconds, (long long)base->layers, pcv_plural(base->layers), c->entry[0].name);
+             base->seconds, (long long)base->layers, plural(base->layers), c->entry[0].name);
     add_reaches(t, c, -1, k, base->seconds);
     text_add(t, ".</p>\n");
 }

@@ -1,9 +1,10 @@
-/* What each architecture learns in the same time, judged by the same targets. */
+#include "compare/quality.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "compare/compare.h"
-#include "train/evaluate.h"
-#include "train/plan.h"
+#include "compare/cost.h"
+#include "eval/evaluate.h"
+#include "train/memory_plan.h"
+#include "train/train.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -109,14 +110,14 @@ out:
 static int set_number(comparison *c, const char *name, double value, pcv_error *err) {
     char typed[64];
     snprintf(typed, sizeof typed, "%.9g", value);
-    return pcv_settings_set(c->settings, name, typed, err);
+    return settings_set(c->settings, name, typed, err);
 }
 
 /* Settings of an entry's training; the caller's own stay below them. */
 static int choose(comparison *c, int arch, double rate, double minutes, pcv_error *err) {
     const quality_run *q = &c->quality[arch];
     int status = 0;
-    TRY(pcv_settings_set(c->settings, "arch", c->entry[arch].name, err));
+    TRY(settings_set(c->settings, "arch", c->entry[arch].name, err));
     TRY(set_number(c, "layers", (double)q->layers, err));
     TRY(set_number(c, "context", (double)q->context, err));
     TRY(set_number(c, "batch", (double)(c->entry[arch].rows ? c->entry[arch].rows : c->batch), err));
@@ -171,7 +172,7 @@ static int score(const comparison *c, const char *run, split_name split, int64_t
     tape t = {0};
     int status = 0;
     job.t = &t;
-    TRY(pcv_engine_open(&engine, run, c->settings, err));
+    TRY(engine_open(&engine, run, c->settings, err));
     TRY(settings_eval(NULL, &e, err));
     e.split = split;
     TRY(evaluation_open(&job, &e, &t, engine, c->options->dataset, NULL, err));
@@ -187,7 +188,7 @@ static int score(const comparison *c, const char *run, split_name split, int64_t
                       job.d->name, split_names[split], SPAN);
 out:
     evaluation_close(&job);
-    pcv_engine_close(engine);
+    engine_close(engine);
     return status;
 }
 
@@ -220,7 +221,7 @@ static int train_until(comparison *c, const char *run, double seconds, double ba
     int status = path_join(config, run, "config.json", err);
     if (status) return status;
     pcv_train_options o = {.dataset = c->options->dataset, .run = run, .resume = path_exists(config)};
-    status = pcv_train(&o, c->settings, &watch, report, err);
+    status = train_run(&o, c->settings, &watch, report, err);
     if (status == PCV_INTERRUPTED && w.paused && !w.stopped) status = 0;
     if (status == PCV_INTERRUPTED && w.stopped) return fail(err, PCV_INTERRUPTED, "interrupted; go on with --resume");
     return status;

@@ -103,7 +103,7 @@ static const char *usual_value(const field_table *table, const field *f) {
     return f->initial;
 }
 
-bool pcv_option_at(pcv_group group, int i, pcv_option *option) {
+bool settings_option(pcv_group group, int i, pcv_option *option) {
     if (group == PCV_MODEL && i < COMBINATIONS) {
         *option = (pcv_option){combinations[i].name, preset_names(i), combinations[i].initial,
                                combinations[i].help};
@@ -121,11 +121,11 @@ bool pcv_option_at(pcv_group group, int i, pcv_option *option) {
 
 /* ------------------------------------------------------------------ collecting */
 
-int pcv_settings_open(pcv_settings **settings, pcv_error *err) {
+int settings_open(pcv_settings **settings, pcv_error *err) {
     return mem_get(settings, sizeof **settings, "settings", err);
 }
 
-void pcv_settings_close(pcv_settings *s) {
+void settings_close(pcv_settings *s) {
     if (!s) return;
     for (int i = 0; i < s->count; i++) {
         mem_free(s->given[i].name);
@@ -202,7 +202,7 @@ static bool adds(const char *name) {
     return false;
 }
 
-int pcv_settings_set(pcv_settings *s, const char *name, const char *value, pcv_error *err) {
+int settings_set(pcv_settings *s, const char *name, const char *value, pcv_error *err) {
     int status = check_setting(name, value, err);
     if (status) return status;
     for (int i = 0; i < s->count && !adds(name); i++)
@@ -221,7 +221,7 @@ int pcv_settings_set(pcv_settings *s, const char *name, const char *value, pcv_e
     return 0;
 }
 
-int pcv_settings_read(pcv_settings *s, const char *path, pcv_error *err) {
+int settings_read(pcv_settings *s, const char *path, pcv_error *err) {
     json_decref(s->file);
     mem_free(s->path);
     s->file = NULL;
@@ -421,7 +421,7 @@ int settings_tokens(const pcv_settings *s, token_config *out, pcv_error *err) {
 int config_read(const char *path, model_config *model, train_config *train, json_t **extra,
                 pcv_error *err) {
     pcv_settings *s = NULL;
-    int status = pcv_settings_open(&s, err);
+    int status = settings_open(&s, err);
     if (status) return status;
     memset(model, 0, sizeof *model);
     memset(train, 0, sizeof *train);
@@ -434,7 +434,7 @@ int config_read(const char *path, model_config *model, train_config *train, json
     if (extra) *extra = json_incref(s->file);
     if (model_config_check(model, err)) status = fail_context(err, "%s", path);
 out:
-    pcv_settings_close(s);
+    settings_close(s);
     return status;
 }
 

@@ -7,6 +7,13 @@
 #include "config/run_config.h"
 #include "config/token_config.h"
 
+/* As pcv_option_at, and the calls named pcv_settings_... of perceiver.h. */
+bool settings_option(pcv_group group, int i, pcv_option *option);
+int settings_open(pcv_settings **settings, pcv_error *err);
+void settings_close(pcv_settings *s);
+int settings_set(pcv_settings *s, const char *name, const char *value, pcv_error *err);
+int settings_read(pcv_settings *s, const char *path, pcv_error *err);
+
 /* All resolve functions accept NULL for "nothing was chosen". The model comes back unchecked: its
  * vocabulary may still follow from a data set (model_config_check). */
 int settings_model(const pcv_settings *s, model_config *out, pcv_error *err);

@@ -1,6 +1,7 @@
 /* The mirrored copy task (Hawthorne et al. 2022, section 5.1): a start token, h random bytes, the same
  * bytes in reverse, an end token; LENGTH = 2 h + 2 tokens. The second half can be known perfectly by
  * who remembers the first. */
+#include "base/number.h"
 #include "data/dataset.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -57,7 +58,7 @@ static const dataset_type copy_type = {documents, length, read_copy, close_copy,
 int copy_length(const char *text, int64_t *tokens, pcv_error *err) {
     char where[64];
     snprintf(where, sizeof where, "copy:%.40s", text);
-    int status = pcv_read_whole(where, text, 4, LONGEST, tokens, err);
+    int status = number_read_whole(where, text, 4, LONGEST, tokens, err);
     if (!status && *tokens % 2) status = fail(err, PCV_USAGE, "%s: expected an even length", where);
     return status;
 }

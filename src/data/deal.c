@@ -1,9 +1,10 @@
 #include "data/deal.h"
+#include "base/number.h"
 
 int deal_shares(int *percent, const char *text, pcv_error *err) {
     const char *shares = text ? text : "90,5,5";
     int64_t part[SPLITS];
-    int count = 0, status = pcv_read_wholes("--split", shares, ',', 0, 100, part, SPLITS, &count, err);
+    int count = 0, status = number_read_wholes("--split", shares, ',', 0, 100, part, SPLITS, &count, err);
     if (status) return status;
     for (int i = 0; i < count; i++) percent[i] = (int)part[i];
     if (count == SPLITS && part[0] > 0 && part[0] + part[1] + part[2] == 100) return 0;

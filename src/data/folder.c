@@ -1,6 +1,7 @@
 #include "data/folder.h"
 #include "base/mem.h"
 #include "base/fields.h"
+#include "config/run_files.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -179,10 +180,10 @@ static int check_split(const split_files *s, int wide, const json_t *about, cons
     if (status) return status;
     if (s->tokens.size != (size_t)tokens * (size_t)wide)
         return fail(err, PCV_DATA, "%s: %zu byte%s, expected %lld tokens of %d: truncated or replaced",
-                    s->tokens.path, s->tokens.size, pcv_plural((int64_t)s->tokens.size), (long long)tokens, wide);
+                    s->tokens.path, s->tokens.size, plural((int64_t)s->tokens.size), (long long)tokens, wide);
     if (s->index.size != (size_t)(count + 1) * 8)
         return fail(err, PCV_DATA, "%s: %zu byte%s, expected %lld offsets of 8", s->index.path,
-                    s->index.size, pcv_plural((int64_t)s->index.size), (long long)count + 1);
+                    s->index.size, plural((int64_t)s->index.size), (long long)count + 1);
     uint64_t before = 0;
     for (int64_t i = 0; i <= count; i++) {
         uint64_t x = offset_at(s, i);
@@ -224,7 +225,7 @@ static int read_about(dataset *d, const char *path, json_t **about, pcv_error *e
     const char *format, *kind;
     int64_t version;
     int status = 0;
-    TRY(path_join(full, path, "dataset.json", err));
+    TRY(path_join(full, path, DATASET_ABOUT, err));
     if (!path_exists(path)) {
         status = fail(err, PCV_NOINPUT, "%s: no such data set; make one with 'perceiver prepare text'", path);
         goto out;

@@ -7,6 +7,7 @@
 #include "base/temporary.h"
 #include "base/text.h"
 #include "base/watch.h"
+#include "config/run_files.h"
 #include "config/settings.h"
 
 #include <stdio.h>
@@ -99,7 +100,7 @@ static int write_about(const job *j, pcv_error *err) {
         goto out;
     }
     TRY(tokenizer_save(&j->tokens, j->folder, err));
-    TRY(path_join(path, j->folder, "dataset.json", err));
+    TRY(path_join(path, j->folder, DATASET_ABOUT, err));
     TRY(json_write(about, path, err));
 out:
     json_decref(splits);
@@ -153,8 +154,8 @@ out:
     return status;
 }
 
-static const char *const dataset_files[] = {"dataset.json", "*.tokens", "*.index", "tokenizer.json",
-                                            "sentencepiece.model", "codec.safetensors", INPUT_COPY, LESSON_FILE, NULL};
+static const char *const dataset_files[] = {DATASET_ABOUT, "*.tokens", "*.index", RUN_TOKENIZER,
+                                            RUN_PIECES, RUN_CODEC, INPUT_COPY, LESSON_FILE, NULL};
 
 static int run(job *j, pcv_error *err) {
     folder_writer w = {.fd = -1};
@@ -174,7 +175,7 @@ out:
     return status;
 }
 
-int pcv_prepare(const pcv_prepare_options *options, const pcv_watch *watch,
+int prepare_run(const pcv_prepare_options *options, const pcv_watch *watch,
                 pcv_prepare_report *report, pcv_error *err) {
     pcv_prepare_report unused;
     job *j = NULL;

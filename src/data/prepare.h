@@ -43,4 +43,7 @@ static inline bool job_is_text(const job *j) { return j->tokens.type->encode != 
 /* Writes every good input's documents into the splits. */
 int encode_inputs(job *j, pcv_error *err);
 
+/* As pcv_prepare. */
+int prepare_run(const pcv_prepare_options *options, const pcv_watch *watch, pcv_prepare_report *report, pcv_error *err);
+
 #endif

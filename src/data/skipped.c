@@ -1,5 +1,6 @@
 #include "data/skipped.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "base/watch.h"
 
 #include <inttypes.h>
@@ -30,7 +31,7 @@ int skipped_add(skipped *s, skip_reason why, const char *path, pcv_error *err, c
     va_start(args, format);
     vsnprintf(whole + sizeof begin - 1, sizeof whole - sizeof begin, format, args);
     va_end(args);
-    pcv_line(line, sizeof line, whole);
+    text_line(line, sizeof line, whole);
     int64_t before = s->count[why]++;
     if (before < TOLD) watch_say(s->watch, "%s", line);
     if (before == TOLD)
@@ -60,7 +61,7 @@ void skipped_tell(const skipped *s) {
     char sum[512];
     int64_t files = skipped_files(s);
     skipped_sum(s, sum, sizeof sum);
-    if (files) watch_say(s->watch, "skipped %" PRId64 " file%s: %s", files, pcv_plural(files), sum);
+    if (files) watch_say(s->watch, "skipped %" PRId64 " file%s: %s", files, plural(files), sum);
     if (s->left_out)
         watch_say(s->watch, "--include and --exclude left out %" PRId64 " %s", s->left_out,
                   s->left_out == 1 ? "file or folder" : "files and folders");

@@ -44,13 +44,13 @@ static int extend(writer *w, id_list *ids, pcv_error *err) {
     double start = clock_now();
     config.seed += w->number;
     TRY(session_start(&s, w->m, t, &config, err));
-    TRY(pcv_session_feed(&s, ids->v, ids->count, err));
+    TRY(session_feed(&s, ids->v, ids->count, err));
     int64_t wanted = t->length ? t->length - (int64_t)ids->count : config.length, done = 0;
     w->g->end = PCV_END_LENGTH;
     for (; done < wanted; done++) {
         int32_t id;
         if (done % 16 == 0) TRY(report(w, done, wanted, err));
-        TRY(pcv_session_next(&s, &id, err));
+        TRY(session_next(&s, &id, err));
         if (w->g->tokens == 0) w->g->first_seconds = clock_now() - start;
         if (id < 0) {
             w->g->end = PCV_END_DOCUMENT;
@@ -204,7 +204,7 @@ int document_sample(model *m, const tokenizer *t, const sample_config *config, c
     return pictures ? write_grid(&w, err) : write_one(&w, err);
 }
 
-int pcv_generate_document(pcv_engine *engine, const pcv_document_options *o, const pcv_settings *settings,
+int generate_document(pcv_engine *engine, const pcv_document_options *o, const pcv_settings *settings,
                           const pcv_watch *watch, pcv_generation *g, pcv_error *err) {
     const tokenizer *t = &engine->tokens;
     writer w = {.m = engine->m, .t = t, .o = o, .watch = watch, .g = g, .start = clock_now()};

@@ -33,7 +33,7 @@ static int64_t whole_setting(const pcv_settings *settings, const char *name, int
     return initial;
 }
 
-int pcv_threads(const pcv_settings *settings, int64_t *asked) {
+int settings_threads(const pcv_settings *settings, int64_t *asked) {
     int64_t threads = whole_setting(settings, "threads", 0);
     if (asked) *asked = threads;
     return cpu_threads_for(threads);
@@ -58,14 +58,6 @@ static int check_memory(const char *run, const char *path, pcv_error *err) {
 }
 
 /* ------------------------------------------------------------------ weights */
-
-int64_t checkpoint_step(const char *name) {
-    static const char prefix[] = CHECKPOINT;
-    int64_t step = -1;
-    const char *at = name + sizeof prefix - 1;
-    if (strncmp(name, prefix, sizeof prefix - 1) || number_take_whole(&at, &step) || *at) return -1;
-    return step;
-}
 
 static int no_checkpoint(const char *run, const char *folder, int64_t step, pcv_error *err) {
     enum { SHOWN = 20 };
@@ -94,7 +86,7 @@ static int find_weights(const char *run, const train_config *train, int64_t step
     *prefix = "";
     if (step < 0) return path_join(path, run, RUN_WEIGHTS, err);
     TRY(path_join(folder, run, RUN_CHECKPOINTS, err));
-    snprintf(name, sizeof name, CHECKPOINT "%08lld/manifest.json", (long long)step);
+    snprintf(name, sizeof name, CHECKPOINT "%08lld/" RUN_MANIFEST, (long long)step);
     TRY(path_join(path, folder, name, err));
     if (!path_exists(path)) return no_checkpoint(run, folder, step, err);
     *prefix = train->ema > 0 ? "average." : "";
@@ -109,7 +101,7 @@ static int check_meaning(const pcv_engine *e, const char *expected, pcv_error *e
     char own[HASH_TEXT];
     int status = tokenizer_meaning(&e->tokens, own, err);
     if (status || !expected || !strcmp(own, expected)) return status;
-    return fail(err, PCV_DATA, "%s/" TOKENIZER_FILE ": not the tokenizer that the run was trained with; its ids mean "
+    return fail(err, PCV_DATA, "%s/" RUN_TOKENIZER ": not the tokenizer that the run was trained with; its ids mean "
                 "other things (%s, but config.json says %.40s)", e->run, own, expected);
 }
 
@@ -138,7 +130,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
                       run, (long long)e->tokens.vocab, (long long)c->vocab_size);
         goto out;
     }
-    TRY(cpu_backend_open(&e->be, cpu_best_level(), pcv_threads(settings, NULL), err));
+    TRY(cpu_backend_open(&e->be, cpu_best_level(), settings_threads(settings, NULL), err));
     TRY(find_weights(run, &train, whole_setting(settings, "checkpoint", -1), path, &prefix, err));
     snprintf(e->weights, sizeof e->weights, "%s", path);
     TRY(check_memory(run, path, err));
@@ -155,18 +147,18 @@ out:
     return status;
 }
 
-int pcv_engine_open(pcv_engine **out, const char *run, const pcv_settings *settings, pcv_error *err) {
+int engine_open(pcv_engine **out, const char *run, const pcv_settings *settings, pcv_error *err) {
     pcv_engine *e = NULL;
     int status = mem_get(&e, sizeof *e, "an engine", err);
     if (status) return status;
     snprintf(e->run, sizeof e->run, "%s", run);
     status = load(e, run, settings, err);
-    if (status) pcv_engine_close(e);
+    if (status) engine_close(e);
     else *out = e;
     return status;
 }
 
-void pcv_engine_close(pcv_engine *e) {
+void engine_close(pcv_engine *e) {
     if (!e) return;
     model_close(e->m);
     tokenizer_close(&e->tokens);
@@ -179,17 +171,11 @@ int engine_not_finite(const pcv_engine *e, pcv_error *err) {
                 "--checkpoint takes those of another update", e->weights);
 }
 
-const char *pcv_engine_text(const pcv_engine *e, int32_t id, size_t *size) {
+const char *engine_text(const pcv_engine *e, int32_t id, size_t *size) {
     const tokenizer *t = &e->tokens;
     *size = 0;
     return id < 0 || id >= t->vocab || !t->type->piece ? "" : t->type->piece(t, id, size);
 }
-
-int64_t pcv_engine_vocabulary(const pcv_engine *e) { return e->tokens.vocab; }
-
-int pcv_engine_is_text(const pcv_engine *e) { return e->tokens.type->piece != NULL; }
-
-const char *pcv_engine_kind(const pcv_engine *e) { return e->kind; }
 
 /* ------------------------------------------------------------------ sessions */
 
@@ -199,7 +185,7 @@ int session_start(pcv_session *s, model *m, const tokenizer *tokens, const sampl
     *s = (pcv_session){.config = *config};
     TRY(timeline_open(&s->line, m, s->config.window, s->config.latents, 0, err));
     TRY(sampler_open(&s->sampler, &s->config, tokens, m->config.vocab_size, err));
-    TRY(pcv_session_feed(s, &tokens->start, 1, err));
+    TRY(session_feed(s, &tokens->start, 1, err));
 out:
     if (status) session_stop(s);
     return status;
@@ -212,7 +198,7 @@ void session_stop(pcv_session *s) {
     s->recent = NULL;
 }
 
-int pcv_session_open(pcv_session **out, pcv_engine *engine, const pcv_settings *settings,
+int session_open(pcv_session **out, pcv_engine *engine, const pcv_settings *settings,
                      pcv_error *err) {
     pcv_session *s = NULL;
     sample_config config;
@@ -229,7 +215,7 @@ int pcv_session_open(pcv_session **out, pcv_engine *engine, const pcv_settings *
     return 0;
 }
 
-void pcv_session_close(pcv_session *s) {
+void session_close(pcv_session *s) {
     if (!s) return;
     session_stop(s);
     mem_free(s);
@@ -260,12 +246,12 @@ static int remember(pcv_session *s, const int32_t *ids, size_t count, pcv_error 
     return 0;
 }
 
-int pcv_session_feed(pcv_session *s, const int32_t *ids, size_t count, pcv_error *err) {
+int session_feed(pcv_session *s, const int32_t *ids, size_t count, pcv_error *err) {
     int status = timeline_append(&s->line, ids, count, err);
     return status ? status : remember(s, ids, count, err);
 }
 
-const float *pcv_session_logits(pcv_session *s, pcv_error *err) {
+const float *session_logits(pcv_session *s, pcv_error *err) {
     const float *logits;
     if (timeline_logits(&s->line, &logits, err)) return NULL;
     for (int64_t id = 0; id < s->line.m->config.vocab_size; id++)
@@ -273,7 +259,7 @@ const float *pcv_session_logits(pcv_session *s, pcv_error *err) {
     return logits;
 }
 
-int pcv_session_next(pcv_session *s, int32_t *id, pcv_error *err) {
+int session_next(pcv_session *s, int32_t *id, pcv_error *err) {
     const float *logits;
     const tokenizer *t = s->sampler.tokens;
     if (t->length && (int64_t)s->count > t->length) { /* the start token is not counted */
@@ -288,13 +274,11 @@ int pcv_session_next(pcv_session *s, int32_t *id, pcv_error *err) {
         *id = -1;
         return 0;
     }
-    return pcv_session_feed(s, id, 1, err);
+    return session_feed(s, id, 1, err);
 }
 
-const char *pcv_session_text(const pcv_session *s, int32_t id, size_t *size) {
+const char *session_text(const pcv_session *s, int32_t id, size_t *size) {
     const tokenizer *t = s->sampler.tokens;
     *size = 0;
     return id < 0 || !t->type->piece ? "" : t->type->piece(t, id, size);
 }
-
-int64_t pcv_session_length(const pcv_session *s) { return (int64_t)s->count; }

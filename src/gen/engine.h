@@ -2,6 +2,7 @@
 #ifndef GEN_ENGINE_H
 #define GEN_ENGINE_H
 
+#include "config/run_files.h"
 #include "gen/sampler.h"
 #include "gen/timeline.h"
 
@@ -26,7 +27,19 @@ struct pcv_session {
     size_t count; /* tokens of the timeline so far */
 };
 
-/* As pcv_session_open, over a model that somebody else owns. */
+/* As the calls of perceiver.h that are named so behind pcv_. */
+int engine_open(pcv_engine **engine, const char *run, const pcv_settings *settings, pcv_error *err);
+void engine_close(pcv_engine *e);
+const char *engine_text(const pcv_engine *e, int32_t id, size_t *size);
+
+int session_open(pcv_session **session, pcv_engine *engine, const pcv_settings *settings, pcv_error *err);
+void session_close(pcv_session *s);
+int session_feed(pcv_session *s, const int32_t *ids, size_t count, pcv_error *err);
+const float *session_logits(pcv_session *s, pcv_error *err);
+int session_next(pcv_session *s, int32_t *id, pcv_error *err);
+const char *session_text(const pcv_session *s, int32_t id, size_t *size);
+
+/* As session_open, over a model that somebody else owns. */
 int session_start(pcv_session *s, model *m, const tokenizer *tokens, const sample_config *config,
                   pcv_error *err);
 void session_stop(pcv_session *s);
@@ -34,15 +47,7 @@ void session_stop(pcv_session *s);
 /* Weights whose output is no number; the error names their file. */
 int engine_not_finite(const pcv_engine *e, pcv_error *err);
 
-/* Names of the files of a run. */
-#define RUN_CONFIG      "config.json"
-#define RUN_WEIGHTS     "model.safetensors"
-#define RUN_MOMENTS     "optimizer.safetensors" /* of a checkpoint */
-#define RUN_CHECKPOINTS "checkpoints"
-#define CHECKPOINT      "step-" /* and eight digits: a folder of these */
-#define RUN_LOCK        "lock"
-
-/* The update of a checkpoint by its folder's name; -1: it is none. */
-int64_t checkpoint_step(const char *name);
+/* As pcv_threads. */
+int settings_threads(const pcv_settings *settings, int64_t *asked);
 
 #endif

@@ -1,8 +1,8 @@
 /* Streaming text: tokens become bytes, bytes wait until they form whole characters and cannot be the
  * beginning of a stop text, then they go out. */
+#include "gen/generate.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "gen/engine.h"
 
 #include <string.h>
 
@@ -51,7 +51,7 @@ static void send(stream *s, bool last) {
     s->waiting.size -= size;
 }
 
-int pcv_generate(pcv_session *session, pcv_text_fn *emit, void *context, pcv_generation *g,
+int generate_text(pcv_session *session, pcv_text_fn *emit, void *context, pcv_generation *g,
                  pcv_error *err) {
     bool raw = session->engine && !strcmp(session->engine->kind, "bytes");
     stream s = {.stops = &session->config.stop, .characters = !raw, .emit = emit, .context = context};
@@ -62,14 +62,14 @@ int pcv_generate(pcv_session *session, pcv_text_fn *emit, void *context, pcv_gen
     while (g->tokens < session->config.length) {
         int32_t id;
         size_t size;
-        TRY(pcv_session_next(session, &id, err));
+        TRY(session_next(session, &id, err));
         if (g->tokens == 0) g->first_seconds = clock_now() - start;
         if (id < 0) {
             g->end = PCV_END_DOCUMENT;
             break;
         }
         g->tokens++;
-        const char *piece = pcv_session_text(session, id, &size);
+        const char *piece = session_text(session, id, &size);
         bool invented = begins && session->sampler.tokens->spaced && *piece == ' ';
         text_bytes(&s.waiting, piece + invented, size - invented);
         begins = false;

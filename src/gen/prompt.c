@@ -1,7 +1,7 @@
 /* Prompts: text becomes tokens piece by piece, and a session keeps of them what it looks back at. So a prompt of any
  * length takes no more memory than a short one. */
+#include "gen/prompt.h"
 #include "base/file.h"
-#include "gen/engine.h"
 
 #include <string.h>
 
@@ -40,10 +40,10 @@ static int flush(feeder *f, bool last, pcv_error *err) {
     else count = t->type->encode(t, f->bytes, f->held, f->ids);
     f->held -= used;
     memmove(f->bytes, f->bytes + used, f->held);
-    return pcv_session_feed(f->session, f->ids, count, err);
+    return session_feed(f->session, f->ids, count, err);
 }
 
-int pcv_session_feed_text(pcv_session *s, const char *text, size_t size, pcv_error *err) {
+int prompt_feed_text(pcv_session *s, const char *text, size_t size, pcv_error *err) {
     feeder f;
     int status = open_feeder(&f, s, err);
     while (!status && size) {
@@ -58,7 +58,7 @@ int pcv_session_feed_text(pcv_session *s, const char *text, size_t size, pcv_err
     return status;
 }
 
-int pcv_session_feed_file(pcv_session *s, const char *path, pcv_text_fn *echo, void *context, pcv_error *err) {
+int prompt_feed_file(pcv_session *s, const char *path, pcv_text_fn *echo, void *context, pcv_error *err) {
     file_reader r = {.fd = -1};
     feeder f;
     int status = 0;

@@ -72,7 +72,7 @@ static int grow(const reader *r, void *slot, size_t count, size_t *room, size_t 
 static const unsigned char *take(reader *r, size_t size) {
     const unsigned char *bytes = r->data + r->at;
     if (size > r->end - r->at) {
-        bad(r, r->at, "an event needs %zu byte%s, but its track ends after %zu", size, pcv_plural((int64_t)size),
+        bad(r, r->at, "an event needs %zu byte%s, but its track ends after %zu", size, plural((int64_t)size),
             r->end - r->at);
         return NULL;
     }
@@ -164,7 +164,7 @@ static int meta_event(reader *r, bool *ends) {
     if (!d) return PCV_DATA;
     *ends = *type == 0x2F;
     if (*type != 0x51) return 0;
-    if (size != 3) return bad(r, r->at - size, "a tempo of %u byte%s, expected 3", size, pcv_plural(size));
+    if (size != 3) return bad(r, r->at - size, "a tempo of %u byte%s, expected 3", size, plural(size));
     uint32_t microseconds = (uint32_t)d[0] << 16 | (uint32_t)d[1] << 8 | d[2];
     if (!microseconds) return bad(r, r->at - size, "a tempo of 0 microseconds a quarter note");
     return add_tempo(r, microseconds);
@@ -221,7 +221,7 @@ static int read_header(reader *r) {
     if (r->size < 14) return bad(r, r->size, "the file ends inside its header");
     uint32_t length = big32(d + 4), division = big16(d + 12);
     if (length < 6 || length > r->size - 8)
-        return bad(r, 4, "a header of %u byte%s, expected 6, in a file of %zu", length, pcv_plural(length), r->size);
+        return bad(r, 4, "a header of %u byte%s, expected 6, in a file of %zu", length, plural(length), r->size);
     r->end = 8 + length;
     r->format = (int)big16(d + 8);
     r->declared = (int)big16(d + 10);
@@ -248,7 +248,7 @@ static int read_chunks(reader *r) {
             return bad(r, r->end, "the file ends behind %d of the %d tracks that it declares", r->track, r->declared);
         uint32_t length = big32(chunk + 4);
         if (length > left - 8)
-            return bad(r, r->end, "a chunk of %u byte%s, but the file ends after %zu", length, pcv_plural(length),
+            return bad(r, r->end, "a chunk of %u byte%s, but the file ends after %zu", length, plural(length),
                        left - 8);
         r->at = r->end + 8;
         r->end = r->at + length;

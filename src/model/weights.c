@@ -107,7 +107,7 @@ int weights_load(const parameters *p, const weight_block *blocks, int count, con
     status = load_blocks(&file, p, blocks, count, err);
     if (!status && file.count != count * p->names)
         status = fail(err, PCV_DATA, "%s: %d tensor%s, expected %d: not this model's", path, file.count,
-                      pcv_plural(file.count), count * p->names);
+                      plural(file.count), count * p->names);
     safetensors_close(&file);
     return status;
 }

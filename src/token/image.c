@@ -85,7 +85,7 @@ static int parse_order(const char *list, const char *path, int64_t pixels, int32
     }
     if (count != pixels && count != values)
         return fail(err, PCV_DATA, "%s: %lld number%s, expected %lld (pixels) or %lld (values)", path,
-                    (long long)count, pcv_plural(count), (long long)pixels, (long long)values);
+                    (long long)count, plural(count), (long long)pixels, (long long)values);
     for (int64_t i = 0; i < count; i++) pixel[i] = 0;
     for (int64_t i = 0; i < count; i++) {
         if (order[i] >= count || pixel[order[i]]++)
@@ -119,7 +119,7 @@ static int named_order(const char *name, int64_t size, int32_t *order, int32_t *
     }
     if (!strncmp(name, random, sizeof random - 1)) {
         int64_t seed = 0;
-        int status = pcv_read_whole("--order random:SEED", name + sizeof random - 1, 0, INT64_MAX, &seed, err);
+        int status = number_read_whole("--order random:SEED", name + sizeof random - 1, 0, INT64_MAX, &seed, err);
         if (status) return status;
         shuffled(size, (uint64_t)seed, pixel);
     } else if (!strcmp(name, "spiral")) {

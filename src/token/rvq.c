@@ -14,6 +14,7 @@
 #include "base/safetensors.h"
 #include "base/text.h"
 #include "base/watch.h"
+#include "config/run_files.h"
 #include "media/mdct.h"
 #include "token/quantizer.h"
 #include "token/sound_tokens.h"
@@ -455,7 +456,7 @@ static int save_rvq(const tokenizer *t, const char *folder, pcv_error *err) {
         {.name = "envelopes", .type = "F32", .rank = 2, .shape = {e->entries, e->dims}, .data = e->entry},
     };
     const safetensors_writer writer = {.plans = plans, .count = sizeof plans / sizeof *plans};
-    int status = path_join(path, folder, RVQ_FILE, err);
+    int status = path_join(path, folder, RUN_CODEC, err);
     return status ? status : safetensors_save(&writer, path, NULL, NULL, err);
 }
 
@@ -490,7 +491,7 @@ static int load_rvq(tokenizer *t, const char *folder, pcv_error *err) {
     safetensors file = {.fd = -1};
     char path[PATH_SIZE];
     int status = 0;
-    TRY(path_join(path, folder, RVQ_FILE, err));
+    TRY(path_join(path, folder, RUN_CODEC, err));
     TRY(safetensors_open(&file, path, err));
     TRY(load_book(&file, "envelopes", &c->envelope, err));
     TRY(load_book(&file, "codebooks", &c->shape, err));

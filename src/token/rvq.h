@@ -6,6 +6,5 @@
 
 double rvq_kilobits(const token_config *config); /* of codes a second */
 
-#define RVQ_FILE "codec.safetensors"
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/plugin.h"
 #include "base/text.h"
 #include "base/watch.h"
+#include "config/run_files.h"
 #include "plugins/sentencepiece.h"
 #include "token/token.h"
 
@@ -26,7 +27,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MODEL_FILE "sentencepiece.model"
 
 enum {
     MODEL_LIMIT = 64 << 20, /* bytes of a model file */
@@ -413,13 +413,13 @@ out:
 static int save(const tokenizer *t, const char *folder, pcv_error *err) {
     const sentencepiece_state *s = state_of(t);
     char path[PATH_SIZE];
-    int status = path_join(path, folder, MODEL_FILE, err);
+    int status = path_join(path, folder, RUN_PIECES, err);
     return status ? status : file_write(path, s->file.data, s->file.size, err);
 }
 
 static int load(tokenizer *t, const char *folder, pcv_error *err) {
     char path[PATH_SIZE];
-    int status = path_join(path, folder, MODEL_FILE, err);
+    int status = path_join(path, folder, RUN_PIECES, err);
     return status ? status : read_model(t, path, err);
 }
 

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "config/run_files.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -118,7 +119,7 @@ int tokenizer_save(const tokenizer *t, const char *folder, pcv_error *err) {
             status = fail(err, PCV_MEMORY, "not enough memory to write a tokenizer");
     if (!status && t->type->keys && json_object_set(json, "config", config))
         status = fail(err, PCV_MEMORY, "not enough memory to write a tokenizer");
-    if (!status) status = path_join(path, folder, TOKENIZER_FILE, err);
+    if (!status) status = path_join(path, folder, RUN_TOKENIZER, err);
     if (!status) status = json_write(json, path, err);
     if (!status && t->type->save) status = t->type->save(t, folder, err);
     json_decref(config);
@@ -137,7 +138,7 @@ int tokenizer_load(tokenizer *t, const char *folder, pcv_error *err) {
     int64_t vocab;
     int status = 0;
     *t = (tokenizer){0};
-    TRY(path_join(path, folder, TOKENIZER_FILE, err));
+    TRY(path_join(path, folder, RUN_TOKENIZER, err));
     TRY(json_read(&json, path, 1 << 20, err));
     TRY(json_get_string(json, "kind", &kind, path, err));
     memset(&config, 0, sizeof config);

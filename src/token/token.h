@@ -137,7 +137,6 @@ static inline bool tokenizer_may_sample(const tokenizer *t, int32_t id) {
 }
 
 /* tokenizer.json, and the type's own files, in a folder. */
-#define TOKENIZER_FILE "tokenizer.json"
 int tokenizer_save(const tokenizer *t, const char *folder, pcv_error *err);
 int tokenizer_load(tokenizer *t, const char *folder, pcv_error *err);
 

@@ -14,9 +14,8 @@
 
 static const char FORMAT[] = "perceiver.c checkpoint";
 static const char OWN_HASH[] = "manifest_xxh3_128";
-#define MANIFEST "manifest.json"
 enum { MANIFEST_LIMIT = 1 << 20, FILES = 3 };
-static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "memory.safetensors", MANIFEST, NULL};
+static const char *const files[] = {RUN_WEIGHTS, RUN_MOMENTS, RUN_MEMORY, RUN_MANIFEST, NULL};
 
 static int file_count(const checkpoint_owner *owner) { return owner->memory ? FILES : FILES - 1; }
 
@@ -48,7 +47,7 @@ static int check_file(const json_t *list, const char *folder, int i, pcv_error *
     TRY(hash_file(path, hash, &size, err));
     if (size != (uint64_t)bytes)
         status = fail(err, PCV_DATA, "%s: %" PRIu64 " byte%s, its manifest says %" PRId64, path, size,
-                      pcv_plural((int64_t)size), bytes);
+                      plural((int64_t)size), bytes);
     else if (strcmp(hash, expected))
         status = fail(err, PCV_DATA, "%s: its contents are not those that its manifest names", path);
 out:
@@ -90,7 +89,7 @@ static int check_folder(const checkpoint_owner *owner, const char *folder, json_
     const char *format, *run, *expected;
     int64_t version;
     int status = 0;
-    TRY(path_join(path, folder, MANIFEST, err));
+    TRY(path_join(path, folder, RUN_MANIFEST, err));
     TRY(json_read(manifest, path, MANIFEST_LIMIT, err));
     TRY(json_get_string(*manifest, "format", &format, path, err));
     TRY(json_get_int(*manifest, "version", 1, 1, &version, path, err));
@@ -172,7 +171,7 @@ static int fill_folder(const checkpoint_owner *owner, const optimizer *o, const 
         TRY(path_join(path, folder, files[2], err));
         TRY(model_memory_save(owner->memory, owner->m, path, hash[2], &size[2], err));
     }
-    TRY(path_join(path, folder, MANIFEST, err));
+    TRY(path_join(path, folder, RUN_MANIFEST, err));
     list = list_files(owner, hash, size);
     TRY(write_manifest(owner, state, list, path, err));
 out:
@@ -206,7 +205,7 @@ static int save_again(const checkpoint_owner *owner, const run_state *state, con
     int status = 0;
     *whole = path_exists(folder) && !check_folder(owner, folder, &manifest, NULL);
     if (!*whole) goto out;
-    TRY(path_join(path, folder, MANIFEST, err));
+    TRY(path_join(path, folder, RUN_MANIFEST, err));
     TRY(write_manifest(owner, state, json_object_get(manifest, "files"), path, err));
 out:
     json_decref(manifest);
@@ -247,7 +246,7 @@ static int load_folder(const checkpoint_owner *owner, const char *folder, optimi
     int status = 0;
     TRY(check_folder(owner, folder, &manifest, err));
     fields_default(&state_fields, state);
-    TRY(path_join(path, folder, MANIFEST, err));
+    TRY(path_join(path, folder, RUN_MANIFEST, err));
     TRY(fields_read(&state_fields, state, json_object_get(manifest, "state"), NULL, path, err));
     TRY(json_get_string(manifest, "kernels", &level, path, err));
     weight_block weights = {"", o->p->values};
@@ -295,7 +294,7 @@ static int peek_folder(const char *folder, run_state *state, pcv_error *err) {
     json_t *manifest = NULL;
     int status = 0;
     fields_default(&state_fields, state);
-    TRY(path_join(path, folder, MANIFEST, err));
+    TRY(path_join(path, folder, RUN_MANIFEST, err));
     TRY(json_read(&manifest, path, MANIFEST_LIMIT, err));
     TRY(fields_read(&state_fields, state, json_object_get(manifest, "state"), NULL, path, err));
 out:

@@ -1,8 +1,9 @@
 /* How a training gets on: validations, samples, the report. */
 #include "base/text.h"
+#include "config/run_files.h"
 #include "gen/document.h"
-#include "train/evaluate.h"
-#include "train/report.h"
+#include "eval/evaluate.h"
+#include "report/report.h"
 #include "train/trainer.h"
 
 #include <math.h>
@@ -91,8 +92,8 @@ static int sample_file(trainer *w, pcv_error *err) {
     const tokenizer *t = &w->d->tokens;
     sample_config c;
     int status = 0;
-    snprintf(name, sizeof name, "samples/step-%08lld%s", (long long)w->state.step, t->type->extension);
-    TRY(path_join(folder, w->options->run, "samples", err));
+    snprintf(name, sizeof name, RUN_SAMPLES "/" CHECKPOINT "%08lld%s", (long long)w->state.step, t->type->extension);
+    TRY(path_join(folder, w->options->run, RUN_SAMPLES, err));
     TRY(path_join(path, w->options->run, name, err));
     TRY(folder_make_in(folder, err));
     TRY(settings_sample(NULL, &c, err));
@@ -116,14 +117,14 @@ static int sample_text(trainer *w, pcv_error *err) {
     int64_t from = 1 + (length - 2 - count) / 2;
     TRY(dataset_read(w->d, SPLIT_VALIDATION, 0, from, count, prompt, err));
     TRY(session_start(&s, w->m, &w->d->tokens, &c, err));
-    TRY(pcv_session_feed(&s, prompt, (size_t)count, err));
+    TRY(session_feed(&s, prompt, (size_t)count, err));
     for (int64_t i = 0; i < count + SAMPLE; i++) {
         size_t size;
         if (i == count) text_add(&out, " | ");
         if (i < count) id = prompt[i];
-        else TRY(pcv_session_next(&s, &id, err));
+        else TRY(session_next(&s, &id, err));
         if (id < 0) break;
-        const char *piece = pcv_session_text(&s, id, &size);
+        const char *piece = session_text(&s, id, &size);
         text_bytes(&out, piece, size);
     }
     if (text_ok(&out)) metrics_sample(&w->log, w->state.step, out.data, out.size);

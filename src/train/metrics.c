@@ -4,12 +4,13 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "base/watch.h"
+#include "config/run_files.h"
 
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 
-static const char NAME[] = "metrics.jsonl";
+static const char NAME[] = RUN_METRICS;
 
 /* Is it a whole line that stands, after what was said above? */
 static bool stands(const char *line, size_t size, int64_t step, int64_t looks) {

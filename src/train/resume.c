@@ -1,6 +1,7 @@
 /* Going on with a run: it is the same model, on the data that it knows by their digest, unless somebody says otherwise
  * in a way that cannot be an accident. */
 #include "base/fields.h"
+#include "config/run_files.h"
 #include "train/trainer.h"
 
 #include <stdio.h>
@@ -16,7 +17,7 @@ static int check_meaning(const trainer *w, pcv_error *err) {
     if (expected && !strcmp(expected, w->d->meaning)) return 0;
     TRY(tokenizer_load(&own, run, err));
     TRY(dataset_check_meaning(w->d, &own, run, err));
-    if (expected) status = fail(err, PCV_DATA, "%s/" TOKENIZER_FILE ": not what the run was trained with", run);
+    if (expected) status = fail(err, PCV_DATA, "%s/" RUN_TOKENIZER ": not what the run was trained with", run);
 out:
     tokenizer_close(&own);
     return status;

@@ -1,5 +1,6 @@
 /* What a training keeps: checkpoints, and the weights of its best validation. */
 #include "model/weights.h"
+#include "config/run_files.h"
 #include "train/trainer.h"
 
 #include <stdio.h>

@@ -4,6 +4,8 @@
  * Everything random is keyed by (seed, step), so the state of a run is its step number, weights and
  * moments, and a resumed run repeats the uninterrupted one bit for bit. A run limited by --minutes follows
  * the clock, and keeps what it took from it, so that it can be repeated too (pace.h). */
+#include "train/train.h"
+#include "config/run_files.h"
 #include "train/trainer.h"
 #include "base/clock.h"
 #include "base/temporary.h"
@@ -11,8 +13,8 @@
 #include "base/watch.h"
 #include "cpu/cpu.h"
 #include "train/begin.h"
-#include "train/plan.h"
-#include "train/report.h"
+#include "train/memory_plan.h"
+#include "report/report.h"
 #include "train/schedule.h"
 
 #include <math.h>
@@ -146,15 +148,15 @@ static int grow(trainer *w, const step_result *sum, int64_t targets, pcv_error *
 
 /* What this program writes into a run's folder beside checkpoints and samples. */
 static const char *const run_files[] = {
-    RUN_CONFIG, RUN_WEIGHTS, RUN_LOCK, "metrics.jsonl", "report.html", "events.out.tfevents.*.perceiver.*",
-    "nonfinite-*.txt", "tokenizer.json", "sentencepiece.model", "codec.safetensors", NULL};
+    RUN_CONFIG, RUN_WEIGHTS, RUN_LOCK, RUN_METRICS, RUN_REPORT, "events.out.tfevents.*.perceiver.*",
+    "nonfinite-*.txt", RUN_TOKENIZER, RUN_PIECES, RUN_CODEC, NULL};
 
 /* Removes what a process that was killed left half written. */
 static void sweep(const char *run) {
     static const char *const samples[] = {"step-*", NULL};
     char folder[PATH_SIZE];
     folder_sweep(run, run_files, NULL);
-    if (!path_join(folder, run, "samples", NULL)) folder_sweep(folder, samples, NULL);
+    if (!path_join(folder, run, RUN_SAMPLES, NULL)) folder_sweep(folder, samples, NULL);
     checkpoint_sweep(run);
 }
 
@@ -223,7 +225,7 @@ static int restore(trainer *w, pcv_error *err) {
     bool over = trainer_done(w) >= 1;
     if (w->options->resume && over)
         trainer_say(w, "the run is finished: %lld update%s in %.1f minutes; give more --steps or --minutes to go on",
-                    (long long)w->state.step, pcv_plural(w->state.step), w->state.seconds / 60);
+                    (long long)w->state.step, plural(w->state.step), w->state.seconds / 60);
     w->last_save = w->state.seconds;
     w->validations = trainer_validations(w);
     w->validation_bits = w->state.best_bits;
@@ -450,7 +452,7 @@ static void close_all(trainer *w, int status) {
     lock_drop(&w->lock);
 }
 
-int pcv_train(const pcv_train_options *options, const pcv_settings *settings, const pcv_watch *watch,
+int train_run(const pcv_train_options *options, const pcv_settings *settings, const pcv_watch *watch,
               pcv_train_report *report, pcv_error *err) {
     trainer *w = NULL;
     int status = mem_get(&w, sizeof *w, "training", err);

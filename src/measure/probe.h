@@ -1,7 +1,8 @@
 /* Training steps to be timed: a fresh model on full rows of token 0, the trainer's batch at its largest. */
-#ifndef TRAIN_PROBE_H
-#define TRAIN_PROBE_H
+#ifndef MEASURE_PROBE_H
+#define MEASURE_PROBE_H
 
+#include "train/memory_plan.h"
 #include "train/optimizer.h"
 #include "train/step.h"
 
@@ -22,8 +23,5 @@ void probe_close(probe *p);
 
 /* Forward, backward and update; the seconds that they took. */
 int probe_step(probe *p, double *seconds, pcv_error *err);
-
-/* `batch` windows of full rows. */
-int full_rows(window **rows, const model_config *m, int64_t batch, pcv_error *err);
 
 #endif

@@ -1,10 +1,10 @@
 /* What a trained model's cross-attention looks at, as numbers and as a picture. */
+#include "eval/attention.h"
 #include "base/clock.h"
 #include "base/watch.h"
 #include "config/settings.h"
 #include "media/axes.h"
 #include "token/id_stream.h"
-#include "train/evaluate.h"
 
 #include <math.h>
 
@@ -60,7 +60,7 @@ out:
     return status;
 }
 
-int pcv_attend(pcv_engine *e, const char *path, bool are_ids, int64_t size, const pcv_settings *settings,
+int attention_look(pcv_engine *e, const char *path, bool are_ids, int64_t size, const pcv_settings *settings,
                const pcv_watch *watch, pcv_attention *m, pcv_error *err) {
     eval_config c;
     int32_t *ids = NULL;
@@ -100,11 +100,11 @@ int pcv_attend(pcv_engine *e, const char *path, bool are_ids, int64_t size, cons
 out:
     tape_free(&t);
     mem_free(ids);
-    if (status) pcv_attention_free(m);
+    if (status) attention_free(m);
     return status;
 }
 
-void pcv_attention_free(pcv_attention *m) {
+void attention_free(pcv_attention *m) {
     mem_free(m->value);
     *m = (pcv_attention){0};
 }
@@ -113,7 +113,7 @@ void pcv_attention_free(pcv_attention *m) {
 
 enum { LEAST_SIDE = 320 }; /* pixels of the longer side; a small map's are enlarged */
 
-int pcv_attention_check(const char *path, pcv_error *err) { return picture_check(path, err); }
+int attention_check(const char *path, pcv_error *err) { return picture_check(path, err); }
 
 static void paint(picture *p, const pcv_attention *m) {
     const double decades = 6;
@@ -123,7 +123,7 @@ static void paint(picture *p, const pcv_attention *m) {
     }
 }
 
-int pcv_attention_draw(const char *path, const pcv_attention *m, pcv_error *err) {
+int attention_draw(const char *path, const pcv_attention *m, pcv_error *err) {
     int64_t longer = m->rows > m->bins ? m->rows : m->bins, queries = m->inputs - m->first_query;
     int64_t every = (queries + m->rows - 1) / m->rows;
     picture_axis inputs = {"input", 0, m->inputs};

@@ -1,4 +1,4 @@
-/* Timings: each op at each kernel level, a training step, generation. */
+#include "measure/bench.h"
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/watch.h"
@@ -6,7 +6,7 @@
 #include "cpu/cpu.h"
 #include "gen/timeline.h"
 #include "train/optimizer.h"
-#include "train/plan.h"
+#include "train/memory_plan.h"
 #include "train/step.h"
 
 #include <stdio.h>
@@ -39,7 +39,7 @@ static double median(double *list, int count) {
     return list[count / 2];
 }
 
-const char *const *pcv_kernel_levels(void) {
+const char *const *bench_levels(void) {
     static const char *names[CPU_LEVELS + 1];
     int count = 0;
     for (int i = CPU_LEVELS - 1; i >= 0; i--)
@@ -375,7 +375,7 @@ static int bench_ops(const model_config *config, const train_config *c, report r
     return status;
 }
 
-int pcv_bench(const char *what, const pcv_settings *settings, pcv_timing_fn *fn, void *context, const pcv_watch *watch,
+int bench_run(const char *what, const pcv_settings *settings, pcv_timing_fn *fn, void *context, const pcv_watch *watch,
               pcv_error *err) {
     model_config *config = NULL;
     train_config c;

@@ -1,6 +1,6 @@
 /* Evaluation: every target of a split scored exactly once, by windows that end where their targets do. */
-#ifndef TRAIN_EVALUATE_H
-#define TRAIN_EVALUATE_H
+#ifndef EVAL_EVALUATE_H
+#define EVAL_EVALUATE_H
 
 #include "data/window.h"
 #include "gen/engine.h"
@@ -31,5 +31,9 @@ int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count
 int evaluation_open(evaluation_job *job, eval_config *c, tape *t, pcv_engine *engine, const char *name,
                     const pcv_watch *watch, pcv_error *err);
 void evaluation_close(evaluation_job *job);
+
+/* As pcv_evaluate. */
+int evaluate_split(pcv_engine *engine, const char *dataset, const pcv_settings *settings, const pcv_watch *watch,
+                   pcv_evaluation *result, pcv_error *err);
 
 #endif

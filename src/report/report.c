@@ -1,9 +1,10 @@
-#include "train/report.h"
+#include "report/report.h"
 #include "base/fields.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "train/embed.h"
+#include "config/run_files.h"
+#include "report/embedded.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -60,7 +61,7 @@ static int push_point(series *s, double step, double value, pcv_error *err) {
 
 /* "samples/" and a plain name: the record is as untrusted as any file. */
 static bool is_sample(const char *name) {
-    static const char folder[] = "samples/";
+    static const char folder[] = RUN_SAMPLES "/";
     if (!name || strncmp(name, folder, sizeof folder - 1)) return false;
     for (const char *c = name + sizeof folder - 1; *c; c++)
         if (!isalnum((unsigned char)*c) && *c != '-' && *c != '.') return false;
@@ -96,7 +97,7 @@ static int read_metrics(report *r, const char *run, pcv_error *err) {
     char path[PATH_SIZE];
     file_bytes all = {0};
     int status = 0;
-    TRY(path_join(path, run, "metrics.jsonl", err));
+    TRY(path_join(path, run, RUN_METRICS, err));
     TRY(file_read(path, (size_t)1 << 32, &all, err));
     for (size_t at = 0; at < all.size;) {
         const char *end = memchr(all.data + at, '\n', all.size - at);
@@ -275,7 +276,7 @@ int report_write(const char *run, pcv_error *err) {
         status = fail(err, PCV_MEMORY, "not enough memory for the report");
         goto out;
     }
-    TRY(path_join(path, run, "report.html", err));
+    TRY(path_join(path, run, RUN_REPORT, err));
     TRY(file_write(path, page.data, page.size, err));
 out:
     for (int i = 0; i < SERIES; i++) mem_free(r.s[i].list);

@@ -1,9 +1,10 @@
 /* What a training step needs, found by running it over the null backend. */
-#ifndef TRAIN_PLAN_H
-#define TRAIN_PLAN_H
+#ifndef TRAIN_MEMORY_PLAN_H
+#define TRAIN_MEMORY_PLAN_H
 
 #include "config/model_config.h"
 #include "config/run_config.h"
+#include "data/window.h"
 
 typedef struct memory_plan {
     int64_t parameters;  /* count */
@@ -20,5 +21,8 @@ int plan_memory(const model_config *m, const train_config *c, memory_plan *plan,
 
 /* PCV_MEMORY, with what to lower, when a plan does not fit. */
 int plan_check(const memory_plan *plan, const model_config *m, const train_config *c, pcv_error *err);
+
+/* `batch` windows of full rows: the trainer's batch at its largest. */
+int full_rows(window **rows, const model_config *m, int64_t batch, pcv_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* What a run, a data set or a safetensors file holds. */
+#include "measure/info.h"
 #include "base/file.h"
 #include "base/safetensors.h"
 #include "base/text.h"
@@ -29,7 +29,7 @@ static void add_line(describer *d, const char *label, const char *format, ...) {
     va_start(args, format);
     vsnprintf(whole, sizeof whole, format, args);
     va_end(args);
-    pcv_line(line, sizeof line, whole);
+    text_line(line, sizeof line, whole);
     add_label(d, label);
     text_add(&d->out, "%s\n", line);
 }
@@ -60,7 +60,7 @@ static void put_tensor(json_t *list, const safetensors_entry *e) {
 
 static void add_tensor(describer *d, const safetensors_entry *e) {
     char name[4 * SAFETENSORS_NAME];
-    pcv_line(name, sizeof name, e->name);
+    text_line(name, sizeof name, e->name);
     text_add(&d->out, "  %-48s %-5s [", name, e->type);
     for (int k = 0; k < e->rank; k++) text_add(&d->out, "%s%" PRId64, k ? ", " : "", e->shape[k]);
     text_add(&d->out, "]\n");
@@ -117,7 +117,7 @@ static bool is_usual(const run_page *r, const field *f) {
 static void add_setting(describer *d, const field *f, const void *object) {
     char value[FIELD_TEXT], line[FIELD_TEXT];
     field_print(f, object, value, sizeof value);
-    pcv_line(line, sizeof line, value);
+    text_line(line, sizeof line, value);
     text_add(&d->out, "  %-32s %s\n", f->key, *line ? line : "-");
 }
 
@@ -158,7 +158,7 @@ static void add_results(describer *d, const run_page *r) {
     bool hours = s->seconds >= 7200, minutes = s->seconds >= 120;
     add_line(d, "trained", "%.1f %s, %" PRId64 " target token%s",
              hours ? s->seconds / 3600 : minutes ? s->seconds / 60 : s->seconds,
-             hours ? "hours" : minutes ? "minutes" : "s", s->tokens, pcv_plural(s->tokens));
+             hours ? "hours" : minutes ? "minutes" : "s", s->tokens, plural(s->tokens));
     put_number(d, "target_tokens", s->tokens);
     json_object_set_new(d->json, "seconds", json_real(s->seconds));
     if (s->best_bits <= 0) {
@@ -219,7 +219,7 @@ static int describe_run(describer *d, const char *run, pcv_error *err) {
     TRY(add_settings(d, &r, err));
     if (file.fd >= 0) add_tensors(d, &file, d->tensors);
     if (file.fd >= 0 && !d->tensors) text_add(&d->out, "\n%d tensor%s: --tensors lists them\n", file.count,
-                                               pcv_plural(file.count));
+                                               plural(file.count));
 out:
     tokenizer_close(&r.tokens);
     if (file.fd >= 0) safetensors_close(&file);
@@ -261,14 +261,14 @@ static int describe(describer *d, const char *path, pcv_error *err) {
     if (!generated && !path_exists(path)) return fail(err, PCV_NOINPUT, "%s: no such file or folder", path);
     if (!generated && !path_is_folder(path)) return describe_file(d, path, err);
     int status = path_join(config, path, RUN_CONFIG, err);
-    if (!status) status = path_join(about, path, "dataset.json", err);
+    if (!status) status = path_join(about, path, DATASET_ABOUT, err);
     if (status) return status;
     if (generated || path_exists(about)) return describe_dataset(d, path, err);
     if (path_exists(config)) return describe_run(d, path, err);
     return fail(err, PCV_DATA, "%s: neither a run (config.json) nor a data set (dataset.json)", path);
 }
 
-int pcv_info(const char *path, pcv_info_form form, char **description, pcv_error *err) {
+int info_describe(const char *path, pcv_info_form form, char **description, pcv_error *err) {
     bool json = form == PCV_INFO_JSON;
     describer d = {.json = json_object(), .tensors = form == PCV_INFO_TENSORS};
     *description = NULL;
@@ -283,5 +283,3 @@ int pcv_info(const char *path, pcv_info_form form, char **description, pcv_error
     json_decref(d.json);
     return status;
 }
-
-void pcv_text_free(char *description) { mem_free(description); }

@@ -1,8 +1,9 @@
 /* What more latents buy, or a longer context: the same targets, scored in several ways. */
+#include "eval/sweep.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "config/settings.h"
-#include "train/chart.h"
-#include "train/evaluate.h"
+#include "report/chart.h"
 
 #include <string.h>
 
@@ -40,7 +41,7 @@ static int make_point(pcv_sweep_point *p, const char *kind, int64_t value, const
     return 0;
 }
 
-int pcv_sweep(pcv_engine *engine, const char *name, const char *kind, const int64_t *values, int count,
+int sweep_run(pcv_engine *engine, const char *name, const char *kind, const int64_t *values, int count,
               const pcv_settings *settings, const pcv_watch *watch, pcv_sweep_point *point, int *points,
               pcv_error *err) {
     const model_config *m = &engine->m->config;
@@ -67,20 +68,20 @@ int pcv_sweep(pcv_engine *engine, const char *name, const char *kind, const int6
     TRY(evaluate_points(&job, point, count, span, 0, err));
     if (!point[0].tokens)
         status = fail(err, PCV_DATA, "%s: no document of the %s split has %lld target%s in a row behind enough text",
-                      job.d->name, split_names[c.split], (long long)span, pcv_plural(span));
+                      job.d->name, split_names[c.split], (long long)span, plural(span));
     *points = count;
 out:
     evaluation_close(&job);
     return status;
 }
 
-int pcv_sweep_check(const char *path, pcv_error *err) {
+int sweep_check(const char *path, pcv_error *err) {
     static const char *const endings[] = {".svg", NULL};
     int which;
     return path_format(path, endings, &which, err);
 }
 
-int pcv_sweep_draw(const char *path, const char *kind, const pcv_sweep_point *point, int points, pcv_error *err) {
+int sweep_draw(const char *path, const char *kind, const pcv_sweep_point *point, int points, pcv_error *err) {
     double x[PCV_BUCKETS], bits[PCV_BUCKETS], error[PCV_BUCKETS], time[PCV_BUCKETS];
     text out = {0};
     int status = 0;

@@ -1,12 +1,12 @@
 /* Log-probabilities of every token of one sequence, by the same windows as an evaluation, window by window: memory does
  * not depend on the length of the sequence. */
+#include "eval/score.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/safetensors.h"
 #include "base/watch.h"
 #include "config/settings.h"
 #include "token/id_stream.h"
-#include "train/evaluate.h"
 
 #include <math.h>
 #include <string.h>
@@ -127,33 +127,33 @@ static int score_all(scorer *s, int status, pcv_engine *e, bool logits, const pc
     *all = (pcv_scores){0};
     if (!status) status = scorer_open(s, e, settings, err);
     if (!status) status = collect(s, logits, all, err);
-    if (status) pcv_scores_free(all);
+    if (status) scores_free(all);
     scorer_close(s);
     return status;
 }
 
-int pcv_score(pcv_engine *e, const int32_t *ids, size_t count, bool logits, const pcv_settings *settings,
+int score_ids(pcv_engine *e, const int32_t *ids, size_t count, bool logits, const pcv_settings *settings,
               pcv_scores *scores, pcv_error *err) {
     scorer s = {0};
     id_stream_of(&s.in, &e->tokens, ids, count);
     return score_all(&s, 0, e, logits, settings, scores, err);
 }
 
-int pcv_score_file(pcv_engine *e, const char *path, bool are_ids, bool logits, const pcv_settings *settings,
+int score_file(pcv_engine *e, const char *path, bool are_ids, bool logits, const pcv_settings *settings,
                    pcv_scores *scores, pcv_error *err) {
     scorer s = {0};
     int status = id_stream_open(&s.in, &e->tokens, path, are_ids, err);
     return score_all(&s, status, e, logits, settings, scores, err);
 }
 
-int pcv_scores_save(const pcv_scores *s, const char *path, pcv_error *err) {
+int scores_save(const pcv_scores *s, const char *path, pcv_error *err) {
     if (!s->logits) return fail(err, PCV_USAGE, "there are no logits to save");
     safetensors_plan plan = {.name = "logits", .type = "F32", .rank = 2, .shape = {s->count, s->vocabulary},
                              .data = s->logits};
     return safetensors_save(&(safetensors_writer){.plans = &plan, .count = 1}, path, NULL, NULL, err);
 }
 
-void pcv_scores_free(pcv_scores *s) {
+void scores_free(pcv_scores *s) {
     mem_free(s->ids);
     mem_free(s->logprob);
     mem_free(s->logits);
@@ -217,7 +217,7 @@ static int deliver_with_logits(delivery *d) {
     return fail(d->err, status, "%s", reason.message);
 }
 
-int pcv_score_stream(pcv_engine *e, const pcv_score_options *o, const pcv_settings *settings, const pcv_watch *watch,
+int score_stream(pcv_engine *e, const pcv_score_options *o, const pcv_settings *settings, const pcv_watch *watch,
                      pcv_error *err) {
     scorer s = {0};
     int status = 0;

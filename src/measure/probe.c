@@ -1,12 +1,5 @@
-#include "train/probe.h"
+#include "measure/probe.h"
 #include "base/clock.h"
-
-int full_rows(window **rows, const model_config *m, int64_t batch, pcv_error *err) {
-    int status = mem_get(rows, (size_t)batch * sizeof **rows, "a batch", err);
-    for (int64_t r = 0; r < batch && !status; r++)
-        (*rows)[r] = (window){.count = m->context + 1, .scored = m->context};
-    return status;
-}
 
 int probe_open(probe *p, const model_config *m, const train_config *c, size_t tensors, pcv_error *err) {
     int status = 0;

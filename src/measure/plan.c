@@ -1,73 +1,14 @@
-#include "train/plan.h"
-#include "base/clock.h"
+/* What training a model takes: parameters, FLOPs, memory, and time from a short probe. */
+#include "measure/plan.h"
 #include "base/available.h"
+#include "base/clock.h"
 #include "config/settings.h"
-#include "train/probe.h"
+#include "measure/probe.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { PROGRAM = 20 << 20 }; /* bytes of the program and its kernels' buffers, where no probe measures them */
-
-/* What describes a batch on the host is there while a step is planned, too. */
-static int check_host(const model_config *config, const train_config *c, pcv_error *err) {
-    enum { HOST_BYTES = 1 << 30 }; /* of the most tokens */
-    int64_t most = model_most_tokens(config);
-    size_t have = memory_available();
-    if (c->batch > most / config->context)
-        return fail(err, PCV_MEMORY, "--batch (%lld) times --context (%lld): more than %d tokens at once; lower "
-                    "--batch, and raise --total-batch for as many in an update", (long long)c->batch,
-                    (long long)config->context, (int)most);
-    if ((size_t)(c->batch * config->context * (HOST_BYTES / most)) <= have / 2) return 0; /* arenas grow by doubling */
-    return fail(err, PCV_MEMORY, "--batch (%lld) times --context (%lld): too many tokens for %.2f GiB of memory; "
-                "lower them", (long long)c->batch, (long long)config->context, (double)have / (1 << 30));
-}
-
-int plan_memory(const model_config *config, const train_config *c, memory_plan *plan, pcv_error *err) {
-    backend *be = NULL;
-    model *m = NULL;
-    tape t = {0};
-    step_buffer b = {0};
-    window *rows = NULL;
-    step_result result = {0};
-    int status = 0;
-    TRY(check_host(config, c, err));
-    TRY(null_backend_open(&be, err));
-    TRY(model_open(&m, config, be, true, err));
-    m->recompute = c->recompute;
-    TRY(step_open(&b, m, c->batch, err));
-    *plan = (memory_plan){.parameters = m->params.total, .weights = matrix_bytes(&m->params.values)};
-    plan->optimizer = optimizer_bytes(&m->params, c->ema > 0);
-    plan->constants = be->bytes_now - 2 * plan->weights;
-    TRY(tape_init_plan(&t, be, err));
-    TRY(full_rows(&rows, config, c->batch, err));
-    TRY(step_run(&b, &t, m, c, rows, c->batch, 0, 1, &result, err));
-    plan->tensors = t.pool.high;
-    plan->host = arena_bytes(&t.host);
-    plan->total = 2 * plan->weights + plan->optimizer + plan->constants + plan->tensors;
-out:
-    mem_free(rows);
-    step_close(&b);
-    tape_free(&t);
-    model_close(m);
-    if (be) be->close(be);
-    return status;
-}
-
-int plan_check(const memory_plan *plan, const model_config *m, const train_config *c, pcv_error *err) {
-    size_t have = memory_available();
-    const double gib = 1 << 30;
-    if (plan->total + plan->host <= have) return 0;
-    return fail(err, PCV_MEMORY,
-                "training needs %.2f GiB (weights, gradients and moments %.2f, activations %.2f), but %.2f "
-                "are available; lower --batch (%lld), --context (%lld), --latents (%lld) or --channels "
-                "(%lld)%s", (double)plan->total / gib, (double)(plan->total - plan->tensors) / gib,
-                (double)plan->tensors / gib, (double)have / gib, (long long)c->batch,
-                (long long)m->context, (long long)m->latents, (long long)m->channels,
-                c->recompute < 2 ? ", or use --recompute all" : "");
-}
-
-/* ------------------------------------------------------------------ the command */
 
 /* Parameters by the part of the model that their names start with. */
 static void count_parts(const model *m, pcv_plan_report *r) {
@@ -165,7 +106,7 @@ static void fill_report(pcv_plan_report *r, const model_config *m, const train_c
     r->fits = r->bytes_total <= r->bytes_available;
 }
 
-int pcv_plan(const pcv_settings *settings, const char *dataset_name, double probe_seconds,
+int plan_report(const pcv_settings *settings, const char *dataset_name, double probe_seconds,
              pcv_plan_report *r, pcv_error *err) {
     model_config *config = NULL;
     train_config c, all;

@@ -1,7 +1,7 @@
 /* Line charts as SVG: one or more panels below each other, each with its own vertical axis. Colours follow the
  * viewer's light or dark scheme. */
-#ifndef TRAIN_CHART_H
-#define TRAIN_CHART_H
+#ifndef REPORT_CHART_H
+#define REPORT_CHART_H
 
 #include "base/text.h"
 

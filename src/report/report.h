@@ -1,7 +1,7 @@
 /* report.html: what a run did, in one file that needs nothing else. The curves come from metrics.jsonl,
  * drawn by Chart.js, which is embedded at build time from the package that provides it. */
-#ifndef TRAIN_REPORT_H
-#define TRAIN_REPORT_H
+#ifndef REPORT_REPORT_H
+#define REPORT_REPORT_H
 
 #include "base/error.h"
 

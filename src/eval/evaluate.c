@@ -1,4 +1,4 @@
-#include "train/evaluate.h"
+#include "eval/evaluate.h"
 #include "base/clock.h"
 #include "base/watch.h"
 #include "cpu/cpu.h"
@@ -53,7 +53,7 @@ int evaluate_defaults(eval_config *c, const model_config *m, pcv_error *err) {
     if (!c->stride) c->stride = positions / 2 ? positions / 2 : 1;
     if (c->stride > positions)
         return fail(err, PCV_CONFIG, "--stride: %lld, but one pass scores at most %lld target%s",
-                    (long long)c->stride, (long long)positions, pcv_plural(positions));
+                    (long long)c->stride, (long long)positions, plural(positions));
     return 0;
 }
 
@@ -463,7 +463,7 @@ void evaluation_close(evaluation_job *job) {
     dataset_close(job->d);
 }
 
-int pcv_evaluate(pcv_engine *engine, const char *name, const pcv_settings *settings,
+int evaluate_split(pcv_engine *engine, const char *name, const pcv_settings *settings,
                  const pcv_watch *watch, pcv_evaluation *result, pcv_error *err) {
     eval_config c;
     tape t = {0};

@@ -1,0 +1,62 @@
+/* Evaluating a loaded run: the public interface of eval/. */
+#include "eval/attention.h"
+#include "eval/evaluate.h"
+#include "eval/score.h"
+#include "eval/sweep.h"
+
+int pcv_evaluate(pcv_engine *engine, const char *data, const pcv_settings *settings, const pcv_watch *watch,
+                 pcv_evaluation *result, pcv_error *err) {
+    return evaluate_split(engine, data, settings, watch, result, err);
+}
+
+/* ------------------------------------------------------------------ sweeps */
+
+int pcv_sweep(pcv_engine *engine, const char *data, const char *kind, const int64_t *values, int count,
+              const pcv_settings *settings, const pcv_watch *watch, pcv_sweep_point *point, int *points,
+              pcv_error *err) {
+    return sweep_run(engine, data, kind, values, count, settings, watch, point, points, err);
+}
+
+int pcv_sweep_check(const char *path, pcv_error *err) { return sweep_check(path, err); }
+
+int pcv_sweep_draw(const char *path, const char *kind, const pcv_sweep_point *point, int points, pcv_error *err) {
+    return sweep_draw(path, kind, point, points, err);
+}
+
+/* ------------------------------------------------------------------ scores */
+
+int pcv_score(pcv_engine *engine, const int32_t *ids, size_t count, bool logits, const pcv_settings *settings,
+              pcv_scores *scores, pcv_error *err) {
+    return score_ids(engine, ids, count, logits, settings, scores, err);
+}
+
+int pcv_score_file(pcv_engine *engine, const char *path, bool are_ids, bool logits, const pcv_settings *settings,
+                   pcv_scores *scores, pcv_error *err) {
+    return score_file(engine, path, are_ids, logits, settings, scores, err);
+}
+
+int pcv_score_stream(pcv_engine *engine, const pcv_score_options *options, const pcv_settings *settings,
+                     const pcv_watch *watch, pcv_error *err) {
+    return score_stream(engine, options, settings, watch, err);
+}
+
+int pcv_scores_save(const pcv_scores *scores, const char *path, pcv_error *err) {
+    return scores_save(scores, path, err);
+}
+
+void pcv_scores_free(pcv_scores *scores) { scores_free(scores); }
+
+/* ------------------------------------------------------------------ attention */
+
+int pcv_attend(pcv_engine *engine, const char *path, bool are_ids, int64_t size, const pcv_settings *settings,
+               const pcv_watch *watch, pcv_attention *map, pcv_error *err) {
+    return attention_look(engine, path, are_ids, size, settings, watch, map, err);
+}
+
+int pcv_attention_check(const char *path, pcv_error *err) { return attention_check(path, err); }
+
+int pcv_attention_draw(const char *path, const pcv_attention *map, pcv_error *err) {
+    return attention_draw(path, map, err);
+}
+
+void pcv_attention_free(pcv_attention *map) { attention_free(map); }
