@@ -182,55 +182,148 @@ static tensor *run_block(tape *t, tensor *const in[], const op_case *c) {
     return x;
 }
 
+/* ------------------------------------------------------------------ kernels alone */
+
+static tensor *copy_of(tape *t, const tensor *x) {
+    tensor *y = tape_tensor(t, x->m.rows, x->m.cols);
+    tape_kernel(t, copy, .y = y->m, .x = x->m);
+    return y;
+}
+
+/* All but the first three and the last two columns of what surrounds them. */
+static tensor *run_fill(tape *t, tensor *const in[], const op_case *c) {
+    tensor *y = copy_of(t, in[0]);
+    (void)c;
+    tape_kernel(t, fill, .y = matrix_columns(y->m, 3, y->m.cols - 5), .value = 0.7f);
+    return y;
+}
+
+/* p[0]: beta in percent. Columns of a wider matrix are added to a part of the other. */
+static tensor *run_copy(tape *t, tensor *const in[], const op_case *c) {
+    tensor *y = copy_of(t, in[0]);
+    int64_t cols = in[1]->m.cols - 3;
+    tape_kernel(t, copy, .y = matrix_columns(y->m, 2, cols), .x = matrix_columns(in[1]->m, 1, cols),
+                .beta = (float)c->p[0] / 100);
+    return y;
+}
+
+/* p[0]: a packed type. Reals are packed, copied as they are, and unpacked. */
+static tensor *run_pack(tape *t, tensor *const in[], const op_case *c) {
+    matrix packed[2];
+    tensor *y = tape_tensor(t, in[0]->m.rows, in[0]->m.cols);
+    for (int i = 0; i < 2; i++) { /* in memory that is large enough; rows of BF16 lie farther apart in the second */
+        packed[i] = tape_tensor(t, in[0]->m.rows, in[0]->m.cols + 8)->m;
+        packed[i].type = (dtype)c->p[0];
+        packed[i].cols = in[0]->m.cols;
+        packed[i].stride = dtype_stride(packed[i].type, packed[i].cols) + (packed[i].type == BF16 ? 6 * i : 0);
+    }
+    tape_kernel(t, copy, .y = packed[0], .x = in[0]->m);
+    tape_kernel(t, copy, .y = packed[1], .x = packed[0]);
+    tape_kernel(t, copy, .y = y->m, .x = packed[1]);
+    return y;
+}
+
+/* p[0]: beta */
+static tensor *run_column_sum(tape *t, tensor *const in[], const op_case *c) {
+    tensor *y = copy_of(t, in[1]);
+    tape_kernel(t, column_sum, .y = y->m, .x = matrix_columns(in[0]->m, 2, y->m.cols), .beta = (float)c->p[0]);
+    return y;
+}
+
+static tensor *run_attend_map(tape *t, tensor *const in[], const op_case *c) {
+    attend_spec s = case_spec(t, c, c->in[1].rows);
+    return attend_map(t, in[0], in[1], &s, &(map_spec){.first = 1, .every = 3, .rows = 4, .bins = 9, .span = 100});
+}
+
+/* The rows of the result: the weights and both moments. Some mean squares were 0. */
+static tensor *run_adamw(tape *t, tensor *const in[], const op_case *c) {
+    tensor *squares = activate(t, in[2], SQUARED_RELU), *y = tape_tensor(t, 3, in[0]->m.cols);
+    tensor *const from[] = {in[0], in[1], squares};
+    (void)c;
+    for (int i = 0; i < 3; i++) tape_kernel(t, copy, .y = matrix_rows(y->m, i, 1), .x = from[i]->m);
+    tape_kernel(t, adamw, .w = matrix_rows(y->m, 0, 1), .m = matrix_rows(y->m, 1, 1), .v = matrix_rows(y->m, 2, 1),
+                .g = in[3]->m, .lr = 0.3f, .beta1 = 0.9f, .beta2 = 0.7f, .epsilon = 0.1f, .decay = 0.2f,
+                .correction1 = 0.271f, .correction2 = 0.657f, .grad_scale = 0.6f);
+    return y;
+}
+
+static tensor *run_average(tape *t, tensor *const in[], const op_case *c) {
+    tensor *y = copy_of(t, in[0]);
+    (void)c;
+    tape_kernel(t, average, .average = y->m, .w = in[1]->m, .decay = 0.8f);
+    return y;
+}
+
+static tensor *run_sum_squares(tape *t, tensor *const in[], const op_case *c) {
+    tensor *y = tape_tensor(t, 1, 1);
+    (void)c;
+    tape_kernel(t, sum_squares, .result = y->m, .x = in[0]->m);
+    return y;
+}
+
 const op_case op_cases[] = {
-    {"linear", run_linear, 3, {{7, 19}, {33, 19}, {1, 33}}, {0}, 0},
-    {"linear, one row", run_linear, 3, {{1, 67}, {21, 67}, {1, 21}}, {0}, 0},
-    {"linear, three rows", run_linear, 2, {{3, 35}, {6, 35}}, {0}, 0},
-    {"linear, many rows", run_linear, 3, {{301, 24}, {17, 24}, {1, 17}}, {0}, 0},
-    {"linear, deep", run_linear, 2, {{2500, 9}, {5, 9}}, {0}, 0},
-    {"linear of views", run_linear_shared, 3, {{9, 12}, {20, 12}, {11, 10}}, {0}, 0},
-    {"layer norm", run_norm, 3, {{5, 37}, {1, 37}, {1, 37}}, {0}, 0},
-    {"layer norm, many rows", run_norm, 3, {{150, 16}, {1, 16}, {1, 16}}, {0}, 0},
-    {"layer norm, two sets", run_norm, 5, {{20, 21}, {1, 21}, {1, 21}, {1, 21}, {1, 21}}, {0}, 0},
-    {"rms norm", run_norm, 2, {{6, 29}, {1, 29}}, {1}, 0},
-    {"activate, squared relu", run_activate, 1, {{5, 37}}, {SQUARED_RELU}, 0},
-    {"activate, gelu", run_activate, 1, {{5, 37}}, {GELU}, 0},
-    {"activate, gelu tanh", run_activate, 1, {{5, 37}}, {GELU_TANH}, 0},
-    {"activate, relu", run_activate, 1, {{5, 37}}, {RELU}, 0},
-    {"activate, swiglu", run_activate, 1, {{5, 38}}, {SWIGLU}, 0},
-    {"activate, geglu", run_activate, 1, {{5, 38}}, {GEGLU}, 0},
-    {"add", run_add, 2, {{6, 19}, {19, 19}}, {0}, 0},
-    {"add with dropout", run_add, 2, {{9, 21}, {21, 21}}, {30}, 0},
-    {"gather", run_gather, 1, {{11, 70}}, {25}, 0},
-    {"pool", run_pool, 1, {{12, 21}}, {3}, 0},
-    {"embed", run_embed, 1, {{13, 131}}, {40, 0}, 0},
-    {"embed, axes and code", run_embed, 3, {{13, 21}, {7, 21}, {5, 21}}, {40, 1}, 0},
-    {"rotate interleaved", run_rotate, 2, {{9, 24}, {24, 24}}, {3, 4, 3, 3, 1}, 0},
-    {"rotate half-split", run_rotate, 2, {{9, 24}, {24, 24}}, {3, 3, 3, 2, 0}, 0},
-    {"rotate, large positions", run_rotate, 2, {{9, 80}, {80, 80}}, {2, 20, 2, 2, 1, 1}, 0},
-    {"rotate groups of heads", run_rotate, 2, {{5, 32}, {32, 32}}, {4, 2, 2, 1, 1}, 0},
-    {"attend, all", run_attend, 3, {{5, 12}, {9, 12}, {9, 12}}, {1, 3, MASK_NONE, 0}, 0},
-    {"attend, causal", run_attend, 3, {{40, 24}, {70, 24}, {70, 24}}, {1, 2, MASK_CAUSAL, 0}, 0},
-    {"attend, batch", run_attend, 3, {{30, 10}, {210, 10}, {210, 10}}, {3, 2, MASK_RAGGED, 0}, 0},
-    {"attend, blind rows", run_attend, 3, {{9, 18}, {30, 18}, {30, 18}}, {1, 2, MASK_BLIND, 0}, 0},
-    {"attend, hidden keys", run_attend, 3, {{33, 8}, {33, 8}, {33, 8}}, {1, 1, MASK_CAUSAL, 1}, 0},
-    {"attend, many keys", run_attend, 3, {{6, 6}, {1100, 6}, {1100, 6}}, {1, 1, MASK_CAUSAL, 0}, 0},
-    {"attend, one query", run_attend, 3, {{1, 36}, {50, 36}, {50, 36}}, {1, 2, MASK_CAUSAL, 0}, 0},
-    {"attend, few queries", run_attend, 3, {{6, 7}, {700, 7}, {700, 7}}, {2, 1, MASK_BLIND, 0}, 0},
-    {"attend, wide head", run_attend, 3, {{37, 80}, {65, 80}, {65, 80}}, {1, 1, MASK_CAUSAL, 0}, 0},
-    {"attend relative", run_relative, 5, {{40, 24}, {40, 24}, {70, 24}, {70, 24}, {70, 24}}, {1, 2, MASK_CAUSAL, 0}, 0},
+    {"linear", run_linear, 3, {{7, 19}, {33, 19}, {1, 33}}, {0}, CASE_OP},
+    {"linear, one row", run_linear, 3, {{1, 67}, {21, 67}, {1, 21}}, {0}, CASE_OP},
+    {"linear, three rows", run_linear, 2, {{3, 35}, {6, 35}}, {0}, CASE_OP},
+    {"linear, many rows", run_linear, 3, {{301, 24}, {17, 24}, {1, 17}}, {0}, CASE_OP},
+    {"linear, deep", run_linear, 2, {{2500, 9}, {5, 9}}, {0}, CASE_OP},
+    {"linear of views", run_linear_shared, 3, {{9, 12}, {20, 12}, {11, 10}}, {0}, CASE_OP},
+    {"layer norm", run_norm, 3, {{5, 37}, {1, 37}, {1, 37}}, {0}, CASE_OP},
+    {"layer norm, many rows", run_norm, 3, {{150, 16}, {1, 16}, {1, 16}}, {0}, CASE_OP},
+    {"layer norm, two sets", run_norm, 5, {{20, 21}, {1, 21}, {1, 21}, {1, 21}, {1, 21}}, {0}, CASE_OP},
+    {"rms norm", run_norm, 2, {{6, 29}, {1, 29}}, {1}, CASE_OP},
+    {"activate, squared relu", run_activate, 1, {{5, 37}}, {SQUARED_RELU}, CASE_OP},
+    {"activate, gelu", run_activate, 1, {{5, 37}}, {GELU}, CASE_OP},
+    {"activate, gelu tanh", run_activate, 1, {{5, 37}}, {GELU_TANH}, CASE_OP},
+    {"activate, relu", run_activate, 1, {{5, 37}}, {RELU}, CASE_OP},
+    {"activate, swiglu", run_activate, 1, {{5, 38}}, {SWIGLU}, CASE_OP},
+    {"activate, geglu", run_activate, 1, {{5, 38}}, {GEGLU}, CASE_OP},
+    {"add", run_add, 2, {{6, 19}, {19, 19}}, {0}, CASE_OP},
+    {"add with dropout", run_add, 2, {{9, 21}, {21, 21}}, {30}, CASE_OP},
+    {"gather", run_gather, 1, {{11, 70}}, {25}, CASE_OP},
+    {"pool", run_pool, 1, {{12, 21}}, {3}, CASE_OP},
+    {"embed", run_embed, 1, {{13, 131}}, {40, 0}, CASE_OP},
+    {"embed, axes and code", run_embed, 3, {{13, 21}, {7, 21}, {5, 21}}, {40, 1}, CASE_OP},
+    {"rotate interleaved", run_rotate, 2, {{9, 24}, {24, 24}}, {3, 4, 3, 3, 1}, CASE_OP},
+    {"rotate half-split", run_rotate, 2, {{9, 24}, {24, 24}}, {3, 3, 3, 2, 0}, CASE_OP},
+    {"rotate, large positions", run_rotate, 2, {{9, 80}, {80, 80}}, {2, 20, 2, 2, 1, 1}, CASE_OP},
+    {"rotate groups of heads", run_rotate, 2, {{5, 32}, {32, 32}}, {4, 2, 2, 1, 1}, CASE_OP},
+    {"attend, all", run_attend, 3, {{5, 12}, {9, 12}, {9, 12}}, {1, 3, MASK_NONE, 0}, CASE_OP},
+    {"attend, causal", run_attend, 3, {{40, 24}, {70, 24}, {70, 24}}, {1, 2, MASK_CAUSAL, 0}, CASE_OP},
+    {"attend, batch", run_attend, 3, {{30, 10}, {210, 10}, {210, 10}}, {3, 2, MASK_RAGGED, 0}, CASE_OP},
+    {"attend, blind rows", run_attend, 3, {{9, 18}, {30, 18}, {30, 18}}, {1, 2, MASK_BLIND, 0}, CASE_OP},
+    {"attend, hidden keys", run_attend, 3, {{33, 8}, {33, 8}, {33, 8}}, {1, 1, MASK_CAUSAL, 1}, CASE_OP},
+    {"attend, many keys", run_attend, 3, {{6, 6}, {1100, 6}, {1100, 6}}, {1, 1, MASK_CAUSAL, 0}, CASE_OP},
+    {"attend, one query", run_attend, 3, {{1, 36}, {50, 36}, {50, 36}}, {1, 2, MASK_CAUSAL, 0}, CASE_OP},
+    {"attend, few queries", run_attend, 3, {{6, 7}, {700, 7}, {700, 7}}, {2, 1, MASK_BLIND, 0}, CASE_OP},
+    {"attend, wide head", run_attend, 3, {{37, 80}, {65, 80}, {65, 80}}, {1, 1, MASK_CAUSAL, 0}, CASE_OP},
+    {"attend relative", run_relative, 5, {{40, 24}, {40, 24}, {70, 24}, {70, 24}, {70, 24}}, {1, 2, MASK_CAUSAL, 0}, CASE_OP},
     {"attend relative, batch", run_relative, 5, {{30, 10}, {30, 10}, {210, 10}, {210, 10}, {75, 10}},
-     {3, 2, MASK_RAGGED, 0}, 0},
+     {3, 2, MASK_RAGGED, 0}, CASE_OP},
     {"attend relative, many keys", run_relative, 5, {{6, 6}, {6, 6}, {1100, 6}, {1100, 6}, {1100, 6}},
-     {1, 1, MASK_BLIND, 0}, 0},
+     {1, 1, MASK_BLIND, 0}, CASE_OP},
     {"attend relative, few queries", run_relative, 5, {{4, 12}, {4, 12}, {600, 12}, {600, 12}, {300, 12}},
-     {2, 3, MASK_CAUSAL, 0}, 0},
-    {"stack", run_stack, 2, {{9, 7}, {5, 7}}, {3}, 0},
-    {"self-attention", run_self_attend, 2, {{35, 18}, {54, 18}}, {0, 3}, 0},
-    {"cross-entropy", run_cross_entropy, 3, {{11, 9}, {23, 9}, {1, 23}}, {0, 0}, 1},
-    {"cross-entropy, smooth", run_cross_entropy, 2, {{11, 9}, {37, 9}}, {100, 5}, 1},
-    {"cross-entropy, pieces", run_cross_entropy, 2, {{150, 5}, {17000, 5}}, {0, 10}, 1},
-    {"block", run_block, 3, {{5, 12}, {20, 12}, {12, 20}}, {0}, 0},
-    {"block, recomputed", run_block, 3, {{5, 12}, {20, 12}, {12, 20}}, {1}, 0},
+     {2, 3, MASK_CAUSAL, 0}, CASE_OP},
+    {"stack", run_stack, 2, {{9, 7}, {5, 7}}, {3}, CASE_OP},
+    {"self-attention", run_self_attend, 2, {{35, 18}, {54, 18}}, {0, 3}, CASE_OP},
+    {"cross-entropy", run_cross_entropy, 3, {{11, 9}, {23, 9}, {1, 23}}, {0, 0}, CASE_LOSS},
+    {"cross-entropy, smooth", run_cross_entropy, 2, {{11, 9}, {37, 9}}, {100, 5}, CASE_LOSS},
+    {"cross-entropy, pieces", run_cross_entropy, 2, {{150, 5}, {17000, 5}}, {0, 10}, CASE_LOSS},
+    {"block", run_block, 3, {{5, 12}, {20, 12}, {12, 20}}, {0}, CASE_OP},
+    {"block, recomputed", run_block, 3, {{5, 12}, {20, 12}, {12, 20}}, {1}, CASE_OP},
+    {"fill", run_fill, 1, {{3, 150}}, {0}, CASE_FORWARD},
+    {"copy", run_copy, 2, {{5, 40}, {5, 38}}, {0}, CASE_FORWARD},
+    {"copy, added", run_copy, 2, {{5, 40}, {5, 38}}, {100}, CASE_FORWARD},
+    {"copy, added to a half", run_copy, 2, {{5, 40}, {5, 38}}, {50}, CASE_FORWARD},
+    {"copy, packed to bf16", run_pack, 1, {{5, 37}}, {BF16}, CASE_FORWARD},
+    {"copy, packed to 8 bits", run_pack, 1, {{5, 37}}, {I8}, CASE_FORWARD},
+    {"column sum", run_column_sum, 2, {{33, 79}, {1, 75}}, {0}, CASE_FORWARD},
+    {"column sum, added", run_column_sum, 2, {{33, 79}, {1, 75}}, {1}, CASE_FORWARD},
+    {"attend map", run_attend_map, 2, {{12, 18}, {70, 18}}, {1, 3, MASK_CAUSAL, 0}, CASE_FORWARD},
+    {"adamw", run_adamw, 4, {{1, 37}, {1, 37}, {1, 37}, {1, 37}}, {0}, CASE_FORWARD},
+    {"adamw, several blocks", run_adamw, 4, {{1, 20011}, {1, 20011}, {1, 20011}, {1, 20011}}, {0}, CASE_FORWARD},
+    {"average", run_average, 2, {{1, 20011}, {1, 20011}}, {0}, CASE_FORWARD},
+    {"sum of squares", run_sum_squares, 1, {{1, 37}}, {0}, CASE_FORWARD},
+    {"sum of squares, several blocks", run_sum_squares, 1, {{1, 20011}}, {0}, CASE_FORWARD},
 };
 const int op_case_count = sizeof op_cases / sizeof *op_cases;

@@ -47,7 +47,7 @@ static void run_close(run *r) {
 
 /* Coefficients of the scalar that is differentiated: random, or a loss's own weights. */
 static float coefficient(const op_case *c, int64_t cols, int64_t i) {
-    if (!c->is_loss) return case_value(100, (int)i);
+    if (c->kind != CASE_LOSS) return case_value(100, (int)i);
     return i % cols == 0 ? case_weight((int)(i / cols)) : 0;
 }
 
@@ -55,26 +55,36 @@ static float coefficient(const op_case *c, int64_t cols, int64_t i) {
  * first. (Losses stand alone, and the input of an activation has one reader by contract.) */
 static tensor *run_case(run *r, const op_case *c) {
     tensor *y = c->run(&r->t, r->in, c);
-    if (c->is_loss || !strncmp(c->name, "act", 3)) return y;
+    if (c->kind != CASE_OP || !strncmp(c->name, "act", 3)) return y;
     return add(&r->t, y, c->run(&r->t, r->in, c), 0);
 }
 
-static void run_both_ways(run *r, const op_case *c) {
+/* The output, and where the case has gradients those of the inputs, which were cleared. */
+static void run_cleared(run *r, const op_case *c) {
     tape_reset(&r->t);
-    parameters_clear_grads(&r->p);
-    r->t.recording = true;
+    r->t.recording = c->kind != CASE_FORWARD;
     tensor *y = run_case(r, c);
     r->outputs = y->m.rows * y->m.cols;
     if (!r->output) r->output = malloc((size_t)r->outputs * sizeof(float));
+    if (c->kind == CASE_FORWARD) {
+        tape_read(&r->t, y, r->output);
+        assert_int_equal(r->t.status, 0);
+        return;
+    }
     float *seed = malloc((size_t)r->outputs * sizeof *seed);
     for (int64_t i = 0; i < r->outputs; i++) seed[i] = coefficient(c, y->m.cols, i);
     tape_read(&r->t, y, r->output);
-    if (!c->is_loss) tape_seed(&r->t, y, seed);
+    if (c->kind != CASE_LOSS) tape_seed(&r->t, y, seed);
     tape_backward(&r->t, y);
     assert_int_equal(r->t.status, 0);
     for (int i = 0; i < c->inputs; i++) backend_read_floats(r->be, r->grad[i], &r->in[i]->grad);
     assert_int_equal(r->t.pool.now, 0); /* the walk gave everything back */
     free(seed);
+}
+
+static void run_both_ways(run *r, const op_case *c) {
+    parameters_clear_grads(&r->p);
+    run_cleared(r, c);
 }
 
 /* The scalar, in double, without recording. */
@@ -94,6 +104,7 @@ static void gradients(void **state) {
         const op_case *c = &op_cases[k];
         backend *be;
         run r;
+        if (c->kind == CASE_FORWARD) continue;
         must(cpu_double_backend_open(&be, &err));
         run_open(&r, c, be);
         run_both_ways(&r, c);
@@ -314,6 +325,36 @@ static void packed_attention(void **state) {
         }
 }
 
+/* Kernels that count what they are asked for, over a backend's own. */
+static kernels counted;
+static int calls[KERNEL_COUNT];
+#define COUNT_CALLS(name, type)                                                                    \
+    static void count_##name(void *context, const type *args) {                                    \
+        calls[KERNEL_##name]++;                                                                    \
+        counted.name(context, args);                                                               \
+    }
+KERNELS(COUNT_CALLS)
+
+/* A slot that no case runs is tested by nothing here. */
+static void every_slot_has_a_case(void **state) {
+    (void)state;
+    for (int k = 0; k < op_case_count; k++) {
+        backend *be;
+        run r;
+        must(cpu_double_backend_open(&be, &err));
+        run_open(&r, &op_cases[k], be);
+        parameters_clear_grads(&r.p);
+        counted = be->k;
+#define TAKE_CALLS(name, type) be->k.name = count_##name;
+        KERNELS(TAKE_CALLS)
+        run_cleared(&r, &op_cases[k]);
+        be->k = counted;
+        run_close(&r);
+    }
+    for (int i = 0; i < KERNEL_COUNT; i++)
+        if (!calls[i]) test_failed("no op case runs the kernel %s\n", kernel_names[i]);
+}
+
 /* Attention of 40 queries to 300 keys, of which those of one stretch alone matter, both ways on one backend: o, dq,
  * dk, dv behind one another. */
 enum { SHARP_N = 40, SHARP_M = 300, SHARP_C = 16, SHARP_OUT = (2 * SHARP_N + 2 * SHARP_M) * SHARP_C };
@@ -444,7 +485,7 @@ static void planned_memory(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(levels), cmocka_unit_test(bf16_products),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(levels), cmocka_unit_test(every_slot_has_a_case), cmocka_unit_test(bf16_products),
                                        cmocka_unit_test(packed_products), cmocka_unit_test(packed_attention),
                                        cmocka_unit_test(attention_maps), cmocka_unit_test(sharp_attention), cmocka_unit_test(growing_passes),
                                        cmocka_unit_test(planned_memory)};

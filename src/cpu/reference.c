@@ -387,7 +387,7 @@ static void attend_fwd(void *context, const attend_args *a) {
 }
 
 /* One query of one head into its row of the map. */
-static void map_query(const attend_map_args *m, const query *q, float *bins) {
+static void map_query(const attend_map_args *m, const query *q, real *bins) {
     const attend_args *a = &m->fwd;
     double largest = -INFINITY, sum = 0;
     for (int64_t j = q->begin; j < q->end; j++)
@@ -397,14 +397,14 @@ static void map_query(const attend_map_args *m, const query *q, float *bins) {
     for (int64_t j = q->begin; j < q->end; j++)
         if (sees(a, q, j))
             bins[j * m->map.cols / m->span] +=
-                (float)(exp((double)score(a, q, j) - largest) / sum / (double)a->heads);
+                (real)(exp((double)score(a, q, j) - largest) / sum / (double)a->heads);
 }
 
 static void attend_map(void *context, const attend_map_args *m) {
     (void)context;
     for (int64_t r = 0; r < m->map.rows; r++) {
-        float *bins = (float *)m->map.data + r * m->map.stride;
-        memset(bins, 0, (size_t)m->map.cols * sizeof *bins);
+        real *bins = row(m->map, r);
+        for (int64_t i = 0; i < m->map.cols; i++) bins[i] = 0;
         for (int64_t h = 0; h < m->fwd.heads; h++) {
             query q = query_at(&m->fwd, m->first + r * m->every, h);
             map_query(m, &q, bins);

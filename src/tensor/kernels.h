@@ -148,7 +148,7 @@ typedef struct attend_args {
 } attend_args;
 
 /* What attention looks at: map[r, b] = the mean over heads of the probability that query every r gives to the keys
- * of bin b = key bins / span. map F32 [rows, bins]; the rest as in attend_args, for one sequence. */
+ * of bin b = key bins / span. map [rows, bins]; the rest as in attend_args, for one sequence. */
 typedef struct attend_map_args {
     attend_args fwd; /* o and lse are not read */
     matrix map;
