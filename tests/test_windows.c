@@ -142,11 +142,39 @@ static pcv_settings *same_settings(const eval_config *c) {
     return s;
 }
 
+/* Sums over the windows of an evaluation, from the scores of their targets. Windows are the independent units, so the
+ * standard error of the mean m is sqrt(sum of (s - n m)^2) / targets, s the sum over a window's n targets. */
+typedef struct window_sums {
+    double sum[DOCUMENTS * MOST];
+    int64_t targets[DOCUMENTS * MOST];
+    int windows;
+} window_sums;
+
+static void add_windows(window_sums *w, const pcv_scores *scores, const eval_config *c) {
+    for (int64_t done = 0; done < scores->count; w->windows++) {
+        window one = block_at(1, scores->count, done, c->context, c->stride);
+        for (int64_t k = 0; k < one.scored; k++) w->sum[w->windows] -= scores->logprob[done + k];
+        w->targets[w->windows] = one.scored;
+        done += one.scored;
+    }
+}
+
+static double standard_error(const window_sums *w) {
+    double sum = 0, targets = 0, squares = 0;
+    for (int i = 0; i < w->windows; i++) {
+        sum += w->sum[i];
+        targets += (double)w->targets[i];
+    }
+    for (int i = 0; i < w->windows; i++) squares += pow(w->sum[i] - (double)w->targets[i] * sum / targets, 2);
+    return sqrt(squares) / targets;
+}
+
 static void compare(pcv_engine *e, dataset *d, const char *what, eval_config c) {
     must(evaluate_defaults(&c, &e->m->config, &err));
     int64_t n = tokens_in(d);
     int32_t ids[MOST];
     double sum = 0;
+    window_sums windows = {0};
     pcv_settings *s = same_settings(&c);
     for (int64_t i = 0; i < DOCUMENTS; i++) {
         pcv_scores scores;
@@ -154,6 +182,7 @@ static void compare(pcv_engine *e, dataset *d, const char *what, eval_config c) 
         must(pcv_score(e, ids, (size_t)n, false, s, &scores, &err));
         assert_int_equal(scores.count, n - 1);
         for (int64_t k = 0; k < scores.count; k++) sum -= scores.logprob[k];
+        add_windows(&windows, &scores, &c);
         pcv_scores_free(&scores);
     }
     pcv_evaluation found = evaluated(e, d, &c);
@@ -162,6 +191,11 @@ static void compare(pcv_engine *e, dataset *d, const char *what, eval_config c) 
         test_failed("%s, stride %d, latents %d, context %d, %d rows: evaluated %.7f, scored %.7f\n", what,
                     (int)c.stride, (int)c.latents, (int)c.context, (int)c.batch, found.loss,
                     sum / (double)found.tokens);
+    close_to(found.standard_error, standard_error(&windows), 1e-5, what);
+    close_to(found.bits_per_token, found.loss / log(2), 1e-12, what);
+    close_to(found.perplexity, exp(found.loss), 1e-9, what);
+    c.tokens = 1;
+    assert_true(isnan(evaluated(e, d, &c).standard_error)); /* one window tells nothing of how windows differ */
     pcv_settings_close(s);
 }
 
