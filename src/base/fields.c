@@ -4,7 +4,6 @@
 #include "base/number.h"
 #include "base/text.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -398,24 +397,60 @@ int fields_write(const field_table *table, const void *object, json_t *out, pcv_
 
 /* ------------------------------------------------------------------ JSON files */
 
-static void install_allocator(void) { json_set_alloc_funcs(mem_json_malloc, mem_free); }
+/* Behind the string that begins at data[at]. */
+static size_t string_end(const char *data, size_t at, size_t size) {
+    while (++at < size && data[at] != '"') at += data[at] == '\\';
+    return at < size ? at : size;
+}
+
+/* What jansson 2.14 takes for each, with malloc's own; a number counts at its first digit. It reads no deeper. */
+size_t json_cost(const char *data, size_t size) {
+    enum { BYTE = 2, OBJECT = 256, LIST = 144, MEMBER = 112, STRING = 64, NUMBER = 32, PLACE = 32, DEEPEST = 2048 };
+    size_t sum = BYTE * size;
+    int depth = 0;
+    bool number = false;
+    for (size_t at = 0; at < size && depth <= DEEPEST; at++) {
+        char c = data[at];
+        bool digit = c >= '0' && c <= '9';
+        depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+        if (digit && !number) sum += NUMBER;
+        else if (c == '{') sum += OBJECT;
+        else if (c == '[') sum += LIST;
+        else if (c == ':') sum += MEMBER;
+        else if (c == ',') sum += PLACE;
+        else if (c == '"') sum += STRING, at = string_end(data, at, size);
+        number = digit || (number && (c == '.' || c == 'e' || c == 'E' || c == '-' || c == '+'));
+    }
+    return sum;
+}
 
 int json_parse(json_t **out, const char *data, size_t size, size_t memory, const char *where,
                pcv_error *err) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, install_allocator);
     json_error_t reason;
-    mem_json_limit(memory);
-    *out = json_loadb(data, size, JSON_REJECT_DUPLICATES, &reason);
-    int met = mem_json_limit(SIZE_MAX);
-    if (*out) return 0;
-    if (met == PCV_DATA)
+    size_t cost = json_cost(data, size);
+    void *room;
+    *out = NULL;
+    if (cost > memory)
         return fail(err, PCV_DATA, "%s: %zu bytes of JSON that would take more than %zu of memory", where,
                     size, memory);
-    if (met == PCV_MEMORY)
+    /* jansson takes a lack of memory for bad text here and there, so it is asked for first */
+    if (mem_get(&room, cost, "JSON", NULL)) return fail(err, PCV_MEMORY, "%s: not enough memory to read it", where);
+    mem_free(room);
+    *out = json_loadb(data, size, JSON_REJECT_DUPLICATES, &reason);
+    if (*out) return 0;
+    if (json_error_code(&reason) == json_error_out_of_memory)
         return fail(err, PCV_MEMORY, "%s: not enough memory to read it", where);
     return fail(err, PCV_DATA, "%s: not valid JSON: line %d, column %d: %s", where, reason.line,
                 reason.column, reason.text);
+}
+
+static int take_bytes(const char *bytes, size_t size, void *out) {
+    text_bytes(out, bytes, size);
+    return text_ok(out) ? 0 : -1;
+}
+
+void json_print(text *out, const json_t *json, size_t flags) {
+    if (json_dump_callback(json, take_bytes, out, flags)) out->failed = true;
 }
 
 int json_read(json_t **out, const char *path, size_t limit, pcv_error *err) {
@@ -428,26 +463,26 @@ int json_read(json_t **out, const char *path, size_t limit, pcv_error *err) {
     return status;
 }
 
-/* The text of a JSON value with as few digits as give every number back: 0.1, not 0.10000000000000001. */
-static char *json_text(const json_t *json) {
+/* A JSON value with as few digits as give every number back: 0.1, not 0.10000000000000001. */
+static void print_exactly(text *out, const json_t *json) {
     for (size_t digits = 10;; digits++) {
-        char *content = json_dumps(json, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(digits));
-        if (!content || digits == 17) return content;
-        json_t *back = json_loads(content, 0, NULL);
+        out->size = 0;
+        json_print(out, json, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(digits));
+        if (!text_ok(out) || digits == 17) return;
+        json_t *back = json_loadb(out->data, out->size, 0, NULL);
         bool same = back && json_equal(json, back);
         json_decref(back);
-        if (same) return content;
-        mem_free(content);
+        if (same) return;
     }
 }
 
 int json_write(const json_t *json, const char *path, pcv_error *err) {
-    char *content = json_text(json);
-    if (!content) return fail(err, PCV_MEMORY, "not enough memory to write %s", path);
-    size_t size = strlen(content);
-    content[size] = '\n'; /* in place of the zero byte */
-    int status = file_write(path, content, size + 1, err);
-    mem_free(content);
+    text content = {0};
+    print_exactly(&content, json);
+    text_bytes(&content, "\n", 1);
+    int status = text_ok(&content) ? file_write(path, content.data, content.size, err)
+                                   : fail(err, PCV_MEMORY, "not enough memory to write %s", path);
+    text_free(&content);
     return status;
 }
 

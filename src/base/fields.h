@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct text;
+
 enum { FIELD_TEXT = 1024, FIELD_LIST = 64 };
 
 typedef enum field_type {
@@ -87,10 +89,14 @@ int fields_write(const field_table *table, const void *object, json_t *out, pcv_
 int json_read(json_t **out, const char *path, size_t limit, pcv_error *err);
 
 /* The same for a text, which may become `memory` bytes of objects: small values take many times the bytes
- * that they are written in. */
+ * that they are written in. How many is told by its characters, before any is taken. */
 enum { JSON_MEMORY = 32 << 20 };
 int json_parse(json_t **out, const char *data, size_t size, size_t memory, const char *where,
                pcv_error *err);
+size_t json_cost(const char *data, size_t size); /* bytes at most, and not many times too many */
+
+/* Appends a value as text; jansson's flags. Whatever allocator the program gave to jansson, this memory is ours. */
+void json_print(struct text *out, const json_t *json, size_t flags);
 int json_write(const json_t *json, const char *path, pcv_error *err); /* indented, atomic */
 
 /* Members of an object of ours, by type; PCV_DATA names file and key when one is missing or wrong. */

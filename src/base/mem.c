@@ -48,24 +48,6 @@ int mem_string(char **slot, const char *text, pcv_error *err) {
 
 void mem_free(void *memory) { free(memory); }
 
-static _Thread_local size_t json_left = SIZE_MAX;
-static _Thread_local int json_met;
-
-void *mem_json_malloc(size_t bytes) {
-    bool over = bytes > json_left;
-    void *memory = over || refused() ? NULL : malloc(bytes);
-    if (!memory) json_met = over ? PCV_DATA : PCV_MEMORY;
-    else if (json_left != SIZE_MAX) json_left -= bytes;
-    return memory;
-}
-
-int mem_json_limit(size_t bytes) {
-    int met = json_met;
-    json_left = bytes;
-    json_met = 0;
-    return met;
-}
-
 bool size_mul(size_t a, size_t b, size_t *result) { return !__builtin_mul_overflow(a, b, result); }
 
 bool size_add(size_t a, size_t b, size_t *result) { return !__builtin_add_overflow(a, b, result); }

@@ -31,14 +31,6 @@ void mem_free(void *memory);
  * Returns how many allocations were made since the last call. */
 uint64_t mem_fail_after(uint64_t n);
 
-/* malloc and free in the shape that jansson wants, through the same counter. */
-void *mem_json_malloc(size_t bytes);
-
-/* From now on jansson may take so many bytes in this thread (SIZE_MAX: no limit; what it gives back does
- * not count). Returns why it was last refused since the call before, which jansson itself does not always
- * tell: 0, PCV_DATA for the limit, PCV_MEMORY. */
-int mem_json_limit(size_t bytes);
-
 /* *result = a * b or a + b; false when that does not fit. All sizes from files go through these. */
 bool size_mul(size_t a, size_t b, size_t *result);
 bool size_add(size_t a, size_t b, size_t *result);

@@ -235,9 +235,9 @@ static void add_header(text *t, const safetensors_writer *w, const int *order) {
     uint64_t at = 0;
     text_add(t, "{");
     if (w->metadata) {
-        char *json = json_dumps(w->metadata, JSON_COMPACT | JSON_SORT_KEYS);
-        text_add(t, "\"__metadata__\":%s%s", json ? json : "{}", w->count ? "," : "");
-        mem_free(json);
+        text_add(t, "\"__metadata__\":");
+        json_print(t, w->metadata, JSON_COMPACT | JSON_SORT_KEYS);
+        if (w->count) text_add(t, ",");
     }
     for (int i = 0; i < w->count; i++) {
         const safetensors_plan *p = &w->plans[order[i]];

@@ -1,5 +1,6 @@
 #include "compare/comparison.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "base/watch.h"
 
 #include <math.h>
@@ -37,15 +38,17 @@ int comparison_report(const comparison *c, double done, const char *line, pcv_er
 
 int record_add(const comparison *c, json_t *line, pcv_error *err) {
     char path[PATH_SIZE];
-    char *data = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    text content = {0};
+    int status = 0;
+    if (line) json_print(&content, line, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(line);
-    if (!data) return fail(err, PCV_MEMORY, "not enough memory for a record");
-    int status = path_join(path, c->options->output, RECORD, err);
+    if (!text_ok(&content)) status = fail(err, PCV_MEMORY, "not enough memory for a record");
+    if (!status) status = path_join(path, c->options->output, RECORD, err);
     FILE *f = status ? NULL : fopen(path, "a");
-    if (!status && (!f || fprintf(f, "%s\n", data) < 0 || fflush(f) || fsync(fileno(f))))
+    if (!status && (!f || fprintf(f, "%s\n", content.data) < 0 || fflush(f) || fsync(fileno(f))))
         status = fail_errno(err, PCV_IO, "%s", path);
     if (f && fclose(f) && !status) status = fail_errno(err, PCV_IO, "%s", path);
-    free(data);
+    text_free(&content);
     return status;
 }
 

@@ -273,8 +273,11 @@ int info_describe(const char *path, pcv_info_form form, char **description, pcv_
     describer d = {.json = json_object(), .tensors = form == PCV_INFO_TENSORS};
     *description = NULL;
     int status = d.json ? describe(&d, path, err) : fail(err, PCV_MEMORY, "not enough memory");
-    if (!status && json) *description = json_dumps(d.json, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
-    else if (!status && text_ok(&d.out)) {
+    if (!status && json) {
+        d.out.size = 0;
+        json_print(&d.out, d.json, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
+    }
+    if (!status && text_ok(&d.out)) {
         *description = d.out.data;
         d.out.data = NULL;
     }

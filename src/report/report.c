@@ -219,13 +219,14 @@ static void add_rows(text *t, const json_t *config, const char *prefix) {
             add_rows(t, value, name);
             continue;
         }
-        char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
+        text shown = {0};
+        json_print(&shown, value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
         text_add(t, "<div><span class=\"soft\">");
         text_html(t, name, strlen(name));
         text_add(t, "</span><span>");
-        if (shown) text_html(t, shown, strlen(shown));
+        if (text_ok(&shown)) text_html(t, shown.data, shown.size);
         text_add(t, "</span></div>");
-        mem_free(shown);
+        text_free(&shown);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "base/fields.h"
 #include "base/mem.h"
 #include "base/temporary.h"
+#include "base/text.h"
 #include "base/watch.h"
 #include "gen/engine.h"
 #include "model/weights.h"
@@ -58,11 +59,13 @@ out:
 static int hash_manifest(const json_t *manifest, char hash[HASH_TEXT], pcv_error *err) {
     json_t *rest = json_copy((json_t *)(uintptr_t)manifest);
     if (rest) json_object_del(rest, OWN_HASH);
-    char *content = rest ? json_dumps(rest, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) : NULL;
-    if (content) hash_bytes(content, strlen(content), hash);
+    text content = {0};
+    if (rest) json_print(&content, rest, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    bool made = text_ok(&content);
+    if (made) hash_bytes(content.data, content.size, hash);
     json_decref(rest);
-    mem_free(content);
-    return content ? 0 : fail(err, PCV_MEMORY, "not enough memory for a manifest");
+    text_free(&content);
+    return made ? 0 : fail(err, PCV_MEMORY, "not enough memory for a manifest");
 }
 
 /* The random numbers of a run follow from its seed and the step, so these have no state but what is known. */
