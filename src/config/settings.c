@@ -45,19 +45,51 @@ static const preset *preset_find(const preset *list, const char *name) {
     return NULL;
 }
 
-/* "a, b, c" in a static buffer per combination. */
-static const char *preset_names(int combination) {
-    static char names[COMBINATIONS][512];
-    char *out = names[combination];
-    if (!out[0]) {
-        size_t used = 0;
-        for (const preset *p = combinations[combination].list; p->name; p++)
-            used += (size_t)snprintf(out + used, sizeof names[0] - used, "%s%s", used ? "|" : "", p->name);
-    }
-    return out;
+/* ------------------------------------------------------------------ options for people */
+
+enum { JOINED_LISTS = 64 };
+
+/* Texts that are made from the tables once, when the first is asked for. */
+static struct {
+    char combination[COMBINATIONS][512]; /* "default|official|..." */
+    char joined[JOINED_LISTS][256];      /* "layer|rms", one per list of choices */
+    const char *const *owner[JOINED_LISTS];
+    int lists;
+    char usual[1024]; /* of the default dialect, each "key=value" with a zero byte behind it */
+} made;
+
+static void join_names(char *out, size_t size, const char *name) {
+    size_t used = strlen(out);
+    snprintf(out + used, size - used, "%s%s", used ? "|" : "", name);
 }
 
-/* ------------------------------------------------------------------ options for people */
+static const char *joined_names(const char *const *names) {
+    for (int i = 0; i < made.lists; i++)
+        if (made.owner[i] == names) return made.joined[i];
+    return NULL;
+}
+
+static void make_texts(void) {
+    for (int i = 0; i < COMBINATIONS; i++)
+        for (const preset *p = combinations[i].list; p->name; p++)
+            join_names(made.combination[i], sizeof made.combination[i], p->name);
+    for (int g = 0; g < PCV_GROUPS; g++)
+        for (int k = 0; k < tables[g]->count; k++) {
+            const field *f = &tables[g]->rows[k];
+            if (f->type != FIELD_CHOICE || joined_names(f->names)) continue;
+            CHECK(made.lists < JOINED_LISTS, "more than %d lists of choices", JOINED_LISTS);
+            made.owner[made.lists] = f->names;
+            for (int n = 0; f->names[n]; n++) join_names(made.joined[made.lists], sizeof made.joined[0], f->names[n]);
+            made.lists++;
+        }
+    snprintf(made.usual, sizeof made.usual - 1, "%s", dialects[0].values);
+    for (char *at = made.usual; (at = strchr(at, ' ')); at++) *at = 0;
+}
+
+static void need_texts(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_texts);
+}
 
 static const char *argument_name(const field *f) {
     switch (f->type) {
@@ -68,44 +100,24 @@ static const char *argument_name(const field *f) {
     case FIELD_STRING:
     case FIELD_STRINGS: return "TEXT";
     case FIELD_INTS: return "N,N...";
-    case FIELD_CHOICE: break;
-    }
-    static char joined[64][256]; /* one slot per choice list, filled once */
-    static const char *const *owner[64];
-    for (int i = 0; i < 64; i++) {
-        if (owner[i] == f->names) return joined[i];
-        if (owner[i]) continue;
-        owner[i] = f->names;
-        size_t used = 0;
-        for (int k = 0; f->names[k]; k++)
-            used += (size_t)snprintf(joined[i] + used, sizeof joined[i] - used, "%s%s", k ? "|" : "",
-                                     f->names[k]);
-        return joined[i];
+    case FIELD_CHOICE: return joined_names(f->names);
     }
     return "NAME";
 }
 
-static char usual_list[1024]; /* of the default dialect, each "key=value" with a zero byte behind it */
-
-static void make_usual_list(void) {
-    snprintf(usual_list, sizeof usual_list - 1, "%s", dialects[0].values);
-    for (char *at = usual_list; (at = strchr(at, ' ')); at++) *at = 0;
-}
-
 /* What a setting is when nothing is said: the default dialect's value, or the row's own. */
 static const char *usual_value(const field_table *table, const field *f) {
-    static pthread_once_t made = PTHREAD_ONCE_INIT;
     size_t key = strlen(f->key);
     if (table != &model_fields) return f->initial;
-    pthread_once(&made, make_usual_list);
-    for (const char *at = usual_list; *at; at += strlen(at) + 1)
+    for (const char *at = made.usual; *at; at += strlen(at) + 1)
         if (!strncmp(at, f->key, key) && at[key] == '=') return at + key + 1;
     return f->initial;
 }
 
 bool settings_option(pcv_group group, int i, pcv_option *option) {
+    need_texts();
     if (group == PCV_MODEL && i < COMBINATIONS) {
-        *option = (pcv_option){combinations[i].name, preset_names(i), combinations[i].initial,
+        *option = (pcv_option){combinations[i].name, made.combination[i], combinations[i].initial,
                                combinations[i].help};
         return true;
     }
@@ -154,8 +166,9 @@ static int check_combination(int i, const char *value, pcv_error *err) {
     int count = 0;
     for (const preset *p = combinations[i].list; p->name && count < 64; p++) names[count++] = p->name;
     const char *near = nearest_name(value, names, count);
+    need_texts();
     return fail(err, PCV_USAGE, "--%s: '%s' is not one of %s%s%s%s", combinations[i].name, value,
-                preset_names(i), near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                made.combination[i], near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 /* Some group must know the name and accept the value; a union of members is scratch for parsing. */

@@ -41,11 +41,8 @@ static void mask(sampler *s) {
     }
 }
 
-static const float *sort_logits; /* qsort has no context; a session belongs to one thread */
-#pragma omp threadprivate(sort_logits)
-
-static int by_logit(const void *a, const void *b) {
-    float x = sort_logits[*(const int32_t *)a], y = sort_logits[*(const int32_t *)b];
+static int by_logit(const void *a, const void *b, void *logits) {
+    float x = ((const float *)logits)[*(const int32_t *)a], y = ((const float *)logits)[*(const int32_t *)b];
     if (x != y) return x > y ? -1 : 1;
     return *(const int32_t *)a - *(const int32_t *)b; /* the same order everywhere */
 }
@@ -86,8 +83,7 @@ int sampler_pick(sampler *s, const float *logits, const int32_t *recent, size_t 
     if (!finite || !isfinite(s->logits[best])) return fail(err, PCV_NUMERIC, "the model's output is not finite");
     *id = best;
     if (s->config->temperature == 0) return 0;
-    sort_logits = s->logits;
-    qsort(s->order, (size_t)s->vocab, sizeof *s->order, by_logit);
+    qsort_r(s->order, (size_t)s->vocab, sizeof *s->order, by_logit, s->logits);
     int64_t keep = cut(s);
     double total = 0;
     for (int64_t i = 0; i < keep; i++) total += (double)s->logits[s->order[i]];

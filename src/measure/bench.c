@@ -9,6 +9,7 @@
 #include "train/memory_plan.h"
 #include "train/step.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,13 +40,18 @@ static double median(double *list, int count) {
     return list[count / 2];
 }
 
-const char *const *bench_levels(void) {
-    static const char *names[CPU_LEVELS + 1];
+static const char *level_list[CPU_LEVELS + 1];
+
+static void list_levels(void) {
     int count = 0;
     for (int i = CPU_LEVELS - 1; i >= 0; i--)
-        if (cpu_has_level((cpu_level)i)) names[count++] = cpu_level_names[i];
-    names[count] = NULL;
-    return names;
+        if (cpu_has_level((cpu_level)i)) level_list[count++] = cpu_level_names[i];
+}
+
+const char *const *bench_levels(void) {
+    static pthread_once_t listed = PTHREAD_ONCE_INIT;
+    pthread_once(&listed, list_levels);
+    return level_list;
 }
 
 /* ------------------------------------------------------------------ ops */

@@ -39,13 +39,12 @@ static int push_names(parameters *p, const char *pattern) {
 }
 
 tensor *parameters_add(parameters *p, const char *name, int64_t rows, int64_t cols, param_init init) {
-    static tensor nowhere; /* stands in until parameters_alloc reports the failure */
     parameter *q = NULL;
     int first = p->names, names = push_names(p, name);
     if (!names || grow(&p->list, p->count, &p->capacity, sizeof *p->list) ||
         mem_get(&q, sizeof *q, "a parameter", NULL)) {
         p->status = PCV_MEMORY;
-        return &nowhere;
+        return &p->nowhere;
     }
     CHECK((init.vector ? cols : rows) % names == 0, "%s: [%lld, %lld] for %d names", name,
           (long long)rows, (long long)cols, names);

@@ -45,6 +45,7 @@ typedef struct parameters {
     backend *be;
     matrix values, grads; /* [1, elements] */
     int status;           /* PCV_MEMORY when declaring failed */
+    tensor nowhere;       /* what is declared then */
 } parameters;
 
 /* A tensor of the model; never NULL before parameters_alloc has said whether all is well. */

@@ -4,10 +4,11 @@
 
 enum { BYTES = 256 };
 
-static char pieces[BYTES]; /* pieces[b] is the byte b */
+#define ROW(x) x, x + 1, x + 2, x + 3, x + 4, x + 5, x + 6, x + 7
+#define ROWS(x) ROW(x), ROW(x + 8), ROW(x + 16), ROW(x + 24), ROW(x + 32), ROW(x + 40), ROW(x + 48), ROW(x + 56)
+static const unsigned char pieces[BYTES] = {ROWS(0), ROWS(64), ROWS(128), ROWS(192)}; /* pieces[b] is the byte b */
 
 static int open_layout(tokenizer *t) {
-    for (int b = 0; b < BYTES; b++) pieces[b] = (char)b;
     t->vocab = t->first + BYTES;
     return 0;
 }
@@ -32,7 +33,7 @@ static size_t encode(const tokenizer *t, const void *bytes, size_t size, int32_t
 
 static const char *piece(const tokenizer *t, int32_t id, size_t *size) {
     *size = id >= t->first && id < t->vocab;
-    return *size ? &pieces[id - t->first] : "";
+    return *size ? (const char *)&pieces[id - t->first] : "";
 }
 
 const token_type token_bytes = {

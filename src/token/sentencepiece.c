@@ -19,6 +19,7 @@
 #include "token/token.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -353,7 +354,7 @@ static int start_pupil(pupil *p, const tokenizer *t, lessons *l, uint64_t seed, 
     char message[SENTENCEPIECE_MESSAGE] = "";
     const sentencepiece_table *library = state_of(t)->library;
     int ends[2];
-    if (pipe(ends)) return fail_errno(err, PCV_MEMORY, "cannot start a process that learns pieces");
+    if (pipe2(ends, O_CLOEXEC)) return fail_errno(err, PCV_MEMORY, "cannot start a process that learns pieces");
     p->process = fork();
     if (p->process == 0) {
         int failed = library->train((int)t->config.pieces, (uint32_t)seed, next_line, l, answer, &ends[1], message);
