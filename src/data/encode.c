@@ -22,7 +22,7 @@ int input_skip(job *j, input *in, const fault *f, pcv_error *err) {
 }
 
 void input_judge(const job *j, const input *in, const file_content *c, fault *f) {
-    bool takes_any = !job_is_text(j) || !strcmp(j->options->kind, "bytes");
+    bool takes_any = !job_is_text(j) || j->kind->raw;
     if (f->why) return;
     if (c->size == 0) fault_set(f, SKIP_EMPTY, "%s: empty", in->name);
     else if (!takes_any && c->binary)

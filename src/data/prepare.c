@@ -32,28 +32,27 @@ int job_progress(const job *j, uint64_t more, pcv_error *err) {
 /* ------------------------------------------------------------------ options */
 
 static int unknown_kind(const char *kind, pcv_error *err) {
-    char names[256] = "bytes";
-    for (int i = 0; token_types[i]; i++) {
+    char names[256] = "";
+    for (const data_kind *k = data_kinds; k->name; k++) {
         size_t used = strlen(names);
-        if (tokenizer_of_kind(token_types[i]->kind) == token_types[i])
-            snprintf(names + used, sizeof names - used, ", %s", token_types[i]->kind);
+        snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", k->name);
     }
     return fail(err, PCV_USAGE, "'%.40s' is not one of %s", kind, names);
 }
 
 static int open_tokenizer(job *j, pcv_error *err) {
     const pcv_prepare_options *o = j->options;
-    const char *kind = strcmp(o->kind, "bytes") ? o->kind : "text"; /* these take any file */
-    const token_type *type = tokenizer_of_kind(kind);
     token_config config;
-    if (!type) return unknown_kind(o->kind, err);
+    j->kind = data_kind_of(o->kind);
+    if (!j->kind) return unknown_kind(o->kind, err);
+    const token_type *type = tokenizer_of_kind(j->kind->types);
     int status = settings_tokens(o->settings, &config, err);
     const char *name = type->name;
     if (!status && o->tokenizer) status = tokenizer_choose(o->tokenizer, &name, &config, err);
     if (!status) status = tokenizer_open(&j->tokens, name, &config, err);
     if (status) return status;
     type = j->tokens.type;
-    if (strcmp(type->kind, kind))
+    if (strcmp(type->kind, j->kind->types))
         return fail(err, PCV_USAGE, "tokenizer '%s' is one for %s, not for %s", type->name, type->kind, o->kind);
     for (int i = 0; i < token_fields.count; i++) {
         const field *f = &token_fields.rows[i];

@@ -13,6 +13,7 @@ typedef struct job {
     const pcv_prepare_options *options;
     const pcv_watch *watch;
     pcv_prepare_report *report;
+    const data_kind *kind;
     tokenizer tokens;
     document_rule documents;
     file_dealer dealer;

@@ -414,7 +414,7 @@ int evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
     e->standard_error = tally_error(&t);
     e->bits_per_token = e->loss / ln2;
     e->bits_per_second = e->bits_per_token * job->d->tokens.second;
-    e->bits_per_dim = !strcmp(job->d->tokens.type->unit, "dimension") ? e->bits_per_token : 0;
+    e->bits_per_dim = job->d->tokens.type->picture ? e->bits_per_token : 0;
     e->bits_per_byte = t.bytes ? t.loss / ln2 / (double)t.bytes : 0;
     e->standard_error_bits = t.bytes ? e->standard_error / ln2 * (double)t.tokens / (double)t.bytes : 0;
     e->perplexity = exp(e->loss);

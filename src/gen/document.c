@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/watch.h"
 #include "config/settings.h"
-#include "token/image.h"
+#include "media/picture.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -93,7 +93,7 @@ static int check_size(const writer *w, int64_t width, int64_t height, pcv_error 
 
 static int write_enlarged(const writer *w, const id_list *ids, pcv_error *err) {
     picture p = {0};
-    int status = image_picture(w->t, ids->v, ids->count, &p, err);
+    int status = w->t->type->picture(w->t, ids->v, ids->count, &p, err);
     if (!status) status = picture_enlarge(&p, w->scale, err);
     if (!status) status = picture_write(&p, w->o->output, err);
     picture_free(&p);
@@ -138,7 +138,7 @@ static void draw_frame(picture *sheet, int x, int y, int side) {
 static int put(const writer *w, picture *sheet, const id_list *ids, int column, int row, pcv_error *err) {
     picture p = {0};
     int side = (int)cell_side(w), x = GAP + column * (side + GAP), y = GAP + row * (side + GAP);
-    int status = image_picture(w->t, ids->v, ids->count, &p, err);
+    int status = w->t->type->picture(w->t, ids->v, ids->count, &p, err);
     if (!status) status = picture_enlarge(&p, w->scale, err);
     if (!status) draw_frame(sheet, x, y, side);
     if (!status) picture_place(sheet, &p, x + FRAME, y + FRAME);
@@ -197,7 +197,7 @@ out:
 /* ------------------------------------------------------------------ what others call */
 
 int document_sample(model *m, const tokenizer *t, const sample_config *config, const char *path, pcv_error *err) {
-    bool pictures = t->type == &token_image;
+    bool pictures = t->type->picture != NULL;
     pcv_document_options o = {.output = path, .columns = SAMPLES, .rows = SAMPLES};
     pcv_generation g = {0};
     writer w = {.m = m, .t = t, .config = *config, .o = &o, .g = &g, .documents = 1, .scale = 1, .start = clock_now()};
@@ -209,7 +209,7 @@ int generate_document(pcv_engine *engine, const pcv_document_options *o, const p
     const tokenizer *t = &engine->tokens;
     writer w = {.m = engine->m, .t = t, .o = o, .watch = watch, .g = g, .start = clock_now()};
     w.scale = o->scale > 1 ? o->scale : 1;
-    bool pictures = t->type == &token_image, grid = o->columns > 0, many = o->given && o->given[0] && o->given[1];
+    bool pictures = t->type->picture != NULL, grid = o->columns > 0, many = o->given && o->given[0] && o->given[1];
     *g = (pcv_generation){0};
     if (!t->type->write)
         return fail(err, PCV_USAGE, "%s generates %s, which goes to standard output or a text file", engine->run,

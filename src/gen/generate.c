@@ -53,8 +53,8 @@ static void send(stream *s, bool last) {
 
 int generate_text(pcv_session *session, pcv_text_fn *emit, void *context, pcv_generation *g,
                  pcv_error *err) {
-    bool raw = session->engine && !strcmp(session->engine->kind, "bytes");
-    stream s = {.stops = &session->config.stop, .characters = !raw, .emit = emit, .context = context};
+    const data_kind *kind = session->engine ? data_kind_of(session->engine->kind) : NULL;
+    stream s = {.stops = &session->config.stop, .characters = !(kind && kind->raw), .emit = emit, .context = context};
     double start = clock_now();
     bool begins = session->count == 1; /* behind the start token */
     int status = 0;

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "config/run_files.h"
 #include "report/embedded.h"
+#include "token/token.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -146,10 +147,10 @@ static void add_fact(text *t, const char *label, const char *format, double valu
 
 /* What a token of this data is. */
 static const char *unit_of(const json_t *config) {
-    const char *kind = json_string_value(json_object_get(config, "kind"));
-    bool bytes = json_integer_value(json_object_get(config, "vocab_size")) < 300;
-    if (kind && !strcmp(kind, "image")) return "dimension";
-    return kind && bytes && (!strcmp(kind, "text") || !strcmp(kind, "bytes")) ? "byte" : "token";
+    const char *name = json_string_value(json_object_get(config, "kind"));
+    const data_kind *kind = name ? data_kind_of(name) : NULL;
+    int64_t ids = json_integer_value(json_object_get(config, "vocab_size"));
+    return kind && ids < kind->ids ? kind->unit : "token";
 }
 
 static void add_facts(text *t, const report *r, const char *unit) {

@@ -4,12 +4,13 @@
  * value order[i] of the picture, values counted by rows, columns, and red, green, blue. Its positions on the three
  * axes are column + 2, row + 2 and channel + 2, those of the start token 1 (official code), so that a permuted order
  * trains as well: where a value stands is said by its position, not by its index. */
-#include "token/image.h"
+#include "token/token.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/number.h"
 #include "base/rng.h"
 #include "base/text.h"
+#include "media/picture.h"
 #include "token/scale.h"
 
 #include <math.h>
@@ -202,7 +203,8 @@ out:
     return status;
 }
 
-int image_picture(const tokenizer *t, const int32_t *ids, size_t count, picture *p, pcv_error *err) {
+/* What is missing is grey. */
+static int picture_image(const tokenizer *t, const int32_t *ids, size_t count, picture *p, pcv_error *err) {
     const image_state *s = state_of(t);
     int status = picture_open(p, (int)t->config.size, (int)t->config.size, err);
     if (status) return status;
@@ -216,7 +218,7 @@ int image_picture(const tokenizer *t, const int32_t *ids, size_t count, picture 
 
 static int write_image(const tokenizer *t, const int32_t *ids, size_t count, const char *path, pcv_error *err) {
     picture p = {0};
-    int status = image_picture(t, ids, count, &p, err);
+    int status = picture_image(t, ids, count, &p, err);
     if (!status) status = picture_write(&p, path, err);
     picture_free(&p);
     return status;
@@ -307,6 +309,7 @@ const token_type token_image = {
     .close = close_image,
     .read = read_image,
     .write = write_image,
+    .picture = picture_image,
     .check_name = check_image,
     .mask = mask_image,
     .position = position_image,

@@ -28,6 +28,22 @@ void id_list_free(id_list *list) {
     *list = (id_list){0};
 }
 
+enum { MOST_BYTE_IDS = 300 }; /* those of 256 bytes and a few of other use; a vocabulary of pieces has more */
+
+const data_kind data_kinds[] = {
+    {.name = "bytes", .types = "text", .unit = "byte", .ids = MOST_BYTE_IDS, .raw = true},
+    {.name = "text", .types = "text", .unit = "byte", .ids = MOST_BYTE_IDS},
+    {.name = "image", .types = "image", .unit = "dimension", .ids = INT64_MAX},
+    {.name = "midi", .types = "midi"},
+    {.name = "audio", .types = "audio"},
+    {0}};
+
+const data_kind *data_kind_of(const char *name) {
+    const data_kind *k = data_kinds;
+    while (k->name && strcmp(k->name, name)) k++;
+    return k->name ? k : NULL;
+}
+
 const token_type *tokenizer_of_kind(const char *kind) {
     for (int i = 0; token_types[i]; i++)
         if (!strcmp(token_types[i]->kind, kind)) return token_types[i];

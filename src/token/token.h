@@ -20,7 +20,8 @@
 #include <stdint.h>
 
 typedef struct tokenizer tokenizer;
-struct text; /* base/text.h */
+struct text;    /* base/text.h */
+struct picture; /* media/picture.h */
 
 /* Ids that grow. */
 typedef struct id_list {
@@ -61,6 +62,9 @@ typedef struct token_type {
     int (*check_name)(const tokenizer *t, const char *path, pcv_error *err);
     /* A PNG that shows what cannot be seen in such a file: a piano roll, a spectrogram; or NULL. */
     int (*draw)(const tokenizer *t, const int32_t *ids, size_t count, const char *path, pcv_error *err);
+    /* The tokens of a document as a picture of t->config.size pixels a side, so that several can stand on one sheet; bits
+     * are told per dimension, too. NULL: they are no picture. */
+    int (*picture)(const tokenizer *t, const int32_t *ids, size_t count, struct picture *p, pcv_error *err);
     /* A WAV of such a file, by what this machine may have; PCV_NOINPUT: it has not; or NULL. */
     int (*play)(const char *file, const char *wav, pcv_error *err);
 
@@ -113,6 +117,17 @@ void tokenizer_close(tokenizer *t);
 
 /* Takes a choice apart: a type's name, "sentencepiece:8000", or "FILE.model", whose details go to *config. */
 int tokenizer_choose(const char *choice, const char **name, token_config *config, pcv_error *err);
+
+/* What `prepare KIND` takes. */
+typedef struct data_kind {
+    const char *name;
+    const char *types; /* kind of the token types that it is for */
+    const char *unit;  /* what a token is, for people, with less than so many ids; else a token is a token */
+    int64_t ids;
+    bool raw; /* a text of any bytes, which need form no characters */
+} data_kind;
+extern const data_kind data_kinds[];             /* ends with a NULL name */
+const data_kind *data_kind_of(const char *name); /* NULL: it is none of them */
 
 /* The default type of a kind of data, NULL when there is none. */
 const token_type *tokenizer_of_kind(const char *kind);
