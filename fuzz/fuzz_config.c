@@ -1,6 +1,6 @@
 /* Any bytes as a config.json; one that is accepted is written and read again, as the same. */
-#include "config/settings.h"
 #include "fuzz.h"
+#include "model/config_file.h"
 
 #include <stdlib.h>
 #include <string.h>

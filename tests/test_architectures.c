@@ -492,8 +492,89 @@ static void published_transformer_xl(void **state) {
     be->close(be);
 }
 
+/* ------------------------------------------------------------------ what architectures say of themselves */
+
+/* A config of the default dialect, small enough for numbers by hand. */
+static model_config small_config(const char *switches) {
+    model_config c;
+    must(settings_model(NULL, &c, &err));
+    must(settings_apply_list("context=8 latents=4 channels=4 heads=1 layers=2 vocab_size=10", &model_fields, "", &c, &err));
+    must(settings_apply_list(switches, &model_fields, "", &c, &err));
+    must(model_config_check(&c, &err));
+    return c;
+}
+
+/* Of a layer: 8 N Z Z for the maps, 4 N K Z for the scores and what they weigh, 16 N Z Z for the MLP. */
+static void flops_by_hand(void **state) {
+    (void)state;
+    static const struct {
+        const char *switches;
+        double cross, self, head;
+    } cases[] = {
+        {"", 128 + 512 + 512 + 128 + 1024, 2 * (512 + 256 + 1024), 320},
+        {"query=linear", 2304 + 128, 3584, 320},
+        {"activation=swiglu", 2304 + 512, 2 * (512 + 256 + 1536), 320},
+        {"cross_after_layers=1", 2 * 2304, 3584, 320},
+        {"latents_per_position=2 positions.rotary.fraction=0", 2304, 3584, 160},
+        {"architecture=transformer", 0, 2 * (1024 + 1024 + 2048), 640},
+        {"architecture=sparse-transformer sparse.stride=2", 0, 2 * (1024 + 4 * 8 * 3 * 4 + 2048), 640},
+        {"architecture=sparse-transformer sparse.kind=fixed sparse.stride=4 sparse.summary=2", 0,
+         2 * (1024 + 4 * 8 * 4 * 4 + 2048), 640},
+        {"architecture=sparse-transformer sparse.stride=8", 0, 2 * (1024 + 1024 + 2048), 640},
+        {"architecture=transformer-xl memory=8", 0, 2 * (768 + 1536 + 3072 + 2048), 640},
+        {"architecture=transformer-xl memory=0", 0, 2 * (768 + 768 + 1536 + 2048), 640},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        model_config c = small_config(cases[i].switches);
+        model_flops f = model_type_of(&c)->flops(&c, c.context, c.latents);
+        close_to(f.cross, cases[i].cross, 0, cases[i].switches);
+        close_to(f.self, cases[i].self, 0, cases[i].switches);
+        close_to(f.head, cases[i].head, 0, cases[i].switches);
+    }
+}
+
+/* Every parameter belongs to a part with a name, and every part that is named has parameters somewhere. */
+static void parts_have_names(void **state) {
+    (void)state;
+    static const char *const specs[] = {
+        "positions.kind=learned query=linear cross_after_layers=1", "positions.kind=learned query=learned",
+        "query=mlp latents_per_position=2 positions.rotary.fraction=0",
+        "architecture=transformer positions.kind=learned", "architecture=sparse-transformer sparse.stride=2 positions.kind=learned",
+        "architecture=transformer-xl"};
+    bool met[16][16] = {{false}};
+    const char *const *names = fields_by_key(&model_fields, "architecture")->names;
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        backend *be;
+        model *m;
+        char switches[256];
+        snprintf(switches, sizeof switches, "latent_kv_norm=input %s", specs[i]);
+        model_config c = small_config(switches);
+        must(null_backend_open(&be, &err));
+        must(model_open(&m, &c, be, false, &err));
+        assert_string_equal(m->type->name, names[c.architecture]);
+        for (int k = 0; k < m->params.names; k++) {
+            parameter_slice s = parameters_slice(&m->params, k);
+            int found = -1;
+            for (int p = 0; m->type->parts[p].prefix; p++)
+                if (!strncmp(s.name, m->type->parts[p].prefix, strlen(m->type->parts[p].prefix))) found = p;
+            if (found < 0) test_failed("%s: %s belongs to no part\n", specs[i], s.name);
+            met[c.architecture][found] = true;
+        }
+        model_close(m);
+        be->close(be);
+    }
+    for (int a = 0; names[a]; a++) {
+        model_config c = {.architecture = a};
+        const model_part *parts = model_type_of(&c)->parts;
+        for (int p = 0; parts[p].prefix; p++)
+            if (!met[a][p]) test_failed("%s has no parameters of %s\n", names[a], parts[p].prefix);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(flops_by_hand),
+        cmocka_unit_test(parts_have_names),
         cmocka_unit_test(published_transformer_xl),
         cmocka_unit_test(segments_equal_whole),
         cmocka_unit_test(relative_by_hand),

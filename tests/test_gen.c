@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "config/settings.h"
 #include "gen/sampler.h"
+#include "model/config_file.h"
 #include "train/schedule.h"
 
 #include <signal.h>
@@ -206,6 +207,68 @@ static void impossible_models(void **state) {
         failed++;
     }
     assert_int_equal(failed, 0);
+}
+
+/* Every key of a model, those of one architecture that lacks them set to something else than their defaults. */
+static json_t *all_keys(const model_config *own) {
+    static model_config c;
+    json_t *all = json_object();
+    c = *own;
+    must(settings_apply_list("latents=2 input_channels=24 cross_heads=3 cross_mlp_ratio=2 query=mlp query_layers=3 "
+                             "query_residual=false initial_cross=true latent_kv_norm=query cross_width=latent "
+                             "latents_per_position=2 self_reach=3 cross_after_layers=1 prefix_dropout=0.5 "
+                             "latent_dropout=0.5 sparse.kind=fixed sparse.stride=1000 sparse.summary=2000 memory=7 "
+                             "positions.kind=learned positions.origin=one positions.axes=9,9 positions.rotary.query_offset=5 "
+                             "positions.rotary.fraction=0.25 qk_norm=true", &model_fields, "", &c, &err));
+    for (int i = 0; i < model_settings(own)->count; i++) field_copy(&model_settings(own)->rows[i], &c, own);
+    must(fields_write(&model_fields, &c, all, &err));
+    return all;
+}
+
+/* A config.json holds what applies to its architecture. One that holds more, as older versions wrote it, is the same. */
+static void settings_of_architectures(void **state) {
+    (void)state;
+    static const struct {
+        const char *architecture, *has, *lacks;
+    } cases[] = {
+        {"perceiver-ar", "latents self_reach prefix_dropout positions.rotary.query_offset qk_norm", "memory sparse.stride"},
+        {"transformer", "context layers positions.kind positions.rotary.fraction qk_norm",
+         "latents query self_reach prefix_dropout positions.rotary.query_offset memory sparse.stride"},
+        {"sparse-transformer", "sparse.kind sparse.stride sparse.summary positions.kind", "latents memory"},
+        {"transformer-xl", "memory scale_scores", "latents positions.kind positions.rotary.fraction qk_norm sparse.kind"},
+    };
+    static model_config own, read, older;
+    train_config train;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        json_t *extra = NULL;
+        must(settings_model(NULL, &own, &err));
+        must(field_parse(fields_by_key(&model_fields, "architecture"), &own, cases[i].architecture, "", &err));
+        own.vocab_size = 259;
+        must(settings_train(NULL, &train, &err));
+        must(model_config_check(&own, &err));
+        must(config_write(at("new.json"), &own, &train, NULL, &err));
+        must(config_read(at("new.json"), &read, &train, &extra, &err));
+        const char *lists[] = {cases[i].has, cases[i].lacks};
+        for (int l = 0; l < 2; l++)
+            for (const char *next = lists[l]; *next; next += strspn(next, " ")) {
+                char key[64];
+                snprintf(key, sizeof key, "%.*s", (int)strcspn(next, " "), next);
+                next += strlen(key);
+                bool listed = fields_by_key(model_settings(&own), key) != NULL;
+                const json_t *found = extra;
+                for (char *at = strtok(key, "."); at; at = strtok(NULL, ".")) found = json_object_get(found, at);
+                if (listed != !l || (found != NULL) != !l)
+                    test_failed("%s: %.*s\n", cases[i].architecture, (int)strcspn(lists[l], " "), lists[l]);
+            }
+        json_t *all = all_keys(&own);
+        must(json_write(all, at("old.json"), &err));
+        must(config_read(at("old.json"), &older, &train, NULL, &err));
+        for (int k = 0; k < model_fields.count; k++)
+            if (!field_same(&model_fields.rows[k], &own, &read) || !field_same(&model_fields.rows[k], &own, &older))
+                test_failed("%s: %s is not what it was\n", cases[i].architecture, model_fields.rows[k].key);
+        json_decref(all);
+        json_decref(extra);
+    }
 }
 
 /* config.json there and back while every allocation in turn fails: an error, or the whole truth. */
@@ -454,7 +517,7 @@ static void schedules(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(layers_of_settings), T(every_preset), T(refused_settings), T(impossible_models),
-        T(settings_without_memory), T(greedy), T(truncations), T(masked_ids), T(repetition),
+        T(settings_of_architectures), T(settings_without_memory), T(greedy), T(truncations), T(masked_ids), T(repetition),
         T(seeds), T(not_finite), T(schedules),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -142,8 +142,8 @@ typedef struct definition {
 static run_of define(definition *d, int64_t tokens) {
     const model_config *c = &d->m->config;
     bool exact = d->window == PCV_EXACT || c->positions.origin >= ORIGIN_END || c->query == QUERY_LEARNED;
-    bool crosses = model_has_latents(c) && (c->initial_cross || c->cross_after_layers.count);
-    if (c->architecture == ARCH_XL) return (run_of){0, tokens, 0, 1, 0};
+    bool crosses = d->m->type->has_latents && (c->initial_cross || c->cross_after_layers.count);
+    if (d->m->type->remembers) return (run_of){0, tokens, 0, 1, 0};
     int64_t half = d->N / 2 ? d->N / 2 : 1, excess = tokens - d->from - c->context;
     if (excess > 0) {
         int64_t least_gone = exact || d->N < 4 ? 1 : half;
@@ -202,7 +202,7 @@ static void follow(model *m, tape *t, const story *s) {
     for (int i = 0; i < MOST; i++) ids[i] = token(i);
     must(timeline_open(&w, m, s->window, s->latents * group, s->first * group, &err));
     definition d = {.m = m, .window = s->window, .N = s->latents ? s->latents : m->config.latents / group};
-    if (!model_has_latents(&m->config)) d.N = d.first = context;
+    if (!m->type->has_latents) d.N = d.first = context;
     else d.first = s->first ? s->first : d.N / 2 ? d.N / 2 : 1;
     while (requests-- > 0 && tokens < most) {
         int64_t prompt = s->from_one ? 1 : 1 + (int64_t)rng_below(&r, (uint64_t)context + 4);
@@ -220,7 +220,7 @@ static void follow(model *m, tape *t, const story *s) {
 }
 
 static void follow_policies(model *m, const char *spec, const size *s, uint64_t *seed) {
-    int last = m->config.architecture == ARCH_XL ? PCV_REFILL : PCV_SLIDE;
+    int last = m->type->remembers ? PCV_REFILL : PCV_SLIDE;
     int64_t most = m->config.query == QUERY_LEARNED ? m->config.latents : m->config.context;
     tape t;
     must(tape_init(&t, m->be, 0, &err));

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "base/watch.h"
+#include "model/architecture.h"
 
 #include <math.h>
 #include <stdio.h>

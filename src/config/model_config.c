@@ -1,9 +1,8 @@
 #include "config/model_config.h"
 
-#include <stdio.h>
-
-static const char *const architectures[] = {"perceiver-ar", "transformer", "sparse-transformer", "transformer-xl",
-                                            NULL};
+#define NAME(name, type) name,
+static const char *const architectures[] = {ARCHITECTURES(NAME) NULL};
+#undef NAME
 static const char *const sparse_kinds[] = {"strided", "fixed", NULL};
 static const char *const activations[] = {"squared_relu", "gelu", "gelu_tanh", "relu", "swiglu", "geglu", NULL};
 static const char *const norms[] = {"layer", "rms", NULL};
@@ -131,11 +130,6 @@ static const field rows[] = {
 };
 const field_table model_fields = {rows, sizeof rows / sizeof *rows};
 
-bool model_has_latents(const model_config *c) { return c->architecture == ARCH_PERCEIVER_AR; }
-
-/* Positions that all run through the layers are described by four times as many numbers. */
-int64_t model_most_tokens(const model_config *c) { return model_has_latents(c) ? MOST_TOKENS : MOST_TOKENS / 4; }
-
 bool model_has_rotary(const model_config *c) { return c->positions.rotary.fraction > 0; }
 
 bool model_is_gated(const model_config *c) { return c->activation >= 4; }
@@ -154,161 +148,4 @@ int64_t model_rotary_bands(const model_config *c, int64_t width) {
 
 int64_t model_rotary_heads(const model_config *c, int64_t heads) {
     return (int64_t)((double)heads * c->positions.rotary.heads);
-}
-
-/* A decoder whose positions all run through all layers: what distinguishes latents has one value left. */
-static void without_latents(model_config *c) {
-    c->latents = c->context;
-    c->latents_per_position = 1;
-    c->initial_cross = false;
-    c->cross_after_layers.count = 0;
-    c->query = QUERY_IDENTITY;
-    c->query_residual = true;
-    c->latent_kv_norm = KV_NORM_INPUT;
-    c->input_channels = c->channels;
-    c->self_reach = 0;
-    c->prefix_dropout = c->latent_dropout = 0;
-    c->positions.rotary.query_offset = 0;
-}
-
-static void fill_in(model_config *c) {
-    if (!model_has_latents(c)) without_latents(c);
-    if (c->architecture == ARCH_XL) { /* it has relative positions of its own */
-        c->positions.kind = POSITION_NONE;
-        c->positions.axes.count = 0;
-        c->positions.origin = ORIGIN_ZERO;
-        c->positions.rotary.fraction = 0;
-    }
-    if (c->memory < 0 || c->architecture != ARCH_XL) c->memory = c->architecture == ARCH_XL ? c->context : 0;
-    if (!c->input_channels) c->input_channels = c->channels;
-    if (!c->cross_heads) c->cross_heads = c->heads;
-    if (c->cross_mlp_ratio == 0) c->cross_mlp_ratio = c->mlp_ratio;
-    if (c->self_reach < 0) c->self_reach = c->latents;
-    bool table = c->positions.kind != POSITION_NONE;
-    if (table && !c->positions.axes.count) {
-        c->positions.axes.count = 1;
-        c->positions.axes.v[0] = c->context + (c->positions.origin == ORIGIN_ONE);
-    }
-    if (c->positions.rotary.base == 0)
-        c->positions.rotary.base = (double)(c->context + c->positions.rotary.query_offset);
-}
-
-static int check_widths(const model_config *c, pcv_error *err) {
-    int64_t width = model_attention_width(c);
-    if (c->latents > c->context)
-        return fail(err, PCV_CONFIG, "latents is %lld, which is more than the context of %lld",
-                    (long long)c->latents, (long long)c->context);
-    if (c->channels % c->heads)
-        return fail(err, PCV_CONFIG, "channels is %lld, expected a multiple of the %lld heads",
-                    (long long)c->channels, (long long)c->heads);
-    if (width % c->cross_heads)
-        return fail(err, PCV_CONFIG, "the cross-attention has %lld channels, expected a multiple of the "
-                    "%lld cross_heads", (long long)width, (long long)c->cross_heads);
-    if (c->query == QUERY_IDENTITY && c->input_channels != c->channels)
-        return fail(err, PCV_CONFIG, "query identity needs input_channels (%lld) equal to channels (%lld)",
-                    (long long)c->input_channels, (long long)c->channels);
-    if (c->latent_kv_norm != KV_NORM_INPUT && (c->query != QUERY_IDENTITY || !c->query_residual))
-        return fail(err, PCV_CONFIG, "latent_kv_norm other than input needs query identity");
-    if (c->tied_embeddings && c->input_channels != c->channels)
-        return fail(err, PCV_CONFIG, "tied_embeddings needs input_channels (%lld) equal to channels (%lld)",
-                    (long long)c->input_channels, (long long)c->channels);
-    if (c->vocab_size < 2)
-        return fail(err, PCV_CONFIG, "vocab_size is %lld, expected at least 2; give --vocab or a data set",
-                    (long long)c->vocab_size);
-    return 0;
-}
-
-static int check_positions(const model_config *c, pcv_error *err) {
-    int64_t axes = c->positions.axes.count;
-    if (c->positions.kind == POSITION_NONE && axes)
-        return fail(err, PCV_CONFIG, "positions.axes needs a positions.kind");
-    if (axes > 4) return fail(err, PCV_CONFIG, "positions.axes has %lld axes, at most 4", (long long)axes);
-    bool numbered = c->positions.origin != ORIGIN_DATA;
-    if (axes == 1 && numbered && c->positions.axes.v[0] < c->context + (c->positions.origin == ORIGIN_ONE))
-        return fail(err, PCV_CONFIG, "positions.axes has %lld rows, too few for a context of %lld",
-                    (long long)c->positions.axes.v[0], (long long)c->context);
-    if (c->positions.origin == ORIGIN_NEGATIVE_END && axes)
-        return fail(err, PCV_CONFIG, "positions.origin negative_end has no rows in a position table");
-    if (model_has_rotary(c) && c->latents_per_position > 1)
-        return fail(err, PCV_CONFIG, "latents_per_position above 1 needs positions without rotary");
-    return 0;
-}
-
-static int check_latents(const model_config *c, pcv_error *err) {
-    if (c->latents % c->latents_per_position)
-        return fail(err, PCV_CONFIG, "latents is %lld, expected a multiple of latents_per_position (%lld)",
-                    (long long)c->latents, (long long)c->latents_per_position);
-    if (c->latents_per_position > 1 && c->query >= QUERY_LEARNED)
-        return fail(err, PCV_CONFIG, "latents_per_position above 1 needs a query made from the embedding");
-    for (int64_t i = 0; i < c->cross_after_layers.count; i++)
-        if (c->cross_after_layers.v[i] >= c->layers)
-            return fail(err, PCV_CONFIG, "cross_after_layers names layer %lld of %lld",
-                        (long long)c->cross_after_layers.v[i], (long long)c->layers);
-    return 0;
-}
-
-static int check_context(const model_config *c, pcv_error *err) {
-    if (c->context + c->memory <= model_most_tokens(c)) return 0;
-    return fail(err, PCV_CONFIG, "context is %lld, with a memory of %lld; an architecture without latents takes "
-                "at most %lld tokens", (long long)c->context, (long long)c->memory, (long long)model_most_tokens(c));
-}
-
-static int check_sparse(const model_config *c, pcv_error *err) {
-    if (c->architecture != ARCH_SPARSE) return 0;
-    if (c->sparse.stride > c->context)
-        return fail(err, PCV_CONFIG, "sparse.stride is %lld, which is more than the context of %lld",
-                    (long long)c->sparse.stride, (long long)c->context);
-    if (c->sparse.kind == SPARSE_FIXED && c->sparse.summary > c->sparse.stride)
-        return fail(err, PCV_CONFIG, "sparse.summary is %lld, which is more than the blocks of sparse.stride (%lld)",
-                    (long long)c->sparse.summary, (long long)c->sparse.stride);
-    return 0;
-}
-
-/* Weights of more than 2^40 values cannot be meant. */
-static int check_size(const model_config *c, pcv_error *err) {
-    double z = (double)c->channels, e = (double)c->input_channels;
-    double layer = 4 * z * z + 3 * z * (double)model_mlp_width(c, c->mlp_ratio);
-    double tables = e * (double)(c->vocab_size + c->context);
-    if (layer * (double)(c->layers + 2) + tables + 4 * e * e < 0x1p40) return 0;
-    return fail(err, PCV_CONFIG, "the model would have more than 10^12 parameters; lower channels (%lld), "
-                "layers (%lld) or vocab_size (%lld)", (long long)c->channels, (long long)c->layers,
-                (long long)c->vocab_size);
-}
-
-int model_config_check(model_config *c, pcv_error *err) {
-    fill_in(c);
-    int status = fields_check(&model_fields, c, err);
-    if (!status) status = check_widths(c, err);
-    if (!status) status = check_positions(c, err);
-    if (!status) status = check_latents(c, err);
-    if (!status) status = check_context(c, err);
-    if (!status) status = check_sparse(c, err);
-    if (!status) status = check_size(c, err);
-    return status;
-}
-
-/* Keys that a query meets in the layers, on average over even and odd ones, of N that stand there. */
-static double keys_met(const model_config *c, double N) {
-    double stride = (double)c->sparse.stride, part = c->sparse.kind == SPARSE_FIXED ? (double)c->sparse.summary : 1;
-    if (c->architecture != ARCH_SPARSE || stride >= N) return N;
-    return (stride + N * part / stride) / 2;
-}
-
-model_flops model_count_flops(const model_config *c, int64_t inputs, int64_t latents) {
-    if (!model_has_latents(c)) latents = inputs;
-    double M = (double)inputs, N = (double)latents, U = N / (double)c->latents_per_position;
-    double Z = (double)c->channels, E = (double)c->input_channels, C = (double)model_attention_width(c);
-    double gate = model_is_gated(c) ? 1.5 : 1;
-    double crosses = (double)c->initial_cross + (double)c->cross_after_layers.count;
-    double cross = 2 * N * Z * C + 4 * M * E * C + 4 * N * M * C + 2 * N * C * Z +
-                   4 * gate * c->cross_mlp_ratio * N * Z * Z;
-    if (c->architecture == ARCH_XL) { /* a second query, keys and values of the memory, keys and scores of distances */
-        double K = N + (double)c->memory;
-        double self = 6 * N * Z * Z + 6 * K * Z * Z + 6 * N * K * Z + 4 * gate * c->mlp_ratio * N * Z * Z;
-        return (model_flops){0, (double)c->layers * self, 2 * U * Z * (double)c->vocab_size};
-    }
-    double self = 8 * N * Z * Z + 4 * N * keys_met(c, N) * Z + 4 * gate * c->mlp_ratio * N * Z * Z;
-    double query = c->query == QUERY_LINEAR || c->query == QUERY_MLP ? 2 * U * E * Z : 0;
-    return (model_flops){crosses * cross + query, (double)c->layers * self,
-                         2 * U * Z * (double)c->vocab_size};
 }

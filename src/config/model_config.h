@@ -7,7 +7,13 @@
 
 enum { MOST_TOKENS = 1 << 24 }; /* in a context, and in all rows of a batch */
 
-typedef enum architecture { ARCH_PERCEIVER_AR, ARCH_TRANSFORMER, ARCH_SPARSE, ARCH_XL } architecture;
+/* The architectures: what each is called here, and the file of model/ that says what it can (model/architecture.h). */
+#define ARCHITECTURES(ROW) \
+    ROW("perceiver-ar", perceiver_ar) \
+    ROW("transformer", transformer) \
+    ROW("sparse-transformer", sparse_transformer) \
+    ROW("transformer-xl", transformer_xl)
+
 typedef enum sparse_kind { SPARSE_STRIDED, SPARSE_FIXED } sparse_kind;
 typedef enum norm_choice { NORM_LAYER, NORM_RMS } norm_choice;
 typedef enum bias_choice { BIAS_ALL, BIAS_CROSS_OUTPUT, BIAS_NONE, BIAS_MLP } bias_choice;
@@ -35,7 +41,7 @@ typedef struct rotary_config {
 } rotary_config;
 
 typedef struct model_config {
-    int architecture;
+    int architecture; /* row of ARCHITECTURES */
     int64_t vocab_size, context, latents;
     int64_t channels, input_channels; /* Z and E; input_channels 0: as channels */
     int64_t heads, cross_heads;       /* cross_heads 0: as heads */
@@ -70,25 +76,12 @@ typedef struct model_config {
 
 extern const field_table model_fields;
 
-/* Fills in what follows from other members (cross_heads, ...), and refuses what cannot be built:
- * PCV_CONFIG names the member, what it is and what it must be. */
-int model_config_check(model_config *c, pcv_error *err);
-
 /* Widths and counts that several places need. */
-int64_t model_most_tokens(const model_config *c); /* that the host describes at once, in all rows of a batch */
 int64_t model_attention_width(const model_config *c);             /* C of the cross-attention */
 int64_t model_mlp_width(const model_config *c, double ratio);     /* hidden units */
 int64_t model_rotary_bands(const model_config *c, int64_t width); /* pairs turned in a head; both floors of products */
 int64_t model_rotary_heads(const model_config *c, int64_t heads); /* in double, as published: 57 of 100 with 0.58 */
-bool model_has_latents(const model_config *c); /* perceiver-ar; in the others every input is a position that predicts */
 bool model_has_rotary(const model_config *c);
 bool model_is_gated(const model_config *c);
-
-/* A forward pass of one sequence of M inputs and N latents, in FLOPs (2 per multiply-add), as counted
- * in the literature: masked scores are counted too. */
-typedef struct model_flops {
-    double cross, self, head;
-} model_flops;
-model_flops model_count_flops(const model_config *c, int64_t M, int64_t N);
 
 #endif

@@ -429,10 +429,7 @@ int settings_tokens(const pcv_settings *s, token_config *out, pcv_error *err) {
     return apply_given(s, &token_fields, out, err);
 }
 
-/* ------------------------------------------------------------------ config.json */
-
-int config_read(const char *path, model_config *model, train_config *train, json_t **extra,
-                pcv_error *err) {
+int settings_take_file(const char *path, model_config *model, train_config *train, json_t **extra, pcv_error *err) {
     pcv_settings *s = NULL;
     int status = settings_open(&s, err);
     if (status) return status;
@@ -445,25 +442,7 @@ int config_read(const char *path, model_config *model, train_config *train, json
     TRY(read_file_part(s, &model_fields, false, model, err));
     TRY(read_file_part(s, &train_fields, true, train, err));
     if (extra) *extra = json_incref(s->file);
-    if (model_config_check(model, err)) status = fail_context(err, "%s", path);
 out:
     settings_close(s);
-    return status;
-}
-
-int config_write(const char *path, const model_config *model, const train_config *train,
-                 const json_t *extra, pcv_error *err) {
-    int status = 0;
-    json_t *out = json_object(), *training = json_object();
-    bool kept = !extra || !json_object_update(out, (json_t *)(uintptr_t)extra);
-    if (!out || !training || !kept)
-        status = fail(err, PCV_MEMORY, "not enough memory to write %s", path);
-    if (!status) status = fields_write(&model_fields, model, out, err);
-    if (!status) status = fields_write(&train_fields, train, training, err);
-    if (!status && json_object_set(out, "training", training))
-        status = fail(err, PCV_MEMORY, "not enough memory to write %s", path);
-    if (!status) status = json_write(out, path, err);
-    json_decref(training);
-    json_decref(out);
     return status;
 }

@@ -46,10 +46,8 @@ int settings_apply_list(const char *values, const field_table *table, const char
 
 #define RUN_FORMAT "perceiver.c run" /* "format" of a config.json */
 
-/* config.json: model keys at the top, training below "training"; other keys in `extra`. */
-int config_read(const char *path, model_config *model, train_config *train, json_t **extra,
-                pcv_error *err);
-int config_write(const char *path, const model_config *model, const train_config *train,
-                 const json_t *extra, pcv_error *err);
+/* What a config.json says, over the built-in defaults, and in *extra (or NULL) all of it. The model comes back
+ * unchecked here too: model/config_file.h is for what is to be used. */
+int settings_take_file(const char *path, model_config *model, train_config *train, json_t **extra, pcv_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 #include "data/dataset.h"
 #include "base/mem.h"
+#include "model/model.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -86,8 +87,8 @@ void dataset_resize(dataset *d, int64_t length) {
 }
 
 void dataset_middle(const char *name, model_config *m) {
-    bool generated = !strncmp(name, copy, sizeof copy - 1) && m->architecture != ARCH_XL; /* which counts distances */
-    if (m->positions.middle >= 0) return;
+    bool generated = !strncmp(name, copy, sizeof copy - 1);
+    if (m->positions.middle >= 0 || model_type_of(m)->relative) return;
     m->positions.middle = 0;
     if (generated) copy_length(name + sizeof copy - 1, &m->positions.middle, NULL);
 }
@@ -100,7 +101,7 @@ int dataset_shape(const dataset *d, const pcv_settings *settings, model_config *
                     (long long)t->vocab);
     m->vocab_size = t->vocab;
     dataset_middle(d->name, m);
-    if (!t->axes || m->architecture == ARCH_XL) return 0;
+    if (!t->axes || model_type_of(m)->relative) return 0;
     bool said = settings_get(settings, "positions") || m->positions.origin == ORIGIN_DATA; /* or a config.json did */
     if (m->positions.kind == POSITION_NONE && !said) m->positions.kind = POSITION_LEARNED;
     m->positions.origin = ORIGIN_DATA;

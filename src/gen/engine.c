@@ -6,6 +6,7 @@
 #include "cpu/cpu.h"
 #include "config/settings.h"
 #include "data/dataset.h"
+#include "model/config_file.h"
 #include "model/weights.h"
 
 #include <math.h>
@@ -39,10 +40,10 @@ int settings_threads(const pcv_settings *settings, int64_t *asked) {
     return cpu_threads_for(threads);
 }
 
-/* A transformer-xl may remember more, or less, than in training. */
+/* What remembers may remember more, or less, than in training. */
 static int choose_memory(model_config *c, const pcv_settings *settings, pcv_error *err) {
     int64_t memory = whole_setting(settings, "memory", -1);
-    if (memory < 0 || c->architecture != ARCH_XL) return 0;
+    if (memory < 0 || !model_type_of(c)->remembers) return 0;
     c->memory = memory;
     return model_config_check(c, err);
 }

@@ -33,11 +33,11 @@ int timeline_open(timeline *w, model *m, int window, int64_t latents, int64_t fi
     int64_t group = c->latents_per_position;
     w->latents = (latents ? latents : c->latents) / group;
     w->first = first ? first / group : w->latents / 2;
-    w->remembers = c->architecture == ARCH_XL;
+    w->remembers = m->type->remembers;
     if (w->remembers) w->context = c->memory + 2 * c->context; /* a segment leaves when two are behind the memory */
     w->room = w->remembers ? w->context : 2 * w->context + 1;
     if (counts_from_end(w) || c->query == QUERY_LEARNED) w->window = PCV_EXACT;
-    if (!model_has_latents(c)) w->first = w->latents = w->context; /* all that is read runs through the layers */
+    if (!m->type->has_latents) w->first = w->latents = w->context; /* all that is read runs through the layers */
     if (w->first < 1) w->first = 1;
     int status = 0;
     if (w->latents < 1 || w->latents > w->context)

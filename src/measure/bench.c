@@ -278,7 +278,7 @@ static int bench_train(const model_config *config, const train_config *c, report
         optimizer_step(&o, c, i + WARMUP, 1e-4, norm > 1 ? 1 / norm : 1);
         if (i >= 0) list[i] = clock_now() - start;
     }
-    model_flops f = model_count_flops(config, config->context, config->latents);
+    model_flops f = model_type_of(config)->flops(config, config->context, config->latents);
     pcv_timing out = {.seconds = median(list, STEPS), .seconds_min = list[0]};
     out.gflops = 3 * (double)c->batch * (f.cross + f.self + f.head) / out.seconds / 1e9;
     out.tokens_per_second = (double)targets / out.seconds;

@@ -5,6 +5,7 @@
 #include "config/settings.h"
 #include "data/dataset.h"
 #include "gen/engine.h"
+#include "model/config_file.h"
 #include "train/checkpoint.h"
 
 #include <inttypes.h>
@@ -133,16 +134,16 @@ static int add_settings(describer *d, const run_page *r, pcv_error *err) {
     int status = settings_model(NULL, r->usual, err);
     if (!status) status = settings_train(NULL, &usual, err);
     if (status) return status;
+    const field_table *own = model_settings(r->model);
     text_add(&d->out, "\nmodel, where it is not the default\n");
-    for (int i = 0; i < model_fields.count; i++)
-        if (model_fields.rows[i].initial && !is_usual(r, &model_fields.rows[i]))
-            add_setting(d, &model_fields.rows[i], r->model);
+    for (int i = 0; i < own->count; i++)
+        if (!is_usual(r, &own->rows[i])) add_setting(d, &own->rows[i], r->model);
     text_add(&d->out, "\ntraining, where it is not the default\n");
     for (int i = 0; i < train_fields.count; i++) {
         const field *f = &train_fields.rows[i];
         if (f->initial && !field_same(f, &r->train, &usual)) add_setting(d, f, &r->train);
     }
-    put_settings(d, &model_fields, r->model, "model");
+    put_settings(d, own, r->model, "model");
     put_settings(d, &train_fields, &r->train, "training");
     return 0;
 }

@@ -12,16 +12,11 @@ enum { PROGRAM = 20 << 20 }; /* bytes of the program and its kernels' buffers, w
 
 /* Parameters by the part of the model that their names start with. */
 static void count_parts(const model *m, pcv_plan_report *r) {
-    static const struct {
-        const char *prefix, *part;
-    } parts[] = {{"token_embedding", "token embedding"}, {"position_embedding", "position embedding"},
-                 {"query", "query"}, {"learned_query", "query"}, {"latent_slot", "query"},
-                 {"cross", "cross-attention"}, {"layers", "self-attention layers"}, {"output", "head"}};
     for (int i = 0; i < m->params.names; i++) {
         parameter_slice s = parameters_slice(&m->params, i);
         const char *part = "other";
-        for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
-            if (!strncmp(s.name, parts[k].prefix, strlen(parts[k].prefix))) part = parts[k].part;
+        for (const model_part *p = m->type->parts; p->prefix; p++)
+            if (!strncmp(s.name, p->prefix, strlen(p->prefix))) part = p->name;
         int k = 0;
         while (k < r->parts && strcmp(r->part[k].name, part)) k++;
         if (k == r->parts) snprintf(r->part[r->parts++].name, sizeof r->part[0].name, "%s", part);
@@ -87,7 +82,7 @@ out:
 
 static void fill_report(pcv_plan_report *r, const model_config *m, const train_config *c,
                         const memory_plan *plan) {
-    model_flops f = model_count_flops(m, m->context, m->latents);
+    model_flops f = model_type_of(m)->flops(m, m->context, m->latents);
     r->context = m->context;
     r->latents = m->latents;
     r->parameters = plan->parameters;
@@ -139,7 +134,7 @@ int plan_report(const pcv_settings *settings, const char *dataset_name, double p
         r->tokens_per_second = (double)r->targets_per_step / r->step_seconds;
         r->bytes_program = memory_peak() > plan.total ? (int64_t)(memory_peak() - plan.total) : 0;
     }
-    r->largest_context = largest(settings, config, &c, 0, model_has_latents(config) ? config->latents : 1,
+    r->largest_context = largest(settings, config, &c, 0, m->type->has_latents ? config->latents : 1,
                                  model_most_tokens(config) / c.batch);
     r->largest_batch = largest(settings, config, &c, 1, 1, model_most_tokens(config) / config->context);
 out:

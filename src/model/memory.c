@@ -11,7 +11,7 @@ int model_memory_open(model_memory **out, const model *m, int64_t batch, pcv_err
     model_memory *memory = NULL;
     int status = 0;
     *out = NULL;
-    if (c->architecture != ARCH_XL || c->memory == 0) return 0;
+    if (!m->type->remembers || c->memory == 0) return 0;
     TRY(mem_get(&memory, sizeof *memory, "a memory", err));
     memory->batch = batch;
     memory->rows = c->memory;

@@ -1,17 +1,10 @@
 #include "model/model.h"
-#include "model/perceiver_ar.h"
-#include "model/transformer.h"
-#include "model/transformer_xl.h"
-
-#include <string.h>
-
-const model_type *const model_types[] = {&perceiver_ar, &transformer, &transformer, &transformer_xl};
 
 int model_open(model **out, const model_config *config, backend *be, bool grads, pcv_error *err) {
     model *m = NULL;
     int status = mem_get(&m, sizeof *m, "a model", err);
     if (status) return status;
-    m->type = model_types[config->architecture];
+    m->type = model_type_of(config);
     m->config = *config;
     m->be = be;
     m->cache_type = be->real;
@@ -39,8 +32,8 @@ int model_init(model *m, uint64_t seed, pcv_error *err) {
 
 int model_pack(model *m, packing weights, packing cache, pcv_error *err) {
     static const dtype types[] = {[PACK_F32] = F32, [PACK_BF16] = BF16, [PACK_INT8] = I8};
-    if (m->config.architecture == ARCH_SPARSE && cache != PACK_F32)
-        return fail(err, PCV_CONFIG, "--cache: a sparse-transformer gathers its keys from caches of f32");
+    if (m->type->gathers && cache != PACK_F32)
+        return fail(err, PCV_CONFIG, "--cache: a %s gathers its keys from caches of f32", m->type->name);
     m->cache_type = types[cache];
     return weights == PACK_F32 ? 0 : parameters_pack(&m->params, types[weights], err);
 }
@@ -87,7 +80,7 @@ int model_cache_open(model_cache **out, const model *m, int64_t context, int64_t
                           err));
     for (; cache->layers < c->layers; cache->layers++)
         TRY(kv_cache_open(&cache->layer[cache->layers], m->be, m->cache_type, latents, c->channels, err));
-    if (c->architecture == ARCH_XL)
+    if (m->type->relative)
         TRY(mem_get(&cache->relative, (size_t)c->layers * sizeof *cache->relative, "a cache", err));
     for (int64_t l = 0; cache->relative && l < c->layers; l++) {
         matrix *r = &cache->relative[l];

@@ -11,11 +11,10 @@
 #define MODEL_MODEL_H
 
 #include "base/file.h"
-#include "config/model_config.h"
-#include "config/run_config.h"
+#include "model/architecture.h"
 #include "nn/block.h"
 
-enum { POSITION_AXES = 4 };
+enum { POSITION_AXES = 4, MOST_SETTING_LISTS = 4 };
 
 /* Where the tokens of a document lie, for data with axes of positions. NULL: positions are the tokens' numbers, and a
  * window into a document begins at 0. */
@@ -56,8 +55,6 @@ typedef struct model_input {
     const int64_t *published_valid;
 } model_input;
 
-typedef struct model_type model_type;
-
 typedef struct model {
     const model_type *type;
     model_config config;
@@ -71,6 +68,14 @@ typedef struct model {
 
 struct model_type {
     const char *name;
+    bool has_latents; /* the last positions become latents, and predict; else every input runs through the layers */
+    bool remembers;   /* segments follow each other, and layers see those before by way of a model_memory */
+    bool relative;    /* layers measure distances: there are no other positions, whatever the data says */
+    bool gathers;     /* keys and values from the caches, which are reals then */
+    const char *const *settings[MOST_SETTING_LISTS]; /* keys of model_fields that it has, each list NULL-terminated */
+    const model_part *parts; /* ends with a NULL prefix */
+    int (*check)(const model_config *c, pcv_error *err); /* what it cannot be, beyond model_config_check's; or NULL */
+    model_flops (*flops)(const model_config *c, int64_t inputs, int64_t latents);
     int (*open)(model *m, pcv_error *err); /* declares parameters, fills body */
     int (*constants)(model *m, pcv_error *err); /* after the backend's memory is there */
     void (*close)(model *m);
@@ -78,8 +83,9 @@ struct model_type {
     linear_weights (*head)(const model *m);
 };
 
-/* The architectures, by index of config.architecture. */
-extern const model_type *const model_types[];
+#define DECLARE(name, type) extern const model_type type;
+ARCHITECTURES(DECLARE)
+#undef DECLARE
 
 /* Allocates the weights, zero; model_init or weights_load fill them. */
 int model_open(model **m, const model_config *config, backend *be, bool grads, pcv_error *err);

@@ -5,6 +5,30 @@
 #include <stdio.h>
 #include <string.h>
 
+/* ------------------------------------------------------------------ settings and costs */
+
+const char *const stack_settings[] = {
+    "architecture", "vocab_size", "context", "channels", "heads", "layers", "mlp_ratio", "activation", "norm",
+    "norm_epsilon", "bias", "scale_scores", "tied_embeddings", "output_norm", "output_bias", "zero_head", "dropout",
+    "init", "init_scale", "branch_scale", "embedding_scale", NULL};
+
+const char *const position_settings[] = {
+    "qk_norm", "positions.kind", "positions.scale", "positions.origin", "positions.middle", "positions.axes",
+    "positions.rotary.fraction", "positions.rotary.heads", "positions.rotary.base", "positions.rotary.endpoint",
+    "positions.rotary.layout", "positions.rotary.layers", NULL};
+
+double mlp_flops(const model_config *c, double ratio, double rows) {
+    double Z = (double)c->channels, gate = model_is_gated(c) ? 1.5 : 1;
+    return 4 * gate * ratio * rows * Z * Z;
+}
+
+double layer_flops(const model_config *c, double rows, double keys) {
+    double Z = (double)c->channels;
+    return 8 * rows * Z * Z + 4 * rows * keys * Z + mlp_flops(c, c->mlp_ratio, rows);
+}
+
+double head_flops(const model_config *c, double rows) { return 2 * rows * (double)c->channels * (double)c->vocab_size; }
+
 /* ------------------------------------------------------------------ embedding */
 
 static param_init table_init(const model_config *c) {

@@ -5,6 +5,15 @@
 
 #include "model/batch.h"
 
+/* ---- settings of these parts: lists for model_type.settings */
+extern const char *const stack_settings[];    /* token embedding, MLPs, norms and head, and how many layers there are */
+extern const char *const position_settings[]; /* embedded positions, and layers that know others than distances */
+
+/* ---- FLOPs of so many rows, as model_flops counts them */
+double mlp_flops(const model_config *c, double ratio, double rows);
+double layer_flops(const model_config *c, double rows, double keys); /* each row meets so many */
+double head_flops(const model_config *c, double rows);
+
 /* ---- ids and positions to inputs, "token_embedding" and "position_embedding.{axis}" */
 typedef struct embedding {
     tensor *token;                   /* [V, E] */

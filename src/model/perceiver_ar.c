@@ -9,7 +9,6 @@
  *
  * Only the cross-attention sees M; depth costs N. The dialects differ in where norms and biases stand,
  * what a query starts from and how positions enter; each difference is one switch of model_config. */
-#include "model/perceiver_ar.h"
 #include "model/parts.h"
 #include "nn/positions.h"
 
@@ -260,8 +259,67 @@ static tensor *perceiver_hidden(tape *t, model *m, const model_input *in) {
     return c->latents_per_position > 1 ? pool_rows(t, z, c->latents_per_position) : z;
 }
 
+/* ------------------------------------------------------------------ what it says of itself */
+
+static const char *const settings[] = {
+    "latents", "input_channels", "cross_heads", "cross_mlp_ratio", "query", "query_layers", "query_residual",
+    "initial_cross", "latent_kv_norm", "cross_width", "positions.rotary.query_offset",
+    "positions.rotary.cross_head_group", "latents_per_position", "self_reach", "cross_after_layers", "prefix_dropout",
+    "latent_dropout", NULL};
+
+static const model_part parts[] = {
+    {"token_embedding", "token embedding"}, {"position_embedding", "position embedding"}, {"query", "query"},
+    {"learned_query", "query"}, {"latent_slot", "query"}, {"cross", "cross-attention"},
+    {"layers", "self-attention layers"}, {"output", "head"}, {0}};
+
+static int check_cross(const model_config *c, pcv_error *err) {
+    int64_t E = c->input_channels, width = model_attention_width(c);
+    if (width % c->cross_heads)
+        return fail(err, PCV_CONFIG, "the cross-attention has %lld channels, expected a multiple of the "
+                    "%lld cross_heads", (long long)width, (long long)c->cross_heads);
+    if (c->query == QUERY_IDENTITY && E != c->channels)
+        return fail(err, PCV_CONFIG, "query identity needs input_channels (%lld) equal to channels (%lld)",
+                    (long long)E, (long long)c->channels);
+    if (c->latent_kv_norm != KV_NORM_INPUT && (c->query != QUERY_IDENTITY || !c->query_residual))
+        return fail(err, PCV_CONFIG, "latent_kv_norm other than input needs query identity");
+    for (int64_t i = 0; i < c->cross_after_layers.count; i++)
+        if (c->cross_after_layers.v[i] >= c->layers)
+            return fail(err, PCV_CONFIG, "cross_after_layers names layer %lld of %lld",
+                        (long long)c->cross_after_layers.v[i], (long long)c->layers);
+    return 0;
+}
+
+static int perceiver_check(const model_config *c, pcv_error *err) {
+    if (c->latents > c->context)
+        return fail(err, PCV_CONFIG, "latents is %lld, which is more than the context of %lld",
+                    (long long)c->latents, (long long)c->context);
+    if (c->latents % c->latents_per_position)
+        return fail(err, PCV_CONFIG, "latents is %lld, expected a multiple of latents_per_position (%lld)",
+                    (long long)c->latents, (long long)c->latents_per_position);
+    if (c->latents_per_position > 1 && model_has_rotary(c))
+        return fail(err, PCV_CONFIG, "latents_per_position above 1 needs positions without rotary");
+    if (c->latents_per_position > 1 && c->query >= QUERY_LEARNED)
+        return fail(err, PCV_CONFIG, "latents_per_position above 1 needs a query made from the embedding");
+    return check_cross(c, err);
+}
+
+/* M inputs, of which the last U become N latents. */
+static model_flops perceiver_flops(const model_config *c, int64_t inputs, int64_t latents) {
+    double M = (double)inputs, N = (double)latents, U = N / (double)c->latents_per_position;
+    double Z = (double)c->channels, E = (double)c->input_channels, C = (double)model_attention_width(c);
+    double crosses = (double)c->initial_cross + (double)c->cross_after_layers.count;
+    double cross = 2 * N * Z * C + 4 * M * E * C + 4 * N * M * C + 2 * N * C * Z + mlp_flops(c, c->cross_mlp_ratio, N);
+    double query = c->query == QUERY_LINEAR || c->query == QUERY_MLP ? 2 * U * E * Z : 0;
+    return (model_flops){crosses * cross + query, (double)c->layers * layer_flops(c, N, N), head_flops(c, U)};
+}
+
 const model_type perceiver_ar = {
     .name = "perceiver-ar",
+    .has_latents = true,
+    .settings = {stack_settings, position_settings, settings},
+    .parts = parts,
+    .check = perceiver_check,
+    .flops = perceiver_flops,
     .open = perceiver_open,
     .constants = perceiver_constants,
     .close = perceiver_close,

@@ -6,7 +6,6 @@
  *
  * It is a Perceiver AR with as many latents as inputs and no cross-attention, and shares its layers. The
  * Sparse Transformer differs in what a layer sees: model/sparse.h. */
-#include "model/transformer.h"
 #include "model/parts.h"
 #include "model/sparse.h"
 #include "nn/positions.h"
@@ -66,7 +65,7 @@ static tensor *transformer_hidden(tape *t, model *m, const model_input *in) {
     batch_make(b, t, m, all_positions(t, in));
     layer_context k = layer_context_make(m, b);
     k.frequency = &w->frequency;
-    if (c->architecture == ARCH_SPARSE) k.pattern = sparse_make(t, m, in, b);
+    if (m->type == &sparse_transformer) k.pattern = sparse_make(t, m, in, b);
 
     tensor *x = gather(t, embedding_apply(t, &w->inputs, c, b), b->latent_row);
     for (int64_t l = 0; l < c->layers; l++) {
@@ -80,8 +79,58 @@ static tensor *transformer_hidden(tape *t, model *m, const model_input *in) {
     return c->output_norm ? norm_apply(t, x, &w->head.norm) : x;
 }
 
+/* ------------------------------------------------------------------ what they say of themselves */
+
+static const char *const sparse_settings[] = {"sparse.kind", "sparse.stride", "sparse.summary", NULL};
+
+static const model_part parts[] = {{"token_embedding", "token embedding"}, {"position_embedding", "position embedding"},
+                                   {"layers", "self-attention layers"}, {"output", "head"}, {0}};
+
+static int sparse_check(const model_config *c, pcv_error *err) {
+    if (c->sparse.stride > c->context)
+        return fail(err, PCV_CONFIG, "sparse.stride is %lld, which is more than the context of %lld",
+                    (long long)c->sparse.stride, (long long)c->context);
+    if (c->sparse.kind == SPARSE_FIXED && c->sparse.summary > c->sparse.stride)
+        return fail(err, PCV_CONFIG, "sparse.summary is %lld, which is more than the blocks of sparse.stride (%lld)",
+                    (long long)c->sparse.summary, (long long)c->sparse.stride);
+    return 0;
+}
+
+static model_flops count_flops(const model_config *c, double rows, double keys) {
+    return (model_flops){0, (double)c->layers * layer_flops(c, rows, keys), head_flops(c, rows)};
+}
+
+static model_flops transformer_flops(const model_config *c, int64_t inputs, int64_t latents) {
+    (void)latents;
+    return count_flops(c, (double)inputs, (double)inputs);
+}
+
+/* Keys that a query meets, on average over even and odd layers. */
+static model_flops sparse_flops(const model_config *c, int64_t inputs, int64_t latents) {
+    double N = (double)inputs, stride = (double)c->sparse.stride;
+    double part = c->sparse.kind == SPARSE_FIXED ? (double)c->sparse.summary : 1;
+    (void)latents;
+    return count_flops(c, N, stride >= N ? N : (stride + N * part / stride) / 2);
+}
+
 const model_type transformer = {
     .name = "transformer",
+    .settings = {stack_settings, position_settings},
+    .parts = parts,
+    .flops = transformer_flops,
+    .open = transformer_open,
+    .constants = transformer_constants,
+    .close = transformer_close,
+    .hidden = transformer_hidden,
+    .head = transformer_head,
+};
+const model_type sparse_transformer = {
+    .name = "sparse-transformer",
+    .gathers = true,
+    .settings = {stack_settings, position_settings, sparse_settings},
+    .parts = parts,
+    .check = sparse_check,
+    .flops = sparse_flops,
     .open = transformer_open,
     .constants = transformer_constants,
     .close = transformer_close,

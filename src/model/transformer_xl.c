@@ -7,7 +7,6 @@
  *
  * A pass that keeps no gradients may run over many segments at once: with every query's range cut to its own segment
  * and the memory in front of it, the result is that of passing them one by one. Rows are padded on the right. */
-#include "model/transformer_xl.h"
 #include "model/parts.h"
 #include "nn/positions.h"
 
@@ -215,8 +214,28 @@ static tensor *xl_hidden(tape *t, model *m, const model_input *in) {
     return c->output_norm ? norm_apply(t, x, &w->head.norm) : x;
 }
 
+/* ------------------------------------------------------------------ what it says of itself */
+
+static const char *const settings[] = {"memory", NULL};
+
+static const model_part parts[] = {
+    {"token_embedding", "token embedding"}, {"layers", "self-attention layers"}, {"output", "head"}, {0}};
+
+/* Beside a Transformer's: a second query, keys and values of the memory, keys and scores of distances. */
+static model_flops xl_flops(const model_config *c, int64_t inputs, int64_t latents) {
+    double N = (double)inputs, Z = (double)c->channels, K = N + (double)c->memory;
+    double self = 6 * N * Z * Z + 6 * K * Z * Z + 6 * N * K * Z + mlp_flops(c, c->mlp_ratio, N);
+    (void)latents;
+    return (model_flops){0, (double)c->layers * self, head_flops(c, N)};
+}
+
 const model_type transformer_xl = {
     .name = "transformer-xl",
+    .remembers = true,
+    .relative = true,
+    .settings = {stack_settings, settings},
+    .parts = parts,
+    .flops = xl_flops,
     .open = xl_open,
     .constants = xl_constants,
     .close = xl_close,

@@ -62,8 +62,8 @@ typedef struct token_type {
     int (*check_name)(const tokenizer *t, const char *path, pcv_error *err);
     /* A PNG that shows what cannot be seen in such a file: a piano roll, a spectrogram; or NULL. */
     int (*draw)(const tokenizer *t, const int32_t *ids, size_t count, const char *path, pcv_error *err);
-    /* The tokens of a document as a picture of t->config.size pixels a side, so that several can stand on one sheet; bits
-     * are told per dimension, too. NULL: they are no picture. */
+    /* The tokens of a document as a picture of t->config.size pixels a side, so that several can stand on one sheet;
+     * bits are told per dimension, too. NULL: they are no picture. */
     int (*picture)(const tokenizer *t, const int32_t *ids, size_t count, struct picture *p, pcv_error *err);
     /* A WAV of such a file, by what this machine may have; PCV_NOINPUT: it has not; or NULL. */
     int (*play)(const char *file, const char *wav, pcv_error *err);

@@ -2,6 +2,7 @@
  * in a way that cannot be an accident. */
 #include "base/fields.h"
 #include "config/run_files.h"
+#include "model/config_file.h"
 #include "train/trainer.h"
 
 #include <stdio.h>

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "base/watch.h"
 #include "cpu/cpu.h"
+#include "model/config_file.h"
 #include "train/begin.h"
 #include "train/memory_plan.h"
 #include "report/report.h"
