@@ -1,8 +1,8 @@
 #include "base/available.h"
 
 #include <limits.h>
+#include <omp.h>
 #include <sched.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -91,4 +91,10 @@ int cores_available(void) {
     cpu_set_t set;
     int bound = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set), group = groups_cores();
     return group < bound ? group : bound;
+}
+
+int threads_available(int64_t asked) {
+    int64_t wanted = asked > 0 ? asked : omp_get_max_threads(), most = cores_available();
+    if (most > MOST_THREADS) most = MOST_THREADS;
+    return (int)(wanted < most ? wanted : most);
 }

@@ -5,6 +5,7 @@
 #define BASE_AVAILABLE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Addresses that the process reserves and hardly uses: its threads' stacks and heaps. They count under a limit of
  * addresses alone. */
@@ -14,6 +15,10 @@ size_t memory_available(void);
 
 /* Cores that this process may use: those it is bound to, or fewer where its control group has less time. */
 int cores_available(void);
+
+/* Threads that `asked` come to: at most the cores; 0: one for each, or OMP_NUM_THREADS. */
+enum { MOST_THREADS = 256 };
+int threads_available(int64_t asked);
 
 /* The most that this process has held so far (resident set size), in bytes. */
 size_t memory_peak(void);

@@ -62,25 +62,6 @@ static int store_int(const field *f, void *object, int64_t x, const char *where,
     return status;
 }
 
-static int store_choice(const field *f, void *object, const char *name, const char *where,
-                        pcv_error *err) {
-    text all = {0};
-    int count = 0;
-    for (; f->names[count]; count++) {
-        text_add(&all, "%s%s", count ? ", " : "", f->names[count]);
-        if (!strcmp(f->names[count], name)) *(int *)member(f, object) = count;
-    }
-    int status = 0;
-    if (strcmp(f->names[*(int *)member(f, object)], name)) {
-        const char *near = nearest_name(name, f->names, count);
-        status = fail(err, PCV_CONFIG, "%s: '%s' is not one of %s%s%s%s", where, name,
-                      text_ok(&all) ? all.data : "?", near ? "; did you mean '" : "",
-                      near ? near : "", near ? "'?" : "");
-    }
-    text_free(&all);
-    return status;
-}
-
 static int store_string(const field *f, void *object, const char *value, const char *where,
                         pcv_error *err) {
     if (strlen(value) >= FIELD_TEXT)
@@ -138,7 +119,7 @@ static int parse(const field *f, void *object, const char *value, const char *wh
     void *m = member(f, object);
     switch (f->type) {
     case FIELD_BOOL: return parse_bool(f, object, value, where, err);
-    case FIELD_CHOICE: return store_choice(f, object, value, where, err);
+    case FIELD_CHOICE: return name_find(m, value, f->names, where, err);
     case FIELD_STRING: return store_string(f, object, value, where, err);
     case FIELD_INTS: return parse_ints(f, object, value, where, err);
     case FIELD_STRINGS: return push_string(m, value, where, err);
@@ -269,7 +250,7 @@ int field_read(const field *f, void *object, const json_t *value, const char *wh
         return 0;
     case FIELD_CHOICE:
         if (!json_is_string(value)) return wrong_type(value, "a name", where, err);
-        return store_choice(f, object, json_string_value(value), where, err);
+        return name_find(member(f, object), json_string_value(value), f->names, where, err);
     case FIELD_STRING:
         if (!json_is_string(value)) return wrong_type(value, "a string", where, err);
         return store_string(f, object, json_string_value(value), where, err);

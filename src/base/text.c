@@ -208,6 +208,23 @@ bool name_is_one_of(const char *name, const char *const *names) {
     return false;
 }
 
+int name_find(int *index, const char *name, const char *const *names, const char *where, pcv_error *err) {
+    text all = {0};
+    int count = 0;
+    for (; names[count]; count++) {
+        if (!strcmp(name, names[count])) *index = count;
+        text_add(&all, "%s%s", count ? ", " : "", names[count]);
+    }
+    int status = 0;
+    if (!name_is_one_of(name, names)) {
+        const char *near = nearest_name(name, names, count);
+        status = fail(err, PCV_CONFIG, "%s: '%s' is not one of %s%s%s%s", where, name, text_ok(&all) ? all.data : "?",
+                      near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    }
+    text_free(&all);
+    return status;
+}
+
 const char *nearest_name(const char *word, const char *const *names, int count) {
     const char *best = NULL;
     int distance = 3 + (int)strnlen(word, LONGEST_NAME) / 4; /* farther than this is no help */

@@ -8,6 +8,8 @@
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
+#include "base/error.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,6 +44,9 @@ int utf8_length(const char *bytes, size_t size);
 bool utf8_valid(const char *string);
 
 bool name_is_one_of(const char *name, const char *const *names); /* NULL-terminated, or NULL */
+
+/* The index of `name` among names (NULL-terminated); PCV_CONFIG lists them, behind `where`. */
+int name_find(int *index, const char *name, const char *const *names, const char *where, pcv_error *err);
 
 /* The entry of names[0..count) nearest to word by edit distance, or NULL when none is near. */
 const char *nearest_name(const char *word, const char *const *names, int count);
