@@ -1,6 +1,6 @@
 /* Ladder 2: attention forward. One thread, one head of 64 channels, 512 queries, 4,096 keys, all visible. A FLOP is
  * counted for scores and sums alone (4 N M D), so that exponentials and packing show as lost rate. */
-#include "cpu/cpu.h"
+#include "backends/registry.h"
 #include "cpu/simd.h"
 #include "lab.h"
 
@@ -117,7 +117,7 @@ int main(void) {
                  {"queries in lanes, tiles of 64 keys, running maximum", queries_in_lanes},
                  {"a register tile of 6 x 2 vectors, packed: attend_fwd", in_use}};
     backend *be;
-    if (cpu_backend_open(&be, cpu_best_level(), 1, NULL)) return 1;
+    if (backend_open(&be, "cpu", &(backend_options){.threads = 1}, NULL)) return 1;
     for (int64_t i = 0; i < M * D; i++) {
         (&k[0][0])[i] = (float)((i * 7919 + 17) % 1009) / 504.5f - 1;
         (&v[0][0])[i] = (float)((i * 104729 + 5) % 1013) / 506.5f - 1;

@@ -1,6 +1,6 @@
 /* Ladder 3: one row times a matrix of weights that no cache holds (256 MiB of floats), the work of one generated
  * token. All threads; the rate is weights a second, because that is what a token waits for. */
-#include "cpu/cpu.h"
+#include "backends/registry.h"
 #include "cpu/simd.h"
 #include "lab.h"
 
@@ -55,7 +55,7 @@ int main(void) {
                                         "int8 weights and a factor a row, widened in registers"};
     kernel_run r[3];
     backend *be;
-    if (cpu_backend_open(&be, cpu_best_level(), 0, NULL)) return 1;
+    if (backend_open(&be, "cpu", NULL, NULL)) return 1;
     for (int t = 0; t < 3; t++) {
         r[t] = (kernel_run){be, {.rows = OUT, .cols = IN, .stride = dtype_stride(types[t], IN), .type = types[t]}};
         if (backend_alloc(be, &r[t].w.data, matrix_bytes(&r[t].w), "the ladder", NULL)) return 1;

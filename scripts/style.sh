@@ -11,7 +11,7 @@ complain() {
 
 # A folder includes only itself and folders in front of it. gen/ and eval/ stand before train/, because the trainer
 # validates and writes samples.
-order="base plugins config media tensor ops cpu cuda nn model token data gen report eval train measure compare api serve cli"
+order="base plugins config media tensor ops cpu cuda backends nn model token data gen report eval train measure compare api serve cli"
 seen=
 for folder in $order; do
     seen="$seen $folder"

@@ -1,5 +1,5 @@
 #include "guard_backend.h"
-#include "cpu/cpu.h"
+#include "backends/registry.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -59,7 +59,7 @@ static void guard_read(backend *be, void *to, const void *from, size_t bytes) {
 }
 
 int guard_backend_open(backend **be, pcv_error *err) {
-    int status = cpu_backend_open(be, cpu_best_level(), 2, err);
+    int status = backend_open(be, "cpu", &(backend_options){.threads = 2}, err);
     if (status) return status;
     (*be)->name = "guard";
     (*be)->alloc = guard_alloc;

@@ -3,7 +3,7 @@
 #include "check.h"
 #include "base/rng.h"
 #include "config/settings.h"
-#include "cpu/cpu.h"
+#include "backends/registry.h"
 #include "model/sparse.h"
 #include "tensor/parameters.h"
 
@@ -63,7 +63,7 @@ static void equals_perceiver(void **state) {
         {"official", "query=identity positions.kind=learned"},
     };
     backend *be;
-    must(cpu_double_backend_open(&be, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char switches[2][256];
         snprintf(switches[0], sizeof switches[0], "architecture=transformer %s", cases[i][1]);
@@ -162,7 +162,7 @@ static void sparse_equals_masked(void **state) {
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         backend *be;
         char switches[256];
-        must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
         snprintf(switches, sizeof switches, "architecture=sparse-transformer %s", specs[i]);
         model *m = model_of(be, "default", switches);
         compare_pattern(m, specs[i]);
@@ -211,7 +211,7 @@ static void gradients(void **state) {
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         backend *be;
         char switches[256];
-        must(cpu_double_backend_open(&be, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         snprintf(switches, sizeof switches, "%s", specs[i]);
         model *m = model_of(be, "default", switches);
         model_memory *memory;
@@ -256,7 +256,7 @@ static void segments_equal_whole(void **state) {
         backend *be;
         char switches[256];
         model_memory *memory;
-        must(cpu_double_backend_open(&be, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         snprintf(switches, sizeof switches, "architecture=transformer-xl %s", specs[i]);
         model *m = model_of(be, "default", switches);
         must(model_memory_open(&memory, m, BATCH, &err));
@@ -284,7 +284,7 @@ static void relative_by_hand(void **state) {
     backend *be;
     tape t;
     int32_t begin[N], end[N];
-    must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
     must(tape_init(&t, be, 0, &err));
     for (int a = 0; a < 5; a++)
         for (int i = 0; i < (a < 2 ? N : M) * C; i++)
@@ -468,7 +468,7 @@ static void published_transformer_xl(void **state) {
     model *m;
     model_memory *memory;
     float held[2 * 6 * 16];
-    must(cpu_double_backend_open(&be, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
     must(settings_model(NULL, &c, &err));
     must(settings_apply_list("architecture=transformer-xl channels=16 heads=2 layers=2 mlp_ratio=2 activation=relu "
                              "norm=layer bias=mlp output_norm=false output_bias=true memory=6 context=5 dropout=0",

@@ -1,19 +1,59 @@
-/* Threads: how many there are, and how many a pass takes beside other programs. */
+/* The CPU backend: its levels by name, how many threads there are, and how many a pass takes beside other programs. */
 #include "check.h"
+#include "backends/registry.h"
 #include "base/available.h"
-#include "cpu/cpu.h"
 #include "cpu/crowd.h"
 
 #include <sched.h>
+
+static void opens_by_name(void **state) {
+    (void)state;
+    backend *be = NULL;
+    const char *const *levels;
+    pcv_error e;
+    must(backend_levels(&levels, "cpu", &err));
+    for (int i = 0; levels[i]; i++) {
+        must(backend_open(&be, "cpu", &(backend_options){.level = levels[i]}, &err));
+        assert_string_equal(be->name, "cpu");
+        assert_string_equal(be->level, levels[i]);
+        be->close(be);
+    }
+    must(backend_open(&be, NULL, NULL, &err));
+    assert_string_equal(be->level, levels[0]);
+    be->close(be);
+    assert_int_equal(backend_open(&be, "toaster", NULL, &e), PCV_CONFIG);
+    assert_string_equal(e.message, "--device: 'toaster' is not one of cpu");
+    assert_int_equal(backend_levels(&levels, "toaster", NULL), PCV_CONFIG);
+    assert_int_equal(backend_open(&be, "cpu", &(backend_options){.level = "mmx"}, &e), PCV_CONFIG);
+    assert_non_null(strstr(e.message, "plain, reference"));
+}
+
+static void level_of_the_environment(void **state) {
+    (void)state;
+    backend *be = NULL;
+    pcv_error e;
+    setenv("PERCEIVER_KERNELS", "plain", 1);
+    must(backend_open(&be, "cpu", NULL, &err));
+    assert_string_equal(be->level, "plain");
+    be->close(be);
+    must(backend_open(&be, "cpu", &(backend_options){.level = "reference"}, &err)); /* who names one means it */
+    assert_string_equal(be->level, "reference");
+    be->close(be);
+    setenv("PERCEIVER_KERNELS", "plane", 1);
+    assert_int_equal(backend_open(&be, "cpu", NULL, &e), PCV_CONFIG);
+    assert_non_null(strstr(e.message, "PERCEIVER_KERNELS: 'plane' is not one of "));
+    assert_non_null(strstr(e.message, "plain, reference; did you mean 'plain'?"));
+    unsetenv("PERCEIVER_KERNELS");
+}
 
 static void counts(void **state) {
     (void)state;
     int cores = cores_available();
     assert_true(cores >= 1);
-    assert_int_equal(cpu_threads_for(1), 1);
-    assert_int_equal(cpu_threads_for(cores), cores);
-    assert_int_equal(cpu_threads_for(cores + 1), cores);
-    assert_int_equal(cpu_threads_for((int64_t)1 << 40), cores);
+    assert_int_equal(threads_available(1), 1);
+    assert_int_equal(threads_available(cores), cores);
+    assert_int_equal(threads_available(cores + 1), cores);
+    assert_int_equal(threads_available((int64_t)1 << 40), cores);
     cpu_set_t all, one;
     assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
     CPU_ZERO(&one);
@@ -21,7 +61,7 @@ static void counts(void **state) {
         if (CPU_ISSET(i, &all)) CPU_SET(i, &one);
     assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
     assert_int_equal(cores_available(), 1);
-    assert_int_equal(cpu_threads_for(2), 1);
+    assert_int_equal(threads_available(2), 1);
     assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
 }
 
@@ -76,6 +116,8 @@ static void long_kernels(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(counts), cmocka_unit_test(paces), cmocka_unit_test(long_kernels)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(opens_by_name), cmocka_unit_test(level_of_the_environment),
+                                       cmocka_unit_test(counts), cmocka_unit_test(paces),
+                                       cmocka_unit_test(long_kernels)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

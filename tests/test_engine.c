@@ -4,7 +4,7 @@
 #include "guard_backend.h"
 #include "oracle.h"
 #include "config/settings.h"
-#include "cpu/cpu.h"
+#include "backends/registry.h"
 #include "gen/timeline.h"
 #include "train/memory_plan.h"
 #include "train/step.h"
@@ -68,7 +68,7 @@ static void gradients_equal_the_oracle(void **state) {
     backend *be;
     tape t;
     float weight[ORACLE_T], loss[LOSS_COLUMNS * ORACLE_T];
-    must(cpu_double_backend_open(&be, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
     model *m = build(be, "vocab_size=9 context=7 latents=7 channels=12 heads=3 layers=2 mlp_ratio=1.6667 "
                          "activation=squared_relu norm=layer bias=all query=identity initial_cross=false "
                          "positions.kind=learned positions.rotary.fraction=0 tied_embeddings=false "
@@ -161,7 +161,7 @@ static void recomputed_gradients_are_the_same(void **state) {
             char list[512];
             double loss;
             snprintf(list, sizeof list, "%s%s", small, extra[v]);
-            must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+            must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
             model *m = build(be, list, true);
             m->recompute = level;
             must(tape_init(&t, be, 0, &err));
@@ -196,7 +196,7 @@ static void plans_are_exact(void **state) {
         must(settings_train(NULL, &c, &err));
         c.batch = 2;
         c.recompute = recompute;
-        must(cpu_backend_open(&be, cpu_best_level(), 1, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
         model *m = build(be, small, true);
         m->recompute = recompute;
         must(plan_memory(&m->config, &c, &plan, &err));

@@ -1,7 +1,7 @@
 /* Parity with krasserm/perceiver-io: logits and loss of its small cases, in double and in float. */
 #include "check.h"
 #include "krasserm.h"
-#include "cpu/cpu.h"
+#include "backends/registry.h"
 #include "gen/timeline.h"
 
 static void compare(const float *found, const double *expected, double tolerance, const char *what,
@@ -42,10 +42,10 @@ static void forward(void **state) {
     (void)state;
     for (int i = 0; i < 3; i++) {
         backend *be;
-        must(cpu_double_backend_open(&be, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         check_case(be, &krasserm_cases[i], 2e-8);
         be->close(be);
-        must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
         check_case(be, &krasserm_cases[i], 2e-6);
         be->close(be);
     }
@@ -60,7 +60,7 @@ static void slide(void **state) {
         int32_t ids[9];
         const float *logits;
         for (int j = 0; j < 9; j++) ids[j] = krasserm_token(j);
-        must(cpu_double_backend_open(&be, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         model *m = krasserm_model(be, &krasserm_cases[i]);
         must(timeline_open(&w, m, PCV_SLIDE, 6, 6, &err));
         must(timeline_append(&w, ids, 8, &err));

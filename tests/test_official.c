@@ -3,7 +3,7 @@
  * of their names defines. Run in double (to the printed digits) and in float at the best kernel level. */
 #include "check.h"
 #include "config/settings.h"
-#include "cpu/cpu.h"
+#include "backends/registry.h"
 #include "gen/timeline.h"
 #include "model/batch.h"
 #include "model/model.h"
@@ -243,10 +243,10 @@ static void forward_passes(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof fixtures / sizeof *fixtures; i++) {
         backend *be;
-        must(cpu_double_backend_open(&be, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         check_fixture(be, &fixtures[i], 1.5e-6);
         be->close(be);
-        must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
         check_fixture(be, &fixtures[i], 2e-5);
         be->close(be);
     }
@@ -260,7 +260,7 @@ static void right_masks(void **state) {
         const fixture *f = &fixtures[i];
         backend *be;
         tape t;
-        must(cpu_double_backend_open(&be, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         model *m = build(be, f->changes, 7, false);
         must(tape_init(&t, be, 0, &err));
         float published[6 * V], right[6 * V];
@@ -299,7 +299,7 @@ static void masks(void **state) {
     (void)state;
     backend *be;
     tape t;
-    must(cpu_backend_open(&be, CPU_REFERENCE, 1, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.level = "reference", .threads = 1}, &err));
     model *m = build(be, ABSOLUTE "latents=6 context=10 positions.axes=11 ", 10, false);
     must(tape_init(&t, be, 0, &err));
     for (size_t k = 0; k < sizeof mask_cases / sizeof *mask_cases; k++) {
@@ -333,7 +333,7 @@ static void terminal_positions(void **state) {
     } cases[] = {{2, {1, 0, 3, 2}}, {1, {0, 3, 2, 1}}, {0, {3, 2, 1, 0}}, {4, {3, 2, 1, 0}}};
     backend *be;
     tape t;
-    must(cpu_backend_open(&be, CPU_REFERENCE, 1, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.level = "reference", .threads = 1}, &err));
     model *m = build(be, ROTARY "positions.origin=end latents=2 ", 4, false);
     must(tape_init(&t, be, 0, &err));
     for (int k = 0; k < 4; k++) {
@@ -432,10 +432,10 @@ static void check_gradients(backend *be, const char *where) {
 static void gradients(void **state) {
     (void)state;
     backend *be;
-    must(cpu_double_backend_open(&be, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
     check_gradients(be, "double");
     be->close(be);
-    must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
     check_gradients(be, "float");
     be->close(be);
 }
@@ -455,7 +455,7 @@ static void loss_of_one_row(void **state) {
         parameters p = {0};
         float loss[LOSS_COLUMNS], grad[4];
         tensor *x = parameters_add(&p, "logits", 1, 4, (param_init){0});
-        must(cpu_double_backend_open(&be, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         must(parameters_alloc(&p, be, true, &err));
         must(tape_init(&t, be, 0, &err));
         backend_write_floats(be, &x->m, row);
@@ -540,10 +540,10 @@ static void cached_decoding(void **state) {
     (void)state;
     for (int i = 0; i < 2; i++) {
         backend *be;
-        must(cpu_double_backend_open(&be, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         decode(be, &decodings[i], 1.5e-6);
         be->close(be);
-        must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
         decode(be, &decodings[i], 2e-5);
         be->close(be);
     }

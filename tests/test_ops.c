@@ -2,7 +2,8 @@
  * thread and with three, against the double reference. */
 #include "check.h"
 #include "op_cases.h"
-#include "cpu/cpu.h"
+#include "backends/registry.h"
+#include "cpu/levels.h"
 #include "tensor/parameters.h"
 
 /* A case on one backend: inputs as parameters, the output and all gradients as floats. */
@@ -105,7 +106,7 @@ static void gradients(void **state) {
         backend *be;
         run r;
         if (c->kind == CASE_FORWARD) continue;
-        must(cpu_double_backend_open(&be, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         run_open(&r, c, be);
         run_both_ways(&r, c);
         for (int i = 0; i < c->inputs; i++) {
@@ -142,19 +143,18 @@ static void levels(void **state) {
         const op_case *c = &op_cases[k];
         backend *be;
         run expected;
-        must(cpu_double_backend_open(&be, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         run_open(&expected, c, be);
         run_both_ways(&expected, c);
-        for (int level = 0; level < CPU_LEVELS; level++) {
-            if (!cpu_has_level((cpu_level)level)) continue;
+        for (const char *const *level = cpu_levels(); *level; level++) {
             run one, three;
-            must(cpu_backend_open(&be, (cpu_level)level, 1, &err));
+            must(backend_open(&be, "cpu", &(backend_options){.level = *level, .threads = 1}, &err));
             run_open(&one, c, be);
             run_both_ways(&one, c);
-            must(cpu_backend_open(&be, (cpu_level)level, 3, &err));
+            must(backend_open(&be, "cpu", &(backend_options){.level = *level, .threads = 3}, &err));
             run_open(&three, c, be);
             run_both_ways(&three, c);
-            const char *name = cpu_level_names[level];
+            const char *name = *level;
             compare("output", c, name, one.output, expected.output, one.outputs);
             if (memcmp(one.output, three.output, (size_t)one.outputs * sizeof(float)))
                 test_failed("%s at level %s: 1 and 3 threads differ\n", c->name, name);
@@ -186,8 +186,7 @@ static void product_bf16(int threads, const int64_t size[3], bool ta, bool tb, f
     int64_t rows[3] = {ta ? size[K] : size[M], tb ? size[N] : size[K], size[M]};
     int64_t cols[3] = {ta ? size[M] : size[K], tb ? size[K] : size[N], size[N]};
     matrix m[3];
-    must(cpu_backend_open(&be, cpu_best_level(), threads, &err));
-    must(cpu_use_bf16(be, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.threads = threads, .precision = BF16}, &err));
     for (int i = 0; i < 3; i++) {
         m[i] = (matrix){.rows = rows[i], .cols = cols[i], .stride = cols[i], .type = F32};
         must(backend_alloc(be, &m[i].data, matrix_bytes(&m[i]), "a test", &err));
@@ -201,10 +200,9 @@ static void product_bf16(int threads, const int64_t size[3], bool ta, bool tb, f
 
 static bool machine_has_bf16(void) {
     backend *be;
-    must(cpu_backend_open(&be, cpu_best_level(), 1, &err));
-    bool has = cpu_use_bf16(be, NULL) == 0;
+    if (backend_open(&be, "cpu", &(backend_options){.precision = BF16}, NULL)) return false;
     be->close(be);
-    return has;
+    return true;
 }
 
 /* The exact product of the rounded operands, to float32's rounding, on any number of threads. */
@@ -269,11 +267,11 @@ static matrix unpacked(backend *be, const matrix *m, int seed) {
 /* Products with packed weights, for few rows and for many, equal those with the same weights as floats. */
 static void packed_products(void **state) {
     (void)state;
-    for (int level = 0; level < CPU_LEVELS; level++)
-        for (int k = 0; k < 12 && cpu_has_level((cpu_level)level); k++) {
+    for (const char *const *level = cpu_levels(); *level; level++)
+        for (int k = 0; k < 12; k++) {
             static const int64_t rows[] = {1, 3, 20};
             backend *be;
-            must(cpu_backend_open(&be, (cpu_level)level, 2, &err));
+            must(backend_open(&be, "cpu", &(backend_options){.level = *level, .threads = 2}, &err));
             int64_t out = k / 6 ? 29 : 64, in = k / 6 ? 37 : 64;
             matrix w = typed_matrix(be, out, in, k / 3 % 2 ? I8 : BF16, 1), wide = unpacked(be, &w, 1);
             matrix x = typed_matrix(be, rows[k % 3], in, F32, 2), y[2];
@@ -295,12 +293,12 @@ static void packed_products(void **state) {
 static void packed_attention(void **state) {
     (void)state;
     enum { M = 150, C = 40 };
-    for (int level = 0; level < CPU_LEVELS; level++)
-        for (int k = 0; k < 4 && cpu_has_level((cpu_level)level); k++) {
+    for (const char *const *level = cpu_levels(); *level; level++)
+        for (int k = 0; k < 4; k++) {
             backend *be;
             int64_t N = k % 2 ? 40 : 1;
             dtype type = k / 2 ? I8 : BF16;
-            must(cpu_backend_open(&be, (cpu_level)level, 2, &err));
+            must(backend_open(&be, "cpu", &(backend_options){.level = *level, .threads = 2}, &err));
             matrix q = typed_matrix(be, N, C, F32, 4), lse = typed_matrix(be, N, 2, F32, 4), o[2];
             matrix key[2] = {typed_matrix(be, M, C, type, 5)}, value[2] = {typed_matrix(be, M, C, type, 6)};
             matrix begin = {.rows = N, .cols = 1, .stride = 1, .type = I32}, end = begin;
@@ -341,7 +339,7 @@ static void every_slot_has_a_case(void **state) {
     for (int k = 0; k < op_case_count; k++) {
         backend *be;
         run r;
-        must(cpu_double_backend_open(&be, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         run_open(&r, &op_cases[k], be);
         parameters_clear_grads(&r.p);
         counted = be->k;
@@ -398,15 +396,14 @@ static void sharp_attention(void **state) {
     (void)state;
     static float expected[SHARP_OUT], found[SHARP_OUT];
     backend *be;
-    must(cpu_double_backend_open(&be, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
     attend_sharply(be, expected);
-    for (int level = 0; level < CPU_LEVELS; level++) {
-        if (!cpu_has_level((cpu_level)level)) continue;
-        must(cpu_backend_open(&be, (cpu_level)level, 2, &err));
+    for (const char *const *level = cpu_levels(); *level; level++) {
+        must(backend_open(&be, "cpu", &(backend_options){.level = *level, .threads = 2}, &err));
         attend_sharply(be, found);
         for (int i = 0; i < SHARP_OUT; i++)
             if (!(fabs((double)(found[i] - expected[i])) < 3e-5))
-                test_failed("level %s, value %d: found %g, expected %g\n", cpu_level_names[level], i, (double)found[i],
+                test_failed("level %s, value %d: found %g, expected %g\n", *level, i, (double)found[i],
                             (double)expected[i]);
     }
 }
@@ -419,7 +416,7 @@ static void attention_maps(void **state) {
     tape t;
     float values[ROWS * BINS], inputs[(N + M) * C];
     int32_t begin[N] = {0}, end[N];
-    must(cpu_backend_open(&be, cpu_best_level(), 1, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
     must(tape_init(&t, be, 0, &err));
     for (int i = 0; i < (N + M) * C; i++) inputs[i] = case_value(8, i);
     for (int n = 0; n < N; n++) end[n] = M - N + n + 1;
@@ -449,7 +446,7 @@ static void growing_passes(void **state) {
     (void)state;
     backend *be;
     tape t;
-    must(cpu_backend_open(&be, CPU_REFERENCE, 1, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.level = "reference", .threads = 1}, &err));
     must(tape_init(&t, be, 0, &err));
     for (int i = 0; i < 300; i++) {
         tape_reset(&t);
@@ -468,7 +465,7 @@ static void planned_memory(void **state) {
         const op_case *c = &op_cases[k];
         backend *be;
         run real, plan;
-        must(cpu_double_backend_open(&be, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         run_open(&real, c, be);
         run_both_ways(&real, c);
         must(null_backend_open(&be, &err));

@@ -3,7 +3,8 @@
  * accumulation, averages and warm-up. */
 #include "scratch.h"
 #include "config/settings.h"
-#include "cpu/cpu.h"
+#include "backends/registry.h"
+#include "cpu/levels.h"
 #include "gen/engine.h"
 #include "train/optimizer.h"
 
@@ -46,12 +47,11 @@ static void an_update_is_adamw(void **state) {
     static const double lr[UPDATES] = {0.1, 0.02, 0.3, 0.05, 0.01}, scale[UPDATES] = {1, 0.25, 1, 3, 1};
     static const int sizes[] = {MAP, VECTOR, MAP};
     train_config c = {.beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-3, .weight_decay = 0.5};
-    for (int level = 0; level < CPU_LEVELS; level++) {
-        if (!cpu_has_level((cpu_level)level)) continue;
+    for (const char *const *level = cpu_levels(); *level; level++) {
         backend *be;
         parameters p = {0};
         optimizer o;
-        must(cpu_backend_open(&be, (cpu_level)level, 2, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.level = *level, .threads = 2}, &err));
         declare(&p, be);
         must(optimizer_open(&o, &p, false, &err));
         float values[MOST];
@@ -89,7 +89,7 @@ static void the_first_update_moves_by_the_rate(void **state) {
     parameters p = {0};
     optimizer o;
     float values[VECTOR] = {0};
-    must(cpu_backend_open(&be, cpu_best_level(), 1, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
     declare(&p, be);
     must(optimizer_open(&o, &p, false, &err));
     backend_write_floats(be, &p.list[1]->t.m, values);
@@ -109,7 +109,7 @@ static void norms_of_gradients(void **state) {
     parameters p = {0};
     optimizer o;
     float map[MAP] = {3, 0, 0, -4}, vector[VECTOR] = {[VECTOR - 1] = 12};
-    must(cpu_backend_open(&be, cpu_best_level(), 1, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
     declare(&p, be);
     must(optimizer_open(&o, &p, false, &err));
     backend_write_floats(be, &p.list[0]->t.grad, map);
@@ -135,7 +135,7 @@ static void averages_follow_the_weights(void **state) {
     optimizer o;
     float values[MOST], average[MOST];
     double expected[MAP];
-    must(cpu_backend_open(&be, cpu_best_level(), 1, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
     declare(&p, be);
     for (int i = 0; i < MAP; i++) expected[i] = (double)(values[i] = initial(0, i));
     backend_write_floats(be, &p.list[0]->t.m, values);
@@ -197,7 +197,7 @@ static void linear_maps_alone_decay(void **state) {
         must(settings_apply_list("vocab_size=23 context=32 latents=16 channels=32 heads=2 layers=2", &model_fields, "", &c,
                                  &err));
         if (!dialect) must(settings_apply_list(models[k], &model_fields, "", &c, &err));
-        must(cpu_backend_open(&be, cpu_best_level(), 1, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
         must(model_open(&m, &c, be, true, &err));
         parameters *p = &m->params;
         must(optimizer_open(&o, p, false, &err));

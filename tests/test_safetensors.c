@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/text.h"
-#include "cpu/cpu.h"
+#include "backends/registry.h"
 #include "model/weights.h"
 
 #include <fcntl.h>
@@ -532,7 +532,7 @@ typedef struct net {
 
 static void net_open(net *n) {
     *n = (net){0};
-    must(cpu_backend_open(&n->be, CPU_REFERENCE, 1, &err));
+    must(backend_open(&n->be, "cpu", &(backend_options){.level = "reference", .threads = 1}, &err));
     parameters_add(&n->p, "up.weight", 3, 4, (param_init){.kind = INIT_NORMAL, .scale = 1});
     parameters_add(&n->p, "up.{left,right}.bias", 1, 6, (param_init){.kind = INIT_NORMAL, .scale = 1, .vector = true});
     must(parameters_alloc(&n->p, n->be, true, &err));

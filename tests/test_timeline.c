@@ -4,7 +4,7 @@
 #include "check.h"
 #include "base/rng.h"
 #include "config/settings.h"
-#include "cpu/cpu.h"
+#include "backends/registry.h"
 #include "gen/timeline.h"
 
 static const char *const variants[] = {
@@ -240,7 +240,7 @@ static void every_policy_as_defined(void **state) {
                                  {8, 8, 1, 8}, {12, 5, 1, 8}, {13, 6, 2, 4}, {5, 1, 1, 4}};
     uint64_t seed = 1;
     backend *be;
-    must(cpu_double_backend_open(&be, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
     for (int v = 0; v < VARIANTS; v++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             if (strstr(variants[v], "latents_per_position=2") && sizes[i].context < 2) continue;
@@ -262,7 +262,7 @@ static void causality(void **state) {
     for (int v = 0; v < VARIANTS; v++) {
         if (strstr(variants[v], "=end")) continue; /* positions count from the end there */
         backend *be;
-        must(cpu_backend_open(&be, cpu_best_level(), 1, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
         model *m = variant(be, variants[v], &(size){CONTEXT, LATENTS, 3, 24});
         for (int i = 0; i < 20; i++) {
             int length = lengths[i % 5], group = (int)m->config.latents_per_position;

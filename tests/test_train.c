@@ -3,7 +3,7 @@
  * interface. */
 #include "check.h"
 #include "config/settings.h"
-#include "cpu/cpu.h"
+#include "backends/registry.h"
 #include "model/batch.h"
 #include "train/begin.h"
 #include "train/optimizer.h"
@@ -58,7 +58,7 @@ static void a_model_begins_with_its_data(void **state) {
     static const int counts[23] = {[1] = 2, [5] = 2, [7] = 3, [9] = 1};
     dataset d = {.type = &type, .first_target = 1, .tokens = {.type = &tokens, .vocab = 23, .vector_size = MEANINGS}};
     backend *be;
-    must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
     model *m = build(be, size256, 48), *random = build(be, size256, 48);
     must(begin_with_data(m, &d, 1, &err));
     parameter_slice s = parameters_slice(&m->params, parameters_find(&m->params, "token_embedding.weight"));
@@ -98,7 +98,7 @@ static void one_batch_is_learned_by_heart(void **state) {
     step_result first = {0}, last = {0};
     window w = {.count = 49, .scored = 48};
     must(settings_train(NULL, &c, &err));
-    must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
     model *m = build(be, "", 48);
     must(optimizer_open(&o, &m->params, false, &err));
     must(tape_init(&t, be, 0, &err));
@@ -135,7 +135,7 @@ static void accumulation_equals_a_large_batch(void **state) {
         step_result sum = {0};
         window w[2] = {{.count = 49, .scored = 48}, {.count = 30, .scored = 20}};
         must(settings_train(NULL, &c, &err));
-        must(cpu_backend_open(&be, cpu_best_level(), 2, &err));
+        must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
         model *m = build(be, "", 48);
         must(tape_init(&t, be, 0, &err));
         must(step_open(&b, m, 2, &err));
@@ -170,7 +170,7 @@ static void dropped_prefixes_are_gone(void **state) {
     batch b;
     int32_t ids[2][CONTEXT];
     int seen[CONTEXT] = {0};
-    must(cpu_backend_open(&be, cpu_best_level(), 1, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
     model *m = build(be, "prefix_dropout=0.75 vocab_size=64", CONTEXT);
     must(tape_init(&t, be, 0, &err));
     for (int i = 0; i < CONTEXT; i++) ids[0][i] = ids[1][i] = i;

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "config/settings.h"
-#include "cpu/cpu.h"
+#include "backends/registry.h"
 #include "eval/evaluate.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -105,7 +105,7 @@ static void open_engine(pcv_engine *e, const char *spec, const kind *k, const da
     must(dataset_shape(d, s, &c, &err));
     must(model_config_check(&c, &err));
     *e = (pcv_engine){.run = "memory", .tokens = d->tokens};
-    must(cpu_double_backend_open(&e->be, &err));
+    must(backend_open(&e->be, "cpu", &(backend_options){.precision = F64}, &err));
     must(model_open(&e->m, &c, e->be, false, &err));
     must(model_init(e->m, 3, &err));
     stir(e->m);

@@ -1,4 +1,5 @@
 /* Preparing, training and measuring: the long work of the public interface. */
+#include "backends/registry.h"
 #include "base/mem.h"
 #include "compare/compare.h"
 #include "data/prepare.h"
@@ -31,7 +32,11 @@ int pcv_bench(const char *what, const pcv_settings *settings, pcv_timing_fn *rep
     return bench_run(what, settings, report, context, watch, err);
 }
 
-const char *const *pcv_kernel_levels(void) { return bench_levels(); }
+const char *const *pcv_kernel_levels(void) {
+    const char *const *levels;
+    backend_levels(&levels, NULL, NULL);
+    return levels;
+}
 
 int pcv_info(const char *path, pcv_info_form form, char **description, pcv_error *err) {
     return info_describe(path, form, description, err);

@@ -181,6 +181,7 @@ void print_man_page(void) {
         for (int i = 0; pcv_option_at((pcv_group)g, i, &o); i++) man_option(&o);
     }
     printf("# NUMBERS\n\n%s\n\n# ENVIRONMENT\n\n"
-           "*PERCEIVER_KERNELS*\n\tForces a kernel level: reference, plain, neon, avx2, avx512.\n\n"
+           "*PERCEIVER_KERNELS*\n\tTakes kernels of another level than the best, which --version names: plain, "
+           "reference, or one in between. What this processor has not is refused, with those that it has.\n\n"
            "*NO_COLOR*\n\tNo colours and no progress bar.\n\n# EXIT STATUS\n\n%s\n", numbers, exit_statuses);
 }

@@ -36,6 +36,7 @@ typedef struct train_config {
     int64_t start_length; /* of the pieces trained on at first; 0: the context */
     double grow_accuracy;
     int64_t seed, threads;
+    char device[FIELD_TEXT]; /* a backend's name (backends/registry.h) */
     int precision; /* precision_name */
     int recompute;
     int64_t save_every, eval_every, sample_every, log_every;
@@ -57,6 +58,7 @@ typedef struct sample_config {
     int window;
     int weights, cache; /* packing */
     bool ignore_end; /* do not stop at the end-of-document token */
+    char device[FIELD_TEXT];
 } sample_config;
 
 typedef enum split_name { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST } split_name;
@@ -71,6 +73,7 @@ typedef struct eval_config {
     int64_t checkpoint; /* update, -1: the best */
     int weights; /* packing */
     int64_t memory; /* of a transformer-xl, -1: as trained */
+    char device[FIELD_TEXT];
 } eval_config;
 
 extern const field_table train_fields, sample_fields, eval_fields;

@@ -50,9 +50,9 @@ static int64_t times_taken_off(void) {
     return getrusage(RUSAGE_SELF, &usage) ? 0 : usage.ru_nivcsw;
 }
 
-void cpu_pass_begin(backend *be, cpu_pass kind) {
+void cpu_pass_begin(backend *be, backend_pass kind) {
     cpu_context *c = be->context;
-    if (!c || c->threads < 2) return;
+    if (c->threads < 2) return;
     crowd *p = &c->crowd[kind];
     int threads = crowd_threads(p, c->threads);
     p->most = c->threads;
@@ -61,10 +61,10 @@ void cpu_pass_begin(backend *be, cpu_pass kind) {
     p->seconds -= clock_now();
 }
 
-void cpu_pass_end(backend *be, cpu_pass kind, double work) {
+void cpu_pass_end(backend *be, backend_pass kind, double work) {
     cpu_context *c = be->context;
-    crowd *p = c ? &c->crowd[kind] : NULL;
-    if (!p || !p->most) return;
+    crowd *p = &c->crowd[kind];
+    if (!p->most) return;
     c->threads = p->most;
     p->most = 0;
     p->seconds += clock_now();

@@ -6,7 +6,7 @@
  * threads of ours are taken off their cores, half of them runs for a fifth of a second now and then, and stays when
  * the work goes faster; and so back. Trials that fail grow rare. On a machine of our own nothing is tried.
  *
- * Results do not depend on the number of threads. cpu_pass_begin and cpu_pass_end (cpu.h) stand around the passes. */
+ * Results do not depend on the number of threads. cpu_pass_begin and cpu_pass_end (kernels_cpu.h) are the backend's. */
 #ifndef CPU_CROWD_H
 #define CPU_CROWD_H
 

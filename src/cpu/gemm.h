@@ -5,21 +5,6 @@
 
 #include "cpu/kernels_cpu.h"
 
-enum { GEMV_ROWS = 4 };
-
-/* C [m <= GEMV_ROWS, n] = A [m, k] B [n, k]^T + beta C + bias. */
-typedef void gemv_fn(void *context, const gemm_args *args);
-void gemv_plain(void *context, const gemm_args *args);
-void gemv_neon(void *context, const gemm_args *args);
-void gemv_avx2(void *context, const gemm_args *args);
-void gemv_avx512(void *context, const gemm_args *args);
-
-typedef void round_bf16_fn(void *context, const matrix *x, uint16_t *to);
-void round_bf16_plain(void *context, const matrix *x, uint16_t *to);
-void round_bf16_neon(void *context, const matrix *x, uint16_t *to);
-void round_bf16_avx2(void *context, const matrix *x, uint16_t *to);
-void round_bf16_avx512(void *context, const matrix *x, uint16_t *to);
-
 /* Packed weights as floats, in the last shared scratch buffer. */
 static inline matrix gemm_widened(cpu_context *c, const matrix *x) {
     matrix y = {.rows = x->rows, .cols = x->cols, .stride = x->cols};

@@ -1,41 +1,12 @@
-/* Opening the CPU backend: which instruction sets the processor has, filling the kernel table, and
- * memory. */
+/* Opening the CPU backend: filling the kernel table, and memory. */
 #include "cpu/gemm.h"
 #include "base/available.h"
 #include "base/mem.h"
 #include "base/text.h"
 
 #include <omp.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-const char *const cpu_level_names[CPU_LEVELS + 1] = {"reference", "plain", "neon", "avx2", "avx512", NULL};
-
-bool cpu_has_level(cpu_level level) {
-    switch (level) {
-    case CPU_REFERENCE:
-    case CPU_PLAIN: return true;
-#if defined(__x86_64__)
-    case CPU_AVX2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    case CPU_AVX512:
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-#elif defined(__aarch64__)
-    case CPU_NEON: return true; /* part of the architecture */
-#endif
-    default: return false;
-    }
-}
-
-cpu_level cpu_best_level(void) {
-    const char *wanted = getenv("PERCEIVER_KERNELS");
-    int best = CPU_LEVELS - 1;
-    while (!cpu_has_level((cpu_level)best)) best--;
-    for (int i = 0; wanted && i < best; i++)
-        if (!strcmp(wanted, cpu_level_names[i])) return (cpu_level)i;
-    return (cpu_level)best;
-}
 
 /* ------------------------------------------------------------------ memory */
 
@@ -87,18 +58,10 @@ void *cpu_shared_scratch(cpu_context *c, int slot, size_t bytes) {
 
 /* ------------------------------------------------------------------ opening */
 
-int cpu_threads_for(int64_t asked) {
-    int64_t wanted = asked > 0 ? asked : omp_get_max_threads(), cores = cores_available();
-    if (cores > CPU_MAX_THREADS) cores = CPU_MAX_THREADS;
-    return (int)(wanted < cores ? wanted : cores);
-}
-
-int cpu_threads(const backend *be) { return ((const cpu_context *)be->context)->threads; }
-
 static void cpu_close(backend *be) {
     cpu_context *c = be->context;
     gemm_close(c);
-    for (int i = 0; i < CPU_MAX_THREADS; i++)
+    for (int i = 0; i < MOST_THREADS; i++)
         if (c->scratch[i].data) munmap(c->scratch[i].data, c->scratch[i].bytes);
     for (int i = 0; i < CPU_SHARED; i++)
         if (c->shared[i].data) munmap(c->shared[i].data, c->shared[i].bytes);
@@ -106,64 +69,51 @@ static void cpu_close(backend *be) {
     mem_free(be);
 }
 
-static int open_backend(backend **be, dtype real, pcv_error *err) {
-    cpu_context *c = NULL;
-    int status = mem_get(&c, sizeof *c, "the CPU backend", err);
-    if (!status) status = mem_get(be, sizeof **be, "the CPU backend", err);
-    if (status) {
-        mem_free(c);
-        return status;
-    }
-    c->threads = 1;
-    **be = (backend){.name = "cpu", .real = real, .context = c, .alloc = cpu_alloc,
-                     .free = cpu_free, .write = cpu_copy, .read = cpu_copy, .close = cpu_close};
-    return 0;
-}
-
-int cpu_use_bf16(backend *be, pcv_error *err) {
+/* The level's kernels over the reference's, products by the library. */
+static void fill_table(backend *be, const cpu_level *level) {
     cpu_context *c = be->context;
-    if (!c->round_bf16 || !gemm_has_bf16())
+    reference_kernels_float(&be->k);
+    if (!level->rows) return;
+    level->rows(&be->k);
+    level->attend(&be->k);
+    gemm_kernels(&be->k);
+    c->gemv = level->gemv;
+    c->round_bf16 = level->round_bf16;
+    c->copy = be->k.copy;
+}
+
+static int choose_precision(backend *be, dtype precision, pcv_error *err) {
+    cpu_context *c = be->context;
+    c->bf16 = precision == BF16;
+    if (c->bf16 && (!c->round_bf16 || !gemm_has_bf16()))
         return fail(err, PCV_CONFIG, "--precision bf16: this processor or build has no bf16 products; use f32");
-    c->bf16 = true;
+    if (precision != F64) return 0;
+    be->real = F64;
+    be->level = "reference";
+    reference_kernels_double(&be->k);
     return 0;
 }
 
-int cpu_double_backend_open(backend **be, pcv_error *err) {
-    int status = open_backend(be, F64, err);
-    if (!status) reference_kernels_double(&(*be)->k);
+static int cpu_open(backend **out, const backend_options *options, pcv_error *err) {
+    const cpu_level *level = NULL;
+    cpu_context *c = NULL;
+    backend *be = NULL;
+    int status = 0;
+    TRY(cpu_level_find(&level, options->level, err));
+    TRY(mem_get(&c, sizeof *c, "the CPU backend", err));
+    TRY(mem_get(&be, sizeof *be, "the CPU backend", err));
+    *be = (backend){.name = cpu_backend.name, .level = level->name, .context = c, .alloc = cpu_alloc,
+                    .free = cpu_free, .write = cpu_copy, .read = cpu_copy, .close = cpu_close,
+                    .pass_begin = cpu_pass_begin, .pass_end = cpu_pass_end};
+    int64_t threads = options->threads > 0 ? options->threads : threads_available(0);
+    c->threads = (int)(threads < MOST_THREADS ? threads : MOST_THREADS);
+    fill_table(be, level);
+    TRY(choose_precision(be, options->precision, err));
+    *out = be;
+out:
+    if (status && be) cpu_close(be);
+    else if (status) mem_free(c);
     return status;
 }
 
-int cpu_backend_open(backend **be, cpu_level level, int threads, pcv_error *err) {
-    static const struct {
-        void (*rows)(kernels *), (*attend)(kernels *);
-        gemv_fn *gemv;
-        round_bf16_fn *round_bf16;
-    } simd[CPU_LEVELS] = {
-        [CPU_PLAIN] = {simd_rows_plain, simd_attend_plain, gemv_plain, round_bf16_plain},
-#if defined(__x86_64__)
-        [CPU_AVX2] = {simd_rows_avx2, simd_attend_avx2, gemv_avx2, round_bf16_avx2},
-        [CPU_AVX512] = {simd_rows_avx512, simd_attend_avx512, gemv_avx512, round_bf16_avx512},
-#elif defined(__aarch64__)
-        [CPU_NEON] = {simd_rows_neon, simd_attend_neon, gemv_neon, round_bf16_neon},
-#endif
-    };
-    if (!cpu_has_level(level))
-        return fail(err, PCV_CONFIG, "kernel level %s: this processor does not have it",
-                    cpu_level_names[level]);
-    int status = open_backend(be, F32, err);
-    if (status) return status;
-    cpu_context *c = (*be)->context;
-    c->level = level;
-    c->threads = threads > 0 ? threads : cpu_threads_for(0);
-    if (c->threads > CPU_MAX_THREADS) c->threads = CPU_MAX_THREADS;
-    reference_kernels_float(&(*be)->k);
-    if (level == CPU_REFERENCE) return 0;
-    c->gemv = simd[level].gemv;
-    c->round_bf16 = simd[level].round_bf16;
-    simd[level].rows(&(*be)->k);
-    simd[level].attend(&(*be)->k);
-    gemm_kernels(&(*be)->k);
-    c->copy = (*be)->k.copy;
-    return 0;
-}
+const backend_type cpu_backend = {"cpu", cpu_open, cpu_levels};

@@ -3,27 +3,27 @@
 #ifndef CPU_KERNELS_CPU_H
 #define CPU_KERNELS_CPU_H
 
+#include "base/available.h"
 #include "base/rng.h"
 #include "cpu/cpu.h"
 #include "cpu/crowd.h"
+#include "cpu/levels.h"
 
-enum { CPU_MAX_THREADS = 256, CPU_SHARED = 4 };
+enum { CPU_SHARED = 4 };
 
 typedef struct cpu_context {
     int threads;
-    cpu_level level;
     void *gemm; /* the product library's state (gemm_*.c) */
-    void (*gemv)(void *context, const gemm_args *args);
+    gemv_fn *gemv;
     void (*copy)(void *context, const copy_args *args); /* the level's own */
-    /* to [rows cols] = x rounded to bf16, packed. */
-    void (*round_bf16)(void *context, const matrix *x, uint16_t *to);
+    round_bf16_fn *round_bf16; /* NULL: the reference has none */
     bool bf16; /* products take rounded operands */
-    crowd crowd[CPU_PASSES];
+    crowd crowd[PASSES];
     /* Scratch per thread, grown on demand by cpu_scratch. */
     struct {
         void *data;
         size_t bytes;
-    } scratch[CPU_MAX_THREADS], shared[CPU_SHARED];
+    } scratch[MOST_THREADS], shared[CPU_SHARED];
 } cpu_context;
 
 /* At least `bytes` of 64-byte aligned scratch memory of the calling OpenMP thread; its contents are
@@ -34,18 +34,14 @@ void *cpu_scratch(cpu_context *c, size_t bytes);
  * are needed at once apart. */
 void *cpu_shared_scratch(cpu_context *c, int slot, size_t bytes);
 
-/* Fill the slots that they have. */
+/* Fill the slots that they have; the SIMD levels' are in levels.h. */
 void reference_kernels_float(kernels *k);
 void reference_kernels_double(kernels *k);
-void simd_rows_plain(kernels *k);
-void simd_rows_neon(kernels *k);
-void simd_rows_avx2(kernels *k);
-void simd_rows_avx512(kernels *k);
-void simd_attend_plain(kernels *k);
-void simd_attend_neon(kernels *k);
-void simd_attend_avx2(kernels *k);
-void simd_attend_avx512(kernels *k);
 void gemm_kernels(kernels *k);
+
+/* Beside other programs passes run on fewer of the threads where that is faster (crowd.c). */
+void cpu_pass_begin(backend *be, backend_pass kind);
+void cpu_pass_end(backend *be, backend_pass kind, double work);
 
 bool gemm_has_bf16(void);
 void gemm_close(cpu_context *c); /* frees the product library's state */

@@ -1,7 +1,6 @@
 #include "eval/evaluate.h"
 #include "base/clock.h"
 #include "base/watch.h"
-#include "cpu/cpu.h"
 #include "config/settings.h"
 #include "gen/engine.h"
 
@@ -103,13 +102,13 @@ static int run_batch(const evaluation_job *job, batch_buffer *b, pcv_error *err)
     b->positions = b->latents / group;
     if (b->positions > longest) b->positions = longest;
     fill_targets(b);
-    cpu_pass_begin(job->m->be, PASS_SCORING);
+    backend_pass_begin(job->m->be, PASS_SCORING);
     tape_reset(job->t);
     model_input in = {.batch = b->rows, .rows = b->row, .latents = b->positions * group};
     tensor *hidden = model_hidden(job->t, job->m, &in);
     tensor *loss = model_loss(job->t, job->m, hidden, &(model_targets){.ids = b->targets});
     tape_read(job->t, loss, b->loss);
-    cpu_pass_end(job->m->be, PASS_SCORING, (double)(b->rows * longest));
+    backend_pass_end(job->m->be, PASS_SCORING, (double)(b->rows * longest));
     if (!job->t->status) return 0;
     return fail(err, PCV_MEMORY, "not enough memory to evaluate; lower --context, --latents or --batch");
 }

@@ -1,9 +1,9 @@
 #include "gen/engine.h"
+#include "backends/registry.h"
 #include "base/file.h"
 #include "base/available.h"
 #include "base/number.h"
 #include "base/text.h"
-#include "cpu/cpu.h"
 #include "config/settings.h"
 #include "data/dataset.h"
 #include "model/config_file.h"
@@ -37,7 +37,7 @@ static int64_t whole_setting(const pcv_settings *settings, const char *name, int
 int settings_threads(const pcv_settings *settings, int64_t *asked) {
     int64_t threads = whole_setting(settings, "threads", 0);
     if (asked) *asked = threads;
-    return cpu_threads_for(threads);
+    return threads_available(threads);
 }
 
 /* What remembers may remember more, or less, than in training. */
@@ -131,7 +131,8 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
                       run, (long long)e->tokens.vocab, (long long)c->vocab_size);
         goto out;
     }
-    TRY(cpu_backend_open(&e->be, cpu_best_level(), settings_threads(settings, NULL), err));
+    backend_options options = {.threads = settings_threads(settings, NULL)};
+    TRY(backend_open(&e->be, settings_get(settings, "device"), &options, err));
     TRY(find_weights(run, &train, whole_setting(settings, "checkpoint", -1), path, &prefix, err));
     snprintf(e->weights, sizeof e->weights, "%s", path);
     TRY(check_memory(run, path, err));

@@ -1,5 +1,4 @@
 #include "gen/timeline.h"
-#include "cpu/cpu.h"
 
 #include <string.h>
 
@@ -83,7 +82,7 @@ static bool latents_differ(const timeline *w) { return w->m->config.latent_kv_no
 /* Runs the tokens [from, to) of the window; the last `latents` of them become new latents. */
 static int run(timeline *w, int64_t from, int64_t to, int64_t latents, pcv_error *err) {
     bool token = to - from == 1 && latents == 1;
-    if (token) cpu_pass_begin(w->m->be, PASS_TOKEN);
+    if (token) backend_pass_begin(w->m->be, PASS_TOKEN);
     tape_reset(&w->t);
     sequence row = {.ids = w->ids + from, .length = to - from, .behind = w->count - to};
     row.before = w->cache->first + from;
@@ -94,7 +93,7 @@ static int run(timeline *w, int64_t from, int64_t to, int64_t latents, pcv_error
         tensor *last = tape_rows(&w->t, hidden, hidden->m.rows - 1, 1);
         tape_read(&w->t, model_logits(&w->t, w->m, last), w->logits);
     }
-    if (token) cpu_pass_end(w->m->be, PASS_TOKEN, 1);
+    if (token) backend_pass_end(w->m->be, PASS_TOKEN, 1);
     bool stays = !latents || !latents_differ(w);
     if (stays && w->cache->first + to > w->cache->final) w->cache->final = w->cache->first + to;
     if (w->t.status) return fail(err, PCV_MEMORY, "not enough memory to generate; lower --latents");

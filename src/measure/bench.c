@@ -1,15 +1,15 @@
 #include "measure/bench.h"
+#include "backends/registry.h"
+#include "base/available.h"
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/watch.h"
 #include "config/settings.h"
-#include "cpu/cpu.h"
 #include "gen/timeline.h"
 #include "train/optimizer.h"
 #include "train/memory_plan.h"
 #include "train/step.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,20 +40,6 @@ static double median(double *list, int count) {
     return list[count / 2];
 }
 
-static const char *level_list[CPU_LEVELS + 1];
-
-static void list_levels(void) {
-    int count = 0;
-    for (int i = CPU_LEVELS - 1; i >= 0; i--)
-        if (cpu_has_level((cpu_level)i)) level_list[count++] = cpu_level_names[i];
-}
-
-const char *const *bench_levels(void) {
-    static pthread_once_t listed = PTHREAD_ONCE_INIT;
-    pthread_once(&listed, list_levels);
-    return level_list;
-}
-
 /* ------------------------------------------------------------------ ops */
 
 /* Matrices of the sizes that the model's layers have. */
@@ -62,7 +48,6 @@ typedef struct op_bench {
     const model_config *c;
     matrix big[3], small[6], weight, row, stats, ids, begin, end, lse;
     report r;
-    const char *level;
 } op_bench;
 
 static int device_matrix(backend *be, matrix *m, int64_t rows, int64_t cols, dtype type, pcv_error *err) {
@@ -86,7 +71,7 @@ static int device_matrix(backend *be, matrix *m, int64_t rows, int64_t cols, dty
         t_.gflops = (double)(flops) / middle_ / 1e9;                                               \
         t_.gigabytes_per_second = (double)(bytes) / middle_ / 1e9;                                 \
         snprintf(t_.name, sizeof t_.name, "%s", label);                                            \
-        snprintf(t_.level, sizeof t_.level, "%s", (b)->level);                                     \
+        snprintf(t_.level, sizeof t_.level, "%s", (b)->be->level);                                 \
         (b)->r.fn((b)->r.context, &t_);                                                            \
     } while (0)
 
@@ -170,15 +155,16 @@ out:
 }
 
 /* before, levels: those that were timed before, and all. */
-static int bench_level(cpu_level level, const model_config *c, const train_config *train, report r, int before,
+static int bench_level(const char *level, const model_config *c, const train_config *train, report r, int before,
                        int levels, pcv_error *err) {
     enum { PARTS = 4 };
-    op_bench b = {.c = c, .r = r, .level = cpu_level_names[level]};
+    op_bench b = {.c = c, .r = r};
     matrix k = {0}, v = {0}, dk = {0}, dv = {0};
     int64_t N = c->latents, Z = c->channels, W = model_mlp_width(c, c->mlp_ratio), M = c->context;
     int32_t *host = NULL;
     int status = 0;
-    TRY(cpu_backend_open(&b.be, level, cpu_threads_for(train->threads), err));
+    backend_options options = {.level = level, .threads = threads_available(train->threads)};
+    TRY(backend_open(&b.be, train->device, &options, err));
     for (int i = 0; i < 3; i++) TRY(device_matrix(b.be, &b.big[i], N, W, F32, err));
     for (int i = 0; i < 6; i++) TRY(device_matrix(b.be, &b.small[i], N, Z, F32, err));
     TRY(device_matrix(b.be, &b.weight, W, Z, F32, err));
@@ -219,11 +205,11 @@ out:
 /* ------------------------------------------------------------------ a training step */
 
 /* Where the time of a profiled pass went: a row per kernel. */
-static void report_kernels(const double seconds[KERNEL_COUNT], double passes, report r) {
+static void report_kernels(const backend *be, const double seconds[KERNEL_COUNT], double passes, report r) {
     for (int k = 0; k < KERNEL_COUNT; k++) {
         pcv_timing row = {.seconds = seconds[k] / passes, .seconds_min = seconds[k] / passes};
         snprintf(row.name, sizeof row.name, "kernel %s", kernel_names[k]);
-        snprintf(row.level, sizeof row.level, "%s", cpu_level_names[cpu_best_level()]);
+        snprintf(row.level, sizeof row.level, "%s", be->level);
         if (seconds[k] > 0) r.fn(r.context, &row);
     }
 }
@@ -237,7 +223,7 @@ static int profile_step(step_buffer *b, tape *t, model *m, const train_config *c
     parameters_clear_grads(&m->params);
     int status = step_run(b, t, m, c, w, c->batch, 0, 1, &sum, err);
     t->be->seconds = NULL;
-    if (!status) report_kernels(seconds, 1, r);
+    if (!status) report_kernels(t->be, seconds, 1, r);
     return status;
 }
 
@@ -285,7 +271,7 @@ static int bench_train(const model_config *config, const train_config *c, report
     out.peak_bytes = (int64_t)be->bytes_peak;
     out.tokens = targets;
     snprintf(out.name, sizeof out.name, "training step");
-    snprintf(out.level, sizeof out.level, "%s", cpu_level_names[cpu_best_level()]);
+    snprintf(out.level, sizeof out.level, "%s", be->level);
     r.fn(r.context, &out);
     TRY(tell(&r, WARMUP + STEPS, WARMUP + STEPS + 1, err));
     TRY(profile_step(&b, &t, m, c, w, r, err));
@@ -345,7 +331,7 @@ static int bench_generate(const model_config *config, const train_config *c, con
     out.seconds_min = out.seconds;
     out.tokens_per_second = (double)count / out.seconds;
     snprintf(out.name, sizeof out.name, "prompt of %zu", count);
-    snprintf(out.level, sizeof out.level, "%s", cpu_level_names[cpu_best_level()]);
+    snprintf(out.level, sizeof out.level, "%s", be->level);
     r.fn(r.context, &out);
     for (int i = 0; i < 2 * NEW_TOKENS; i++) { /* the second half again, with every kernel timed */
         TRY(tell(&r, i, 2 * NEW_TOKENS, err));
@@ -364,7 +350,7 @@ static int bench_generate(const model_config *config, const train_config *c, con
     out.peak_bytes = (int64_t)be->bytes_peak;
     snprintf(out.name, sizeof out.name, "one token");
     r.fn(r.context, &out);
-    report_kernels(seconds, NEW_TOKENS, r);
+    report_kernels(be, seconds, NEW_TOKENS, r);
 out:
     mem_free(prompt);
     timeline_close(&line);
@@ -374,10 +360,11 @@ out:
 }
 
 static int bench_ops(const model_config *config, const train_config *c, report r, pcv_error *err) {
-    int status = 0, count = 0, done = 0;
-    for (int i = CPU_LEVELS - 1; i > CPU_REFERENCE; i--) count += cpu_has_level((cpu_level)i);
-    for (int i = CPU_LEVELS - 1; i > CPU_REFERENCE && !status; i--)
-        if (cpu_has_level((cpu_level)i)) status = bench_level((cpu_level)i, config, c, r, done++, count, err);
+    const char *const *levels;
+    int status = backend_levels(&levels, c->device, err), count = 0;
+    while (levels[count]) count++;
+    if (count > 1) count--; /* plain loops are left out */
+    for (int i = 0; i < count && !status; i++) status = bench_level(levels[i], config, c, r, i, count, err);
     return status;
 }
 

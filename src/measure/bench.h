@@ -4,9 +4,8 @@
 
 #include "base/error.h"
 
-/* As pcv_bench and pcv_kernel_levels. */
+/* As pcv_bench. */
 int bench_run(const char *what, const pcv_settings *settings, pcv_timing_fn *report, void *context,
               const pcv_watch *watch, pcv_error *err);
-const char *const *bench_levels(void);
 
 #endif

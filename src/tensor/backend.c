@@ -20,6 +20,14 @@ void backend_leave(backend *be, int kernel, double start) {
     if (be->leave) be->leave(be);
 }
 
+void backend_pass_begin(backend *be, backend_pass kind) {
+    if (be->pass_begin) be->pass_begin(be, kind);
+}
+
+void backend_pass_end(backend *be, backend_pass kind, double work) {
+    if (be->pass_end) be->pass_end(be, kind, work);
+}
+
 int backend_alloc(backend *be, void *slot, size_t bytes, const char *purpose, pcv_error *err) {
     void *memory = be->alloc(be, bytes);
     if (!memory)

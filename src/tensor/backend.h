@@ -1,9 +1,9 @@
 /* A backend: device memory and a table of kernels over it.
  *
  * Memory that a backend hands out is opaque: kernels dereference it, everyone else goes through
- * `write` and `read`. Three backends exist: cpu (cpu/cpu.h); null, whose memory is only counted and
- * whose kernels do nothing, for planning; and, in the tests, a guard that makes tensor memory fault
- * outside kernels.
+ * `write` and `read`. backends/registry.h opens one by its name. Two more exist: null, whose memory is only
+ * counted and whose kernels do nothing, for planning; and, in the tests, a guard that makes tensor memory
+ * fault outside kernels.
  *
  *     run_kernel(be, norm_fwd, .x = x->m, .y = y->m, ...); */
 #ifndef TENSOR_BACKEND_H
@@ -12,26 +12,50 @@
 #include "base/error.h"
 #include "tensor/kernels.h"
 
-typedef struct backend {
+typedef struct backend backend;
+
+/* How a backend is opened; zeros are the defaults. */
+typedef struct backend_options {
+    const char *level; /* of its kernels, one of the type's; NULL: the best */
+    int64_t threads;   /* of the host; 0: as many as are good */
+    dtype precision;   /* F32; BF16: products round their operands to it and add in F32, everything else stays F32; F64:
+                          the reference kernels in double, the oracle of the gradient tests */
+} backend_options;
+
+/* A kind of backend: a row of the registry. */
+typedef struct backend_type {
     const char *name;
+    int (*open)(backend **be, const backend_options *options, pcv_error *err);
+    const char *const *(*levels)(void); /* of kernels that this machine can run, best first, NULL-terminated */
+} backend_type;
+
+/* Passes of one kind come again and again: a backend may learn from some how to run the next. */
+typedef enum backend_pass { PASS_UPDATE, PASS_SCORING, PASS_TOKEN, PASSES } backend_pass;
+
+struct backend {
+    const char *name, *level; /* level: of its kernels */
     dtype real; /* the type of activations, weights and gradients */
     kernels k;
     void *context; /* passed to kernels */
 
     /* Device memory, 64-byte aligned, its contents undefined; NULL when there is none. */
-    void *(*alloc)(struct backend *be, size_t bytes);
-    void (*free)(struct backend *be, void *memory, size_t bytes);
-    void (*write)(struct backend *be, void *to, const void *from, size_t bytes);
-    void (*read)(struct backend *be, void *to, const void *from, size_t bytes);
-    void (*close)(struct backend *be);
+    void *(*alloc)(backend *be, size_t bytes);
+    void (*free)(backend *be, void *memory, size_t bytes);
+    void (*write)(backend *be, void *to, const void *from, size_t bytes);
+    void (*read)(backend *be, void *to, const void *from, size_t bytes);
+    void (*close)(backend *be);
 
     /* Around every kernel when set: the guard backend opens and closes memory here. */
-    void (*enter)(struct backend *be);
-    void (*leave)(struct backend *be);
+    void (*enter)(backend *be);
+    void (*leave)(backend *be);
+
+    /* Around passes, where set. work: of this pass, in any unit. */
+    void (*pass_begin)(backend *be, backend_pass kind);
+    void (*pass_end)(backend *be, backend_pass kind, double work);
 
     size_t bytes_now, bytes_peak; /* memory handed out */
     double *seconds;              /* per kernel, [KERNEL_COUNT], when profiling; else NULL */
-} backend;
+};
 
 /* Calls slot `name`, with a filled argument struct or with some of its members. */
 #define run_kernel_args(be, name, args)                                                            \
@@ -49,6 +73,9 @@ KERNELS(KERNEL_TYPE)
 
 double backend_enter(backend *be);
 void backend_leave(backend *be, int kernel, double start);
+
+void backend_pass_begin(backend *be, backend_pass kind);
+void backend_pass_end(backend *be, backend_pass kind, double work);
 
 /* alloc and free with the counters kept; PCV_MEMORY names the purpose and the size. */
 int backend_alloc(backend *be, void *slot, size_t bytes, const char *purpose, pcv_error *err);

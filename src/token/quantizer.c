@@ -1,10 +1,10 @@
 /* A codebook is learned by k-means. The nearest entries of many vectors come from one matrix product:
  * |x - c|^2 = |x|^2 - 2 (x c - |c|^2 / 2). */
 #include "token/quantizer.h"
+#include "backends/registry.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/watch.h"
-#include "cpu/cpu.h"
 
 #include <math.h>
 #include <omp.h>
@@ -92,7 +92,7 @@ static int products_open(products *p, const quantizer *q, pcv_error *err) {
     if (p->rows < LEAST_ROWS) p->rows = LEAST_ROWS;
     TRY(mem_get(&p->dot, (size_t)(p->rows * q->entries) * sizeof *p->dot, "products", err));
     TRY(mem_get(&p->half, (size_t)q->entries * sizeof *p->half, "products", err));
-    TRY(cpu_backend_open(&p->be, cpu_best_level(), omp_in_parallel() ? 1 : cpu_threads_for(0), err));
+    TRY(backend_open(&p->be, "cpu", &(backend_options){.threads = omp_in_parallel() ? 1 : 0}, err));
 out:
     return status;
 }

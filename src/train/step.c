@@ -1,12 +1,13 @@
 #include "train/step.h"
-#include "cpu/cpu.h"
+#include "backends/registry.h"
+#include "base/available.h"
 
 #include <string.h>
 
 int step_backend(backend **be, const train_config *c, pcv_error *err) {
-    int status = cpu_backend_open(be, cpu_best_level(), cpu_threads_for(c->threads), err);
-    if (!status && c->precision == PRECISION_BF16) status = cpu_use_bf16(*be, err);
-    return status;
+    static const dtype precisions[] = {[PRECISION_F32] = F32, [PRECISION_BF16] = BF16};
+    return backend_open(be, c->device, &(backend_options){.threads = threads_available(c->threads),
+                                                          .precision = precisions[c->precision]}, err);
 }
 
 int step_open(step_buffer *b, const model *m, int64_t rows, pcv_error *err) {

@@ -11,7 +11,6 @@
 #include "base/temporary.h"
 #include "base/text.h"
 #include "base/watch.h"
-#include "cpu/cpu.h"
 #include "model/config_file.h"
 #include "train/begin.h"
 #include "train/memory_plan.h"
@@ -199,8 +198,7 @@ out:
 }
 
 static int restore(trainer *w, pcv_error *err) {
-    const cpu_level level = cpu_best_level();
-    w->owner = (checkpoint_owner){w->options->run, w->run_id, cpu_level_names[level],
+    w->owner = (checkpoint_owner){w->options->run, w->run_id, w->be->level,
                                   (uint64_t)w->c.seed, w->c.keep, w->m, w->buffer.memory};
     int status = 0;
     if (w->options->resume) {
@@ -398,9 +396,9 @@ static int loop(trainer *w, pcv_error *err) {
     w->started = clock_now() - w->state.seconds;
     w->window_start = clock_now();
     for (bool whole = true; whole && trainer_done(w) < 1 && w->wish != PCV_STOP;) {
-        cpu_pass_begin(w->be, PASS_UPDATE);
+        backend_pass_begin(w->be, PASS_UPDATE);
         TRY(update(w, &whole, err));
-        cpu_pass_end(w->be, PASS_UPDATE, 1);
+        backend_pass_end(w->be, PASS_UPDATE, 1);
         double before = clock_now();
         if (whole && trainer_done(w) < 1) TRY(trainer_look(w, false, err));
         bool goes_on = trainer_ask(w) != PCV_STOP && trainer_done(w) < 1; /* what ends is saved at its end */
