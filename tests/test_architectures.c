@@ -32,23 +32,24 @@ static int32_t token(int i) { return (int32_t)(rng_at(4, RNG_TEST, 0, (uint64_t)
 static void train_once(model *m, model_memory *memory, int recompute, float *loss, float *grads) {
     static const int64_t lengths[BATCH] = {CONTEXT, 20, 1};
     int32_t ids[BATCH * CONTEXT], targets[BATCH * CONTEXT];
-    float weight[BATCH * CONTEXT];
     sequence row[BATCH];
     tape t;
     must(tape_init(&t, m->be, 0, &err));
     t.recording = t.training = true;
     m->recompute = recompute;
     for (int i = 0; i < BATCH * CONTEXT; i++) {
-        int64_t r = i / CONTEXT, at = i % CONTEXT - (CONTEXT - lengths[r]);
         ids[i] = token(i);
-        targets[i] = at < 0 ? -1 : token(i + 1000);
-        weight[i] = at < 0 ? 0 : 1;
+        targets[i] = token(i + 1000);
     }
-    for (int r = 0; r < BATCH; r++) row[r] = (sequence){.ids = ids + r * CONTEXT, .length = lengths[r]};
+    for (int r = 0; r < BATCH; r++) {
+        const int32_t *last = targets + (r + 1) * CONTEXT - lengths[r];
+        row[r] = (sequence){.ids = ids + r * CONTEXT, .next = last, .length = lengths[r], .scored = lengths[r]};
+    }
     parameters_clear_grads(&m->params);
-    tensor *h = model_hidden(&t, m, &(model_input){.batch = BATCH, .rows = row, .latents = CONTEXT, .memory = memory});
+    pass p = {.batch = BATCH, .rows = row, .latents = CONTEXT, .memory = memory};
+    tensor *h = model_hidden(&t, m, &p);
     if (memory) memory->pending = false; /* the next pass starts from the same memory */
-    tensor *y = model_loss(&t, m, h, &(model_targets){.ids = targets, .weight = weight});
+    tensor *y = model_loss(&t, m, h, &p, &(loss_spec){.scale = 1});
     tape_read(&t, y, loss);
     tape_backward(&t, y);
     backend_read_floats(m->be, grads, &m->params.grads);
@@ -131,8 +132,8 @@ static void compare_pattern(model *m, const char *spec) {
         tape t;
         batch b;
         must(tape_init(&t, m->be, 0, &err));
-        model_input in = {.batch = BATCH, .rows = row, .latents = CONTEXT};
-        assert_int_equal(batch_make(&b, &t, m, &in), 0);
+        pass in = {.batch = BATCH, .rows = row, .latents = CONTEXT};
+        assert_int_equal(batch_make(&b, &t, m, &in, CONTEXT), 0);
         layer_context k = layer_context_make(m, &b);
         k.pattern = sparse_make(&t, m, &in, &b);
         tensor *y[3];
@@ -185,10 +186,10 @@ static void run_rows(model *m, model_memory *memory, int64_t from, int64_t to, f
             ids[r * count + i] = token(1000 * r + (int)(from + i));
             targets[r * count + i] = token(1000 * r + (int)(from + i) + 1);
         }
-        row[r] = (sequence){.ids = ids + r * count, .length = count};
+        row[r] = (sequence){.ids = ids + r * count, .next = targets + r * count, .length = count, .scored = count};
     }
-    model_input in = {.batch = BATCH, .rows = row, .latents = count, .memory = memory};
-    tape_read(&t, model_loss(&t, m, model_hidden(&t, m, &in), &(model_targets){.ids = targets}), loss);
+    pass in = {.batch = BATCH, .rows = row, .latents = count, .memory = memory};
+    tape_read(&t, model_loss(&t, m, model_hidden(&t, m, &in), &in, &(loss_spec){0}), loss);
     assert_int_equal(t.status, 0);
     tape_free(&t);
 }
@@ -426,18 +427,19 @@ static void compare_gradients(const model *m) {
 /* Runs a segment; the last one with its loss and the walk back. */
 static void published_segment(model *m, model_memory *memory, int segment) {
     int32_t ids[2 * XL_T], targets[2 * XL_T];
-    float weight[2 * XL_T], logits[2 * XL_T * XL_V], loss[2 * XL_T * LOSS_COLUMNS];
-    sequence row[2] = {{.ids = ids, .length = XL_T}, {.ids = ids + XL_T, .length = XL_T}};
+    float logits[2 * XL_T * XL_V], loss[2 * XL_T * LOSS_COLUMNS];
+    sequence row[2] = {{.ids = ids, .next = targets, .length = XL_T, .scored = XL_T},
+                       {.ids = ids + XL_T, .next = targets + XL_T, .length = XL_T, .scored = XL_T}};
     tape t;
     for (int i = 0; i < 2 * XL_T; i++) {
         int at = segment * XL_T + i % XL_T;
         ids[i] = i < XL_T ? (7 * at + 3) % XL_V : (5 * at + 1) % XL_V;
         targets[i] = (3 * ids[i] + 2) % XL_V;
-        weight[i] = 1;
     }
     must(tape_init(&t, m->be, 0, &err));
     t.recording = segment == 2;
-    tensor *h = model_hidden(&t, m, &(model_input){.batch = 2, .rows = row, .latents = XL_T, .memory = memory});
+    pass p = {.batch = 2, .rows = row, .latents = XL_T, .memory = memory};
+    tensor *h = model_hidden(&t, m, &p);
     if (segment == 2) {
         double sum = 0;
         t.recording = false;
@@ -448,7 +450,7 @@ static void published_segment(model *m, model_memory *memory, int segment) {
             close_to((double)logits[(r * XL_T + at) * XL_V + i % XL_V], published_logits[i / XL_V][i % XL_V], 2e-5,
                      "a published logit");
         }
-        tensor *y = model_loss(&t, m, h, &(model_targets){.ids = targets, .weight = weight});
+        tensor *y = model_loss(&t, m, h, &p, &(loss_spec){.scale = 1});
         tape_read(&t, y, loss);
         for (int i = 0; i < 2 * XL_T; i++) sum += (double)loss[i * LOSS_COLUMNS + LOSS_NATS];
         close_to(sum, 103.5342102, 1e-4, "the published loss");

@@ -67,7 +67,7 @@ static void gradients_equal_the_oracle(void **state) {
     static const int ids[ORACLE_T] = {3, 1, 4, 1, 5, 8, 2}, targets[ORACLE_T] = {1, 4, 1, 5, 8, 2, 6};
     backend *be;
     tape t;
-    float weight[ORACLE_T], loss[LOSS_COLUMNS * ORACLE_T];
+    float loss[LOSS_COLUMNS * ORACLE_T];
     must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
     model *m = build(be, "vocab_size=9 context=7 latents=7 channels=12 heads=3 layers=2 mlp_ratio=1.6667 "
                          "activation=squared_relu norm=layer bias=all query=identity initial_cross=false "
@@ -75,10 +75,10 @@ static void gradients_equal_the_oracle(void **state) {
                          "output_norm=true output_bias=true zero_head=false", true);
     must(tape_init(&t, be, 0, &err));
     t.recording = true;
-    for (int i = 0; i < ORACLE_T; i++) weight[i] = 1;
-    sequence row = {.ids = ids, .length = ORACLE_T};
-    tensor *h = model_hidden(&t, m, &(model_input){.batch = 1, .rows = &row, .latents = ORACLE_T});
-    tensor *l = model_loss(&t, m, h, &(model_targets){.ids = targets, .weight = weight});
+    sequence row = {.ids = ids, .next = targets, .length = ORACLE_T, .scored = ORACLE_T};
+    pass p = {.batch = 1, .rows = &row, .latents = ORACLE_T};
+    tensor *h = model_hidden(&t, m, &p);
+    tensor *l = model_loss(&t, m, h, &p, &(loss_spec){.scale = 1});
     tape_read(&t, l, loss);
     tape_backward(&t, l);
     fetch_all(m, m->params.values, &w);
@@ -100,16 +100,17 @@ static void gradients_equal_the_oracle(void **state) {
 /* ------------------------------------------------------------------ guard */
 
 static void train_once(backend *be, model *m, tape *t, double *loss) {
-    step_buffer b;
+    step_rows b;
     train_config c;
-    step_result sum = {0};
+    loss_sum sum = {0};
     window w[2] = {{.count = m->config.context + 1, .scored = m->config.context},
                    {.count = 20, .scored = 10}};
     (void)be;
     must(settings_train(NULL, &c, &err));
     must(step_open(&b, m, 2, &err));
-    for (int64_t i = 0; i < 2 * (m->config.context + 1); i++) b.ids[i] = (int32_t)(i * 7 % m->config.vocab_size);
-    must(step_run(&b, t, m, &c, w, 2, 0, 0.01, &sum, &err));
+    for (int64_t i = 0; i < 2 * (m->config.context + 1); i++) b.rows.ids[i] = (int32_t)(i * 7 % m->config.vocab_size);
+    step_take(&b, w, 2);
+    must(step_run(&b, t, m, &c, 0, 0.01, &sum, &err));
     *loss = sum.loss;
     step_close(&b);
 }

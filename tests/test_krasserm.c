@@ -18,11 +18,11 @@ static void check_case(backend *be, const krasserm_case *k, double tolerance) {
     float logits[6 * KRASSERM_V], loss[6 * LOSS_COLUMNS];
     for (int j = 0; j < 13; j++) ids[j] = krasserm_token(j);
     must(tape_init(&t, be, 0, &err));
-    sequence row = {.ids = ids, .length = 12};
-    model_input in = {.batch = 1, .rows = &row, .latents = 6};
+    sequence row = {.ids = ids, .next = ids + 1, .length = 12, .scored = 6};
+    pass in = {.batch = 1, .rows = &row, .latents = 6};
     tensor *hidden = model_hidden(&t, m, &in);
     tape_read(&t, model_logits(&t, m, hidden), logits);
-    tape_read(&t, model_loss(&t, m, hidden, &(model_targets){.ids = ids + 7}), loss);
+    tape_read(&t, model_loss(&t, m, hidden, &in, &(loss_spec){0}), loss);
     compare(logits, k->first, tolerance, "first latent", k->name);
     compare(logits + 5 * KRASSERM_V, k->last, tolerance, "last latent", k->name);
     double mean = 0;

@@ -179,39 +179,45 @@ static model *build(backend *be, const char *changes, int64_t context, bool grad
     return m;
 }
 
-/* The batch of two rows; exact: with the published masks, else the right ones without padding. */
-static tensor *forward(tape *t, model *m, const fixture *f, bool published) {
-    sequence rows[2] = {0};
-    for (int r = 0; r < 2; r++) {
-        rows[r].ids = ids[f->short_row][r];
-        rows[r].positions[0] = f->generated ? NULL : positions[f->short_row][r];
-        rows[r].length = published ? 7 : valid[f->short_row][r];
+/* The published masks where they are wrong: a latent without input starts from the last one, and sees all keys alike,
+ * padding too. */
+static void published_faults(layout *l) {
+    l->blind = arena_get(&l->t->host, (size_t)(l->B * l->N) * sizeof *l->blind);
+    for (int64_t i = 0; i < l->B * l->N; i++) {
+        int64_t r = i / l->N, u = r * l->U + i % l->N * l->U / l->N;
+        l->blind[i] = l->step[u] < 0 ? -1 : (int32_t)i;
+        if (l->step[u] >= 0) continue;
+        l->latent_row[u] = (int32_t)((r + 1) * l->M - 1);
+        l->cross_end[i] = (int32_t)l->M;
     }
-    model_input in = {.batch = 2, .rows = rows, .latents = m->config.latents};
-    if (published) in.published_valid = valid[f->short_row];
-    return model_hidden(t, m, &in);
 }
 
-/* Target of latent position u of row r, -1: none. */
-static void fixture_targets(const model *m, const fixture *f, int32_t *out) {
-    int64_t U = m->config.latents / m->config.latents_per_position;
-    for (int r = 0; r < 2; r++)
-        for (int64_t u = 0; u < U; u++) {
-            int64_t step = valid[f->short_row][r] - U + u;
-            if (U == 1) step = 6; /* published: the last slot, padding or not */
-            int32_t y = step < 0 ? 0 : targets[f->short_row][r][step];
-            out[r * U + u] = y > 0 ? y : -1;
-        }
+/* The batch of two rows, with the published masks, or with the right ones and no padding. One latent is, as published,
+ * always the last slot, padding or not. */
+static tensor *forward(tape *t, model *m, const fixture *f, bool published, pass *p) {
+    static sequence rows[2];
+    static int32_t next[2][7];
+    bool one = m->config.latents == 1;
+    for (int r = 0; r < 2; r++) {
+        int64_t real = valid[f->short_row][r];
+        rows[r] = (sequence){.ids = ids[f->short_row][r], .next = next[r], .scored = 7};
+        rows[r].positions[0] = f->generated ? NULL : positions[f->short_row][r];
+        rows[r].length = published ? 7 : real;
+        rows[r].padding = published && !one ? 7 - real : 0;
+        for (int i = 0; i < 7; i++) next[r][i] = targets[f->short_row][r][i] > 0 ? targets[f->short_row][r][i] : -1;
+    }
+    *p = (pass){.batch = 2, .rows = rows, .latents = m->config.latents, .adjust = published ? published_faults : NULL};
+    return model_hidden(t, m, p);
 }
 
 static void check_fixture(backend *be, const fixture *f, double tolerance) {
     model *m = build(be, f->changes, 7, false);
     tape t;
     float logits[6 * V], loss[6 * LOSS_COLUMNS];
-    int32_t target[6];
+    pass p;
     char what[128];
     must(tape_init(&t, be, 0, &err));
-    tensor *hidden = forward(&t, m, f, true);
+    tensor *hidden = forward(&t, m, f, true, &p);
     int64_t rows = hidden->m.rows;
     tape_read(&t, model_logits(&t, m, hidden), logits);
     double sum = 0, squares = 0, total = 0;
@@ -219,12 +225,11 @@ static void check_fixture(backend *be, const fixture *f, double tolerance) {
         sum += (double)logits[i];
         squares += (double)logits[i] * (double)logits[i];
     }
-    fixture_targets(m, f, target);
-    tape_read(&t, model_loss(&t, m, hidden, &(model_targets){.ids = target, .z_loss = 1e-4f}), loss);
+    tape_read(&t, model_loss(&t, m, hidden, &p, &(loss_spec){.z_loss = 1e-4f}), loss);
     int events = 0;
     for (int64_t i = 0; i < rows; i++) {
         total += (double)loss[LOSS_COLUMNS * i];
-        events += target[i] >= 0;
+        events += p.target[i] >= 0;
     }
     snprintf(what, sizeof what, "%s at %s", f->name, be->real == F64 ? "double" : "float");
     assert_int_equal(events, f->events);
@@ -264,8 +269,9 @@ static void right_masks(void **state) {
         model *m = build(be, f->changes, 7, false);
         must(tape_init(&t, be, 0, &err));
         float published[6 * V], right[6 * V];
-        tape_read(&t, model_logits(&t, m, forward(&t, m, f, true)), published);
-        tape_read(&t, model_logits(&t, m, forward(&t, m, f, false)), right);
+        pass p;
+        tape_read(&t, model_logits(&t, m, forward(&t, m, f, true, &p)), published);
+        tape_read(&t, model_logits(&t, m, forward(&t, m, f, false, &p)), right);
         int64_t U = m->config.latents / m->config.latents_per_position;
         for (int64_t u = 0; u < 2 * U; u++) {
             bool exists = valid[f->short_row][u / U] - U + u % U >= 0 && (U > 1 || u < U);
@@ -307,7 +313,7 @@ static void masks(void **state) {
         batch b;
         sequence row = {.ids = (int32_t[10]){1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, .length = c->valid};
         tape_reset(&t);
-        must(batch_make(&b, &t, m, &(model_input){.batch = 1, .rows = &row, .latents = c->N}));
+        must(batch_make(&b, &t, m, &(pass){.batch = 1, .rows = &row, .latents = c->N}, c->N));
         int missing = c->N - c->valid > 0 ? c->N - c->valid : 0;
         for (int n = 0; n < c->N; n++) {
             bool absent = c->steps[n] < 0;
@@ -338,10 +344,9 @@ static void terminal_positions(void **state) {
     must(tape_init(&t, be, 0, &err));
     for (int k = 0; k < 4; k++) {
         batch b;
-        sequence row = {.ids = (int32_t[4]){1, 2, 3, 4}, .length = 4};
-        model_input in = {.batch = 1, .rows = &row, .latents = 2, .published_valid = &cases[k].valid};
+        sequence row = {.ids = (int32_t[4]){1, 2, 3, 4}, .length = 4, .padding = 4 - cases[k].valid};
         tape_reset(&t);
-        must(batch_make(&b, &t, m, &in));
+        must(batch_make(&b, &t, m, &(pass){.batch = 1, .rows = &row, .latents = 2}, 2));
         for (int i = 0; i < 4; i++) assert_int_equal(ints_of(b.rope)[i], cases[k].expected[i]);
     }
     tape_free(&t);
@@ -402,14 +407,12 @@ static void check_slope(const model *m, const slope *s, const char *where) {
 static void check_gradients(backend *be, const char *where) {
     model *m = build(be, fixtures[0].changes, 7, true);
     tape t;
-    int32_t target[6];
-    float weight[6] = {1, 1, 1, 1, 1, 1}, pad[16], key_bias[16];
+    float pad[16], key_bias[16];
+    pass p;
     must(tape_init(&t, be, 0, &err));
     t.recording = true;
-    tensor *hidden = forward(&t, m, &fixtures[0], true);
-    fixture_targets(m, &fixtures[0], target);
-    model_targets y = {.ids = target, .weight = weight, .z_loss = 1e-4f};
-    tape_backward(&t, model_loss(&t, m, hidden, &y));
+    tensor *hidden = forward(&t, m, &fixtures[0], true, &p);
+    tape_backward(&t, model_loss(&t, m, hidden, &p, &(loss_spec){.scale = 1, .z_loss = 1e-4f}));
     float *all = malloc((size_t)m->params.elements * sizeof *all);
     backend_read_floats(be, all, &m->params.grads);
     double squares = 0;

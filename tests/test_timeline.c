@@ -125,7 +125,7 @@ static void uncached(model *m, tape *t, const run_of *p, const int32_t *ids, flo
     sequence row = {.ids = ids + p->from, .length = p->to - p->from, .before = p->place};
     int64_t group = m->config.latents_per_position, own = m->config.self_reach, reach = p->reach * group;
     if (reach && (!own || reach < own)) m->config.self_reach = reach;
-    model_input in = {.batch = 1, .rows = &row, .latents = p->latents * group};
+    pass in = {.batch = 1, .rows = &row, .latents = p->latents * group};
     tensor *h = model_hidden(t, m, &in);
     tape_read(t, model_logits(t, m, tape_rows(t, h, h->m.rows - 1, 1)), logits);
     m->config.self_reach = own;
@@ -270,16 +270,16 @@ static void causality(void **state) {
             if (m->config.query >= QUERY_LEARNED && N > LATENTS) continue;
             float loss[2][CONTEXT * LOSS_COLUMNS];
             int32_t ids[CONTEXT + 1], changed = length - 1 - (N - 1) / 2; /* within the latents */
-            for (int pass = 0; pass < 2; pass++) {
+            for (int changes = 0; changes < 2; changes++) {
                 tape t;
-                for (int k = 0; k <= length; k++) ids[k] = token(k + (pass && k >= changed ? 500 : 0));
+                for (int k = 0; k <= length; k++) ids[k] = token(k + (changes && k >= changed ? 500 : 0));
                 must(tape_init(&t, be, 0, &err));
-                sequence row = {.ids = ids, .length = length};
-                model_input in = {.batch = 1, .rows = &row, .latents = N * group};
-                tensor *h = model_hidden(&t, m, &in);
                 int32_t targets[CONTEXT];
-                for (int k = 0; k < N; k++) targets[k] = token(length - N + k + 1);
-                tape_read(&t, model_loss(&t, m, h, &(model_targets){.ids = targets}), loss[pass]);
+                for (int k = 0; k < length; k++) targets[k] = token(k + 1);
+                sequence row = {.ids = ids, .next = targets, .length = length, .scored = N};
+                pass in = {.batch = 1, .rows = &row, .latents = N * group};
+                tensor *h = model_hidden(&t, m, &in);
+                tape_read(&t, model_loss(&t, m, h, &in, &(loss_spec){0}), loss[changes]);
                 tape_free(&t);
             }
             int before = changed - (length - N); /* predictions that cannot know the change */

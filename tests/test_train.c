@@ -83,9 +83,9 @@ static void a_model_begins_with_its_data(void **state) {
 
 /* ------------------------------------------------------------------ steps */
 
-static void fill_tokens(step_buffer *b, int64_t rows) {
-    for (int64_t i = 0; i < rows * (b->context + 1); i++)
-        b->ids[i] = (int32_t)(rng_at(3, RNG_TEST, 0, (uint64_t)i).v[0] % 23);
+static void fill_tokens(step_rows *b, int64_t rows) {
+    for (int64_t i = 0; i < rows * (b->m->config.context + 1); i++)
+        b->rows.ids[i] = (int32_t)(rng_at(3, RNG_TEST, 0, (uint64_t)i).v[0] % 23);
 }
 
 static void one_batch_is_learned_by_heart(void **state) {
@@ -93,9 +93,9 @@ static void one_batch_is_learned_by_heart(void **state) {
     backend *be;
     tape t;
     optimizer o;
-    step_buffer b;
+    step_rows b;
     train_config c;
-    step_result first = {0}, last = {0};
+    loss_sum first = {0}, last = {0};
     window w = {.count = 49, .scored = 48};
     must(settings_train(NULL, &c, &err));
     must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
@@ -105,10 +105,11 @@ static void one_batch_is_learned_by_heart(void **state) {
     must(step_open(&b, m, 1, &err));
     fill_tokens(&b, 1);
     for (int i = 0; i < 120; i++) {
-        step_result *r = i ? &last : &first;
-        *r = (step_result){0};
+        loss_sum *r = i ? &last : &first;
+        *r = (loss_sum){0};
         parameters_clear_grads(&m->params);
-        must(step_run(&b, &t, m, &c, &w, 1, 0, 1.0 / 16, r, &err));
+        step_take(&b, &w, 1);
+        must(step_run(&b, &t, m, &c, 0, 1.0 / 16, r, &err));
         optimizer_step(&o, &c, i, 0.003, 1);
     }
     assert_true(first.loss / 16 > 2.5);
@@ -130,9 +131,9 @@ static void accumulation_equals_a_large_batch(void **state) {
     for (int apart = 0; apart < 2; apart++) {
         backend *be;
         tape t;
-        step_buffer b;
+        step_rows b;
         train_config c;
-        step_result sum = {0};
+        loss_sum sum = {0};
         window w[2] = {{.count = 49, .scored = 48}, {.count = 30, .scored = 20}};
         must(settings_train(NULL, &c, &err));
         must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
@@ -141,10 +142,12 @@ static void accumulation_equals_a_large_batch(void **state) {
         must(step_open(&b, m, 2, &err));
         fill_tokens(&b, 2);
         parameters_clear_grads(&m->params);
-        if (!apart) must(step_run(&b, &t, m, &c, w, 2, 0, 0.125, &sum, &err));
+        step_take(&b, w, 2);
+        if (!apart) must(step_run(&b, &t, m, &c, 0, 0.125, &sum, &err));
         for (int r = 0; r < 2 && apart; r++) {
-            memmove(b.ids, b.ids + r * 49, 49 * sizeof *b.ids);
-            must(step_run(&b, &t, m, &c, &w[r], 1, 0, 0.125, &sum, &err));
+            if (r) memmove(b.rows.ids, b.rows.ids + 49, 49 * sizeof *b.rows.ids);
+            step_take(&b, &w[r], 1);
+            must(step_run(&b, &t, m, &c, 0, 0.125, &sum, &err));
         }
         elements = m->params.elements;
         grads[apart] = malloc(elements * sizeof(float));
@@ -175,12 +178,12 @@ static void dropped_prefixes_are_gone(void **state) {
     must(tape_init(&t, be, 0, &err));
     for (int i = 0; i < CONTEXT; i++) ids[0][i] = ids[1][i] = i;
     sequence rows[2] = {{.ids = ids[0], .length = CONTEXT}, {.ids = ids[1], .length = CONTEXT}};
-    model_input in = {.batch = 2, .rows = rows, .latents = N};
+    pass in = {.batch = 2, .rows = rows, .latents = N};
     for (uint32_t step = 0; step < 200; step++) {
         tape_reset(&t);
         t.training = true;
         t.step = step;
-        must(batch_make(&b, &t, m, &in));
+        must(batch_make(&b, &t, m, &in, in.latents));
         assert_int_equal(b.M, KEPT);
         const int32_t *kept = b.ids->m.data, *rope = b.rope->m.data;
         for (int i = 0; i < 2 * KEPT; i++) {
@@ -195,7 +198,7 @@ static void dropped_prefixes_are_gone(void **state) {
         if (seen[i] < 55 || seen[i] > 145) test_failed("position %d was kept %d times of 400\n", i, seen[i]);
     t.training = false;
     tape_reset(&t);
-    must(batch_make(&b, &t, m, &in));
+    must(batch_make(&b, &t, m, &in, in.latents));
     assert_int_equal(b.M, CONTEXT); /* evaluation reads everything */
     tape_free(&t);
     model_close(m);

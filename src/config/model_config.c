@@ -31,6 +31,8 @@ static const field rows[] = {
      "width of the latents"},
     {"input_channels", "input-channels", FIELD_INT, AT(input_channels), 0, MOST_CHANNELS, NULL, "0",
      "width of the input embeddings; 0: as --channels"},
+    {"input_features", NULL, FIELD_INT, AT(input_features), 0, MOST_CHANNELS, NULL, "0",
+     "numbers of an input that is a vector; 0: inputs are ids"},
     {"heads", "heads", FIELD_INT, AT(heads), 1, 4096, NULL, "4", "attention heads"},
     {"cross_heads", "cross-heads", FIELD_INT, AT(cross_heads), 0, 4096, NULL, "0",
      "heads of the cross-attention; 0: as --heads"},

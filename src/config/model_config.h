@@ -43,6 +43,7 @@ typedef struct rotary_config {
 typedef struct model_config {
     int architecture; /* row of ARCHITECTURES */
     int64_t vocab_size, context, latents;
+    int64_t input_features; /* 0: the inputs are ids; else vectors of so many numbers, mapped by a linear layer */
     int64_t channels, input_channels; /* Z and E; input_channels 0: as channels */
     int64_t heads, cross_heads;       /* cross_heads 0: as heads */
     int64_t layers;

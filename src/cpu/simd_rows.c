@@ -138,7 +138,7 @@ static void add_harmonic(const embed_args *a, int64_t p, float *y) {
 
 static void embed_row(const embed_args *a, int64_t r) {
     float *y = row(a->y, r);
-    int32_t first = int_at(a->ids[0], r);
+    int32_t first = a->tables ? int_at(a->ids[0], r) : -1;
     if (first < 0) memset(y, 0, (size_t)a->y.cols * sizeof *y);
     else memcpy(y, row(a->table[0], first), (size_t)a->y.cols * sizeof *y);
     for (int t = 1; t < a->tables; t++) {

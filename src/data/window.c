@@ -127,8 +127,8 @@ void stream_close(stream_plan *p) {
     p->before = NULL;
 }
 
-window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t pass) {
-    int64_t number = (p->count / rows * row + pass) % p->count, document, each = p->before ? 0 : segments_of(p, 0);
+window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t turn) {
+    int64_t number = (p->count / rows * row + turn) % p->count, document, each = p->before ? 0 : segments_of(p, 0);
     if (p->before) document = document_of(p->before, p->documents, (double)number);
     else document = number / each;
     number -= p->before ? (int64_t)p->before[document] : document * each;
@@ -144,9 +144,46 @@ window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t pass) 
 
 sequence window_row(const model *m, const window *w, const int32_t *ids) {
     int64_t inputs = w->count - 1;
-    return (sequence){.ids = ids, .length = inputs, .before = model_place(m, w->from, inputs, w->whole)};
+    return (sequence){.ids = ids, .next = ids + 1, .length = inputs, .scored = w->scored,
+                      .before = model_place(m, w->from, inputs, w->whole)};
 }
 
 int window_read(const dataset *d, split_name split, const window *w, int32_t *ids, pcv_error *err) {
     return dataset_read(d, split, w->document, w->from, w->count, ids, err);
+}
+
+int window_rows_open(window_rows *r, int64_t capacity, int64_t room, pcv_error *err) {
+    int status = 0;
+    *r = (window_rows){.capacity = capacity, .room = room};
+    TRY(mem_get(&r->window, (size_t)capacity * sizeof *r->window, "windows", err));
+    TRY(mem_get(&r->row, (size_t)capacity * sizeof *r->row, "windows", err));
+    TRY(mem_get(&r->ids, (size_t)room * sizeof *r->ids, "windows", err));
+out:
+    if (status) window_rows_close(r);
+    return status;
+}
+
+void window_rows_close(window_rows *r) {
+    mem_free(r->window);
+    mem_free(r->row);
+    mem_free(r->ids);
+    *r = (window_rows){0};
+}
+
+void window_rows_clear(window_rows *r) { r->count = r->used = 0; }
+
+void window_rows_add(window_rows *r, const model *m, const window *w) {
+    CHECK(r->count < r->capacity && r->used + w->count <= r->room, "%lld tokens more, behind %lld rows of %lld and "
+          "%lld tokens of %lld", (long long)w->count, (long long)r->count, (long long)r->capacity,
+          (long long)r->used, (long long)r->room);
+    r->window[r->count] = *w;
+    r->row[r->count++] = window_row(m, w, r->ids + r->used);
+    r->used += w->count;
+}
+
+int window_rows_read(window_rows *r, const model *m, const dataset *d, split_name split, const window *w,
+                     pcv_error *err) {
+    int32_t *ids = r->ids + r->used;
+    window_rows_add(r, m, w);
+    return window_read(d, split, w, ids, err);
 }

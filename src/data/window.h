@@ -61,17 +61,37 @@ typedef struct stream_plan {
 
 int stream_open(stream_plan *p, const dataset *d, split_name split, int64_t segment, pcv_error *err);
 void stream_close(stream_plan *p);
-window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t pass);
+window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t turn);
 
 /* The window that scores the next targets of a document behind those that `done` windows did, `stride` at a time:
  * tokens first, first + 1, ... are `targets` that count. */
 window block_at(int64_t first, int64_t targets, int64_t done, int64_t context, int64_t stride);
 
-/* A window as a row of a batch: its inputs, the first count - 1 of ids[count], where they stand (model_place). Every
- * pass over a window starts here. */
+/* A window as a row of a pass: its inputs, the first count - 1 of ids[count], where they stand (model_place), and what
+ * each is to predict. Every pass over a window starts here. */
 sequence window_row(const model *m, const window *w, const int32_t *ids);
 
 /* Reads a window: ids[count]. */
 int window_read(const dataset *d, split_name split, const window *w, int32_t *ids, pcv_error *err);
+
+/* Windows read one behind the other, and their rows. */
+typedef struct window_rows {
+    int64_t count, capacity; /* rows */
+    window *window;          /* [capacity] */
+    sequence *row;           /* [capacity] */
+    int32_t *ids;            /* [room] tokens of all windows */
+    int64_t used, room;
+} window_rows;
+
+int window_rows_open(window_rows *r, int64_t capacity, int64_t room, pcv_error *err);
+void window_rows_close(window_rows *r);
+void window_rows_clear(window_rows *r);
+
+/* Reads one more window. */
+int window_rows_read(window_rows *r, const model *m, const dataset *d, split_name split, const window *w,
+                     pcv_error *err);
+
+/* One more window whose tokens the caller has put, or puts, at ids[used]. */
+void window_rows_add(window_rows *r, const model *m, const window *w);
 
 #endif

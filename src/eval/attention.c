@@ -19,7 +19,9 @@ static int map_window(pcv_engine *e, tape *t, const int32_t *ids, int64_t docume
     tape_reset(t);
     sequence s = window_row(e->m, &(window){.count = length + 1, .whole = document}, ids);
     attention_map map = {{N - 1 - (count - 1) * every, every, count, m->bins, m->inputs}, m->value + *row * m->bins};
-    model_hidden(t, e->m, &(model_input){.batch = 1, .rows = &s, .latents = N, .map = &map});
+    pass p = pass_over(e->m, &s, 1, N);
+    p.map = &map;
+    model_hidden(t, e->m, &p);
     *row += count;
     if (t->status) return fail(err, PCV_MEMORY, "not enough memory for the pass; lower --latents or --context");
     for (int64_t i = 0; i < count * m->bins; i++)

@@ -20,15 +20,13 @@ typedef struct tally {
     double ss, sn, nn; /* sums over windows of s^2, s n, n^2 */
 } tally;
 
-typedef struct batch_buffer {
-    int64_t rows, capacity, length; /* length: tokens of a row at most */
+/* Windows that wait for a pass, and what it gave. */
+typedef struct scoring {
+    window_rows rows;
     int64_t latents;
-    int64_t positions;              /* latent positions of the pass that was run */
-    window *w;
-    int32_t *ids, *targets;
-    sequence *row;
-    float *loss;
-} batch_buffer;
+    pass p;            /* the last one */
+    const float *loss; /* [rows positions, LOSS_COLUMNS], until the next */
+} scoring;
 
 int evaluate_defaults(eval_config *c, const model_config *m, pcv_error *err) {
     int64_t group = m->latents_per_position;
@@ -56,59 +54,22 @@ int evaluate_defaults(eval_config *c, const model_config *m, pcv_error *err) {
     return 0;
 }
 
-/* ------------------------------------------------------------------ batches */
+/* ------------------------------------------------------------------ a pass */
 
-static void buffer_close(batch_buffer *b) {
-    mem_free(b->w);
-    mem_free(b->ids);
-    mem_free(b->targets);
-    mem_free(b->row);
-    mem_free(b->loss);
+static int scoring_open(scoring *b, int64_t rows, int64_t context, int64_t latents, pcv_error *err) {
+    *b = (scoring){.latents = latents};
+    return window_rows_open(&b->rows, rows, rows * (context + 1), err);
 }
 
-static int buffer_open(batch_buffer *b, int64_t batch, int64_t context, int64_t positions, pcv_error *err) {
-    *b = (batch_buffer){.capacity = batch, .length = context + 1};
-    size_t rows = (size_t)batch;
-    int status = 0;
-    TRY(mem_get(&b->w, rows * sizeof *b->w, "evaluation", err));
-    TRY(mem_get(&b->ids, rows * (size_t)b->length * sizeof *b->ids, "evaluation", err));
-    TRY(mem_get(&b->targets, rows * (size_t)positions * sizeof *b->targets, "evaluation", err));
-    TRY(mem_get(&b->row, rows * sizeof *b->row, "evaluation", err));
-    TRY(mem_get(&b->loss, rows * (size_t)positions * LOSS_COLUMNS * sizeof *b->loss, "evaluation", err));
-out:
-    if (status) buffer_close(b);
-    return status;
-}
-
-/* Target of latent position u of row r: -1 where it is not one of the scored. */
-static void fill_targets(const batch_buffer *b) {
-    for (int64_t r = 0; r < b->rows; r++) {
-        int64_t inputs = b->w[r].count - 1;
-        for (int64_t u = 0; u < b->positions; u++) {
-            int64_t at = inputs - b->positions + u;
-            bool scored = at >= 0 && at >= inputs - b->w[r].scored;
-            b->targets[r * b->positions + u] = scored ? b->ids[r * b->length + at + 1] : -1;
-        }
-    }
-}
-
-/* Runs the rows of the buffer; afterwards b->loss holds (loss, hit) of every latent position. */
-static int run_batch(const evaluation_job *job, batch_buffer *b, pcv_error *err) {
-    int64_t group = job->m->config.latents_per_position, longest = 0;
-    for (int64_t r = 0; r < b->rows; r++) {
-        b->row[r] = window_row(job->m, &b->w[r], b->ids + r * b->length);
-        if (b->row[r].length > longest) longest = b->row[r].length;
-    }
-    b->positions = b->latents / group;
-    if (b->positions > longest) b->positions = longest;
-    fill_targets(b);
+static int run_batch(const evaluation_job *job, scoring *b, pcv_error *err) {
+    loss_sum ignored = {0};
     backend_pass_begin(job->m->be, PASS_SCORING);
     tape_reset(job->t);
-    model_input in = {.batch = b->rows, .rows = b->row, .latents = b->positions * group};
-    tensor *hidden = model_hidden(job->t, job->m, &in);
-    tensor *loss = model_loss(job->t, job->m, hidden, &(model_targets){.ids = b->targets});
-    tape_read(job->t, loss, b->loss);
-    backend_pass_end(job->m->be, PASS_SCORING, (double)(b->rows * longest));
+    b->p = pass_over(job->m, b->rows.row, b->rows.count, b->latents);
+    tensor *hidden = model_hidden(job->t, job->m, &b->p);
+    tensor *loss = model_loss(job->t, job->m, hidden, &b->p, &(loss_spec){0});
+    loss_read(job->t, loss, &b->p, &ignored, &b->loss);
+    backend_pass_end(job->m->be, PASS_SCORING, (double)(b->rows.used - b->rows.count));
     if (!job->t->status) return 0;
     return fail(err, PCV_MEMORY, "not enough memory to evaluate; lower --context, --latents or --batch");
 }
@@ -168,19 +129,20 @@ static bool has_words(const tally *t) {
 }
 
 /* Adds row r of a batch, to the buckets of its positions too, where e is not NULL. */
-static void add_row(const evaluation_job *job, const batch_buffer *b, int64_t r, tally *t, pcv_evaluation *e,
+static void add_row(const evaluation_job *job, const scoring *b, int64_t r, tally *t, pcv_evaluation *e,
                     tally bucket[PCV_BUCKETS]) {
-    int64_t positions = b->positions, count = 0, here = 0;
-    const window *w = &b->w[r];
+    int64_t positions = b->p.positions, count = 0, here = 0;
+    const window *w = &b->rows.window[r];
+    const int32_t *ids = b->rows.row[r].ids;
     double sum = 0, part = 0; /* of the window; of its targets in bucket `now` */
     int now = 0;
     for (int64_t u = 0; u < positions; u++) {
         int64_t i = r * positions + u;
-        if (b->targets[i] < 0) continue;
+        if (b->p.target[i] < 0) continue;
         double loss = (double)b->loss[i * LOSS_COLUMNS + LOSS_NATS];
         sum += loss;
         count++;
-        count_text(&job->d->tokens, b->ids[r * b->length + w->count - 1 - positions + u], b->targets[i], t);
+        count_text(&job->d->tokens, ids[w->count - 1 - positions + u], b->p.target[i], t);
         t->hits += b->loss[i * LOSS_COLUMNS + LOSS_HIT] > 0;
         if (!e) continue;
         int k = bucket_of(e, w->from + w->count - positions + u);
@@ -211,17 +173,15 @@ static int report(const evaluation_job *job, double done, double total, double s
     return 0;
 }
 
-static int flush(const evaluation_job *job, batch_buffer *b, tally *t, pcv_evaluation *e,
-                 tally *bucket, pcv_error *err) {
-    int status = b->rows ? run_batch(job, b, err) : 0;
-    for (int64_t r = 0; r < b->rows && !status; r++) add_row(job, b, r, t, e, bucket);
-    b->rows = 0;
+static int flush(const evaluation_job *job, scoring *b, tally *t, pcv_evaluation *e, tally *bucket, pcv_error *err) {
+    int status = b->rows.count ? run_batch(job, b, err) : 0;
+    for (int64_t r = 0; r < b->rows.count && !status; r++) add_row(job, b, r, t, e, bucket);
+    window_rows_clear(&b->rows);
     return status;
 }
 
-static int push(const evaluation_job *job, batch_buffer *b, const window *w, pcv_error *err) {
-    b->w[b->rows] = *w;
-    return window_read(job->d, (split_name)job->config->split, w, b->ids + b->rows++ * b->length, err);
+static int push(const evaluation_job *job, scoring *b, const window *w, pcv_error *err) {
+    return window_rows_read(&b->rows, job->m, job->d, (split_name)job->config->split, w, err);
 }
 
 /* A choice of `wanted` targets out of `all`, spread evenly, as they come window by window. */
@@ -240,7 +200,7 @@ static int64_t spread_take(spread *s, int64_t count) {
     return taken;
 }
 
-static int score_split(const evaluation_job *job, batch_buffer *b, tally *t, pcv_evaluation *e,
+static int score_split(const evaluation_job *job, scoring *b, tally *t, pcv_evaluation *e,
                        pcv_error *err) {
     const eval_config *c = job->config;
     block_plan plan;
@@ -256,7 +216,7 @@ static int score_split(const evaluation_job *job, batch_buffer *b, tally *t, pcv
         e->documents += w.document != document;
         document = w.document;
         TRY(push(job, b, &w, err));
-        if (b->rows == b->capacity) {
+        if (b->rows.count == b->rows.capacity) {
             TRY(flush(job, b, t, e, bucket, err));
             TRY(report(job, (double)some.seen, (double)some.all, start, t->tokens, err));
         }
@@ -275,7 +235,7 @@ out:
 /* ------------------------------------------------------------------ the same targets in several ways */
 
 /* Scores the targets of w with the latents, the context and the stride of p. */
-static int score_span(const evaluation_job *job, batch_buffer *b, const window *w, pcv_sweep_point *p,
+static int score_span(const evaluation_job *job, scoring *b, const window *w, pcv_sweep_point *p,
                       tally *t, pcv_error *err) {
     int64_t end = w->from + w->count, next;
     double start = clock_now();
@@ -335,7 +295,7 @@ int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count
     if (!eligible) eligible = count_spans(job, span, need = latents); /* no document is that long */
     int64_t all = eligible * span, most = c->tokens ? c->tokens : SPANS * span;
     spread some = {.wanted = all < most ? all : most, .all = all};
-    batch_buffer b = {0};
+    scoring b = {0};
     tally *t = NULL;
     block_plan plan;
     window w;
@@ -343,7 +303,7 @@ int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count
     if (!all) return 0;
     double start = clock_now();
     TRY(mem_get(&t, (size_t)count * sizeof *t, "evaluation", err));
-    TRY(buffer_open(&b, 1, context, latents / job->m->config.latents_per_position, err));
+    TRY(scoring_open(&b, 1, context, latents, err));
     block_open(&plan, job->d, (split_name)c->split, c->context, span, c->examples);
     while (block_next(&plan, &w)) {
         if (w.count - 1 < need || w.scored != span) continue;
@@ -357,7 +317,7 @@ int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count
     for (int k = 0; k < count && !status; k++)
         if (!isfinite(point[k].loss)) status = not_finite(job, err);
 out:
-    buffer_close(&b);
+    window_rows_close(&b.rows);
     mem_free(t);
     return status;
 }
@@ -386,14 +346,12 @@ static int score_contexts(const evaluation_job *job, pcv_evaluation *e, pcv_erro
 int evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
     const eval_config *c = job->config;
     const double ln2 = 0.69314718055994531;
-    batch_buffer b;
+    scoring b;
     tally t = {0};
-    int64_t positions = c->latents / job->m->config.latents_per_position;
     *e = (pcv_evaluation){.latents = c->latents, .context = c->context, .stride = c->stride};
     double start = clock_now();
-    int status = buffer_open(&b, c->batch, c->context, positions, err);
+    int status = scoring_open(&b, c->batch, c->context, c->latents, err);
     if (status) return status;
-    b.latents = c->latents;
     bool recording = job->t->recording, training = job->t->training;
     job->t->recording = job->t->training = false;
     TRY(score_split(job, &b, &t, e, err));
@@ -404,7 +362,8 @@ int evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
         goto out;
     }
     e->seconds = clock_now() - start;
-    if (job->contexts && c->context > positions) TRY(score_contexts(job, e, err));
+    bool longer = c->context > c->latents / job->m->config.latents_per_position;
+    if (job->contexts && longer) TRY(score_contexts(job, e, err));
     e->tokens = t.tokens;
     e->bytes = t.bytes;
     e->words = has_words(&t) ? t.words : 0;
@@ -422,7 +381,7 @@ int evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
 out:
     job->t->recording = recording;
     job->t->training = training;
-    buffer_close(&b);
+    window_rows_close(&b.rows);
     return status;
 }
 

@@ -46,12 +46,10 @@ static int read_window(scorer *s, const window *w, pcv_error *err) {
 }
 
 static int run_window(scorer *s, const window *w, pcv_error *err) {
-    int64_t group = s->e->m->config.latents_per_position, positions = s->c.latents / group;
-    if (positions > w->count - 1) positions = w->count - 1;
-    tape_reset(&s->t);
     sequence row = window_row(s->e->m, w, s->ids);
-    model_input in = {.batch = 1, .rows = &row, .latents = positions * group};
-    tensor *hidden = model_hidden(&s->t, s->e->m, &in);
+    pass p = pass_over(s->e->m, &row, 1, s->c.latents);
+    tape_reset(&s->t);
+    tensor *hidden = model_hidden(&s->t, s->e->m, &p);
     tensor *last = tape_rows(&s->t, hidden, hidden->m.rows - w->scored, w->scored);
     tape_read(&s->t, model_logits(&s->t, s->e->m, last), s->rows);
     return s->t.status ? fail(err, PCV_MEMORY, "not enough memory to score; lower --context or --latents") : 0;

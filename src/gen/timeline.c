@@ -86,9 +86,8 @@ static int run(timeline *w, int64_t from, int64_t to, int64_t latents, pcv_error
     tape_reset(&w->t);
     sequence row = {.ids = w->ids + from, .length = to - from, .behind = w->count - to};
     row.before = w->cache->first + from;
-    model_input in = {.batch = 1, .rows = &row, .latents = latents * w->m->config.latents_per_position,
-                      .cache = w->cache};
-    tensor *hidden = model_hidden(&w->t, w->m, &in);
+    pass p = {.batch = 1, .rows = &row, .latents = latents * w->m->config.latents_per_position, .cache = w->cache};
+    tensor *hidden = model_hidden(&w->t, w->m, &p);
     if (latents) {
         tensor *last = tape_rows(&w->t, hidden, hidden->m.rows - 1, 1);
         tape_read(&w->t, model_logits(&w->t, w->m, last), w->logits);

@@ -215,13 +215,12 @@ static void report_kernels(const backend *be, const double seconds[KERNEL_COUNT]
 }
 
 /* One more pass, forward and backward, that says where the time goes. */
-static int profile_step(step_buffer *b, tape *t, model *m, const train_config *c, const window *w, report r,
-                        pcv_error *err) {
+static int profile_step(step_rows *b, tape *t, model *m, const train_config *c, report r, pcv_error *err) {
     double seconds[KERNEL_COUNT] = {0};
-    step_result sum = {0};
+    loss_sum sum = {0};
     t->be->seconds = seconds;
     parameters_clear_grads(&m->params);
-    int status = step_run(b, t, m, c, w, c->batch, 0, 1, &sum, err);
+    int status = step_run(b, t, m, c, 0, 1, &sum, err);
     t->be->seconds = NULL;
     if (!status) report_kernels(t->be, seconds, 1, r);
     return status;
@@ -232,8 +231,7 @@ static int bench_train(const model_config *config, const train_config *c, report
     model *m = NULL;
     optimizer o = {0};
     tape t = {0};
-    step_buffer b = {0};
-    window *w = NULL;
+    step_rows b = {0};
     memory_plan plan;
     double list[STEPS];
     int status = 0;
@@ -246,20 +244,19 @@ static int bench_train(const model_config *config, const train_config *c, report
     TRY(optimizer_open(&o, &m->params, c->ema > 0, err));
     TRY(tape_init(&t, be, plan.tensors, err));
     TRY(step_open(&b, m, c->batch, err));
-    TRY(mem_get(&w, (size_t)c->batch * sizeof *w, "a batch", err));
     rng random = rng_make((uint64_t)c->seed, RNG_TEST, 0);
     for (int64_t i = 0; i < c->batch * (config->context + 1); i++)
-        b.ids[i] = (int32_t)rng_below(&random, (uint64_t)config->vocab_size);
-    for (int64_t i = 0; i < c->batch; i++) w[i] = (window){.count = config->context + 1, .scored = config->context};
-    int64_t targets = c->batch * b.positions;
+        b.rows.ids[i] = (int32_t)rng_below(&random, (uint64_t)config->vocab_size);
+    step_take_full(&b, c->batch);
+    int64_t targets = c->batch * config->latents / config->latents_per_position;
     watch_say(r.watch, "timing training steps: two to warm up, five, one to see where the time goes");
     for (int i = -WARMUP; i < STEPS; i++) {
         TRY(tell(&r, i + WARMUP, WARMUP + STEPS + 1, err));
-        step_result sum = {0};
+        loss_sum sum = {0};
         double start = clock_now();
         parameters_clear_grads(&m->params);
         t.step = (uint32_t)(i + WARMUP);
-        TRY(step_run(&b, &t, m, c, w, c->batch, 0, 1 / (double)targets, &sum, err));
+        TRY(step_run(&b, &t, m, c, 0, 1 / (double)targets, &sum, err));
         double norm = optimizer_grad_norm(&o);
         optimizer_step(&o, c, i + WARMUP, 1e-4, norm > 1 ? 1 / norm : 1);
         if (i >= 0) list[i] = clock_now() - start;
@@ -274,9 +271,8 @@ static int bench_train(const model_config *config, const train_config *c, report
     snprintf(out.level, sizeof out.level, "%s", be->level);
     r.fn(r.context, &out);
     TRY(tell(&r, WARMUP + STEPS, WARMUP + STEPS + 1, err));
-    TRY(profile_step(&b, &t, m, c, w, r, err));
+    TRY(profile_step(&b, &t, m, c, r, err));
 out:
-    mem_free(w);
     step_close(&b);
     tape_free(&t);
     optimizer_close(&o);

@@ -11,14 +11,13 @@ int probe_open(probe *p, const model_config *m, const train_config *c, size_t te
     TRY(optimizer_open(&p->o, &p->m->params, c->ema > 0, err));
     TRY(tape_init(&p->t, p->be, tensors, err));
     TRY(step_open(&p->b, p->m, c->batch, err));
-    TRY(full_rows(&p->rows, m, c->batch, err));
+    step_take_full(&p->b, c->batch);
 out:
     if (status) probe_close(p);
     return status;
 }
 
 void probe_close(probe *p) {
-    mem_free(p->rows);
     step_close(&p->b);
     tape_free(&p->t);
     optimizer_close(&p->o);
@@ -28,10 +27,10 @@ void probe_close(probe *p) {
 }
 
 int probe_step(probe *p, double *seconds, pcv_error *err) {
-    step_result result = {0};
+    loss_sum result = {0};
     double start = clock_now();
     parameters_clear_grads(&p->m->params);
-    int status = step_run(&p->b, &p->t, p->m, p->c, p->rows, p->c->batch, 0, 1, &result, err);
+    int status = step_run(&p->b, &p->t, p->m, p->c, 0, 1, &result, err);
     if (status) return status;
     optimizer_grad_norm(&p->o);
     optimizer_step(&p->o, p->c, p->steps++, 0, 1);

@@ -12,8 +12,7 @@ typedef struct probe {
     model *m;
     optimizer o;
     tape t;
-    step_buffer b;
-    window *rows; /* [batch] */
+    step_rows b;
     int64_t steps; /* done */
 } probe;
 

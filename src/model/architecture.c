@@ -84,6 +84,9 @@ static int check_widths(const model_config *c, pcv_error *err) {
     if (c->channels % c->heads)
         return fail(err, PCV_CONFIG, "channels is %lld, expected a multiple of the %lld heads",
                     (long long)c->channels, (long long)c->heads);
+    if (c->tied_embeddings && c->input_features)
+        return fail(err, PCV_CONFIG, "tied_embeddings needs inputs that are ids, but input_features is %lld",
+                    (long long)c->input_features);
     if (c->tied_embeddings && c->input_channels != c->channels)
         return fail(err, PCV_CONFIG, "tied_embeddings needs input_channels (%lld) equal to channels (%lld)",
                     (long long)c->input_channels, (long long)c->channels);

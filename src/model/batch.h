@@ -1,4 +1,5 @@
-/* A batch on the device: which inputs are read, where the latents stand, and who sees whom.
+/* A pass, laid out: which inputs are read, where the latents stand, and who sees whom; first on the host, then, in one
+ * upload, on the device.
  *
  * Rows are padded on the right to M inputs; U latent positions (N latents) are the last real inputs of
  * each row, and what a short row lacks stands in front with index -1. Visibility is a range of keys per
@@ -8,20 +9,45 @@
 
 #include "model/model.h"
 
+/* On the host, from the tape's arena; what a pass does not need is NULL. */
+struct layout {
+    const model *m;
+    const pass *p;
+    tape *t;
+    int64_t B, M, N, U;
+    int64_t *kept;                /* [B] inputs of each row that are read */
+    int32_t *place;               /* [B M] index of a read input in its row, -1: padding */
+    int32_t *ids;                 /* [B M] */
+    int32_t *axis[POSITION_AXES]; /* [B M] rows of the position tables */
+    int32_t *rope, *latent_rope;  /* [B M], [B N] rotary positions */
+    int32_t *step;                /* [B U] read index of a latent position, -1: none */
+    int32_t *latent_row;          /* [B U] row of the inputs that a latent position starts from */
+    int32_t *expand, *slot;       /* [B N] latent position of each latent, and its number within it */
+    int32_t *is_latent;           /* [B M] */
+    int32_t *blind;               /* [B N] -1 for a latent whose query is zero, else the latent */
+    int32_t *cross_begin, *cross_end, *self_begin, *self_end; /* [B N] */
+    int32_t *hidden;              /* [B N] 1 for latents that the others do not see */
+    int32_t *target;              /* [B outputs] */
+};
+
+/* On the device. */
 typedef struct batch {
     int64_t B, M, N, U;
-    tensor *ids;                    /* [B M, 1], -1: padding */
+    tensor *ids;                    /* [B M, 1], -1: padding; or NULL */
+    tensor *features;               /* [B M, input_features], or NULL */
     tensor *axis[POSITION_AXES];    /* [B M, 1] row of each position table, for absolute positions */
     tensor *rope;                   /* [B M, 1] rotary position of each input, or NULL */
     tensor *latent_rope;            /* [B N, 1] of each latent, or NULL */
     tensor *latent_row;             /* [B U, 1] row of the inputs that a latent position starts from */
     tensor *expand;                 /* [B N, 1] latent position of each latent, when N > U, or NULL */
     tensor *slot;                   /* [B N, 1] number of a latent within its position, or NULL */
-    tensor *is_latent;              /* [B M, 1] 1 for inputs that are latents, 0 for the prefix */
-    tensor *blind;                  /* [B N, 1] -1 for latents that see all keys alike (published) */
+    tensor *is_latent;              /* [B M, 1] 1 for inputs that are latents, 0 for the prefix; or NULL */
+    tensor *blind;                  /* [B N, 1] or NULL */
     attend_spec cross, self;        /* heads and scale are the caller's */
 } batch;
 
-int batch_make(batch *out, tape *t, const model *m, const model_input *in);
+/* Lays out the pass with `latents` latents a row, as many as p->latents or, where all positions run through the
+ * layers, more. Fills in the pass's targets. */
+int batch_make(batch *out, tape *t, const model *m, pass *p, int64_t latents);
 
 #endif

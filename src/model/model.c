@@ -38,21 +38,24 @@ int model_pack(model *m, packing weights, packing cache, pcv_error *err) {
     return weights == PACK_F32 ? 0 : parameters_pack(&m->params, types[weights], err);
 }
 
-tensor *model_hidden(tape *t, model *m, const model_input *in) { return m->type->hidden(t, m, in); }
+pass pass_over(const model *m, const sequence *rows, int64_t batch, int64_t latents) {
+    int64_t group = m->config.latents_per_position, longest = 0, positions = latents / group;
+    for (int64_t r = 0; r < batch; r++)
+        if (rows[r].length > longest) longest = rows[r].length;
+    if (positions > longest) positions = longest;
+    return (pass){.batch = batch, .rows = rows, .latents = positions * group};
+}
+
+/* The mean of each row's positions. */
+static tensor *pooled(tape *t, tensor *hidden, const pass *p) {
+    return p->pooled && hidden->m.rows > p->batch ? pool_rows(t, hidden, hidden->m.rows / p->batch) : hidden;
+}
+
+tensor *model_hidden(tape *t, model *m, pass *p) { return pooled(t, m->type->hidden(t, m, p), p); }
 
 tensor *model_logits(tape *t, model *m, tensor *hidden) {
     linear_weights head = m->type->head(m);
     return linear(t, hidden, head.w, head.b);
-}
-
-tensor *model_loss(tape *t, model *m, tensor *hidden, const model_targets *targets) {
-    linear_weights head = m->type->head(m);
-    cross_entropy_spec s = {.w = head.w, .b = head.b};
-    s.targets = tape_ints(t, targets->ids, hidden->m.rows);
-    if (targets->weight) s.weight = tape_floats(t, targets->weight, hidden->m.rows, 1);
-    s.smoothing = targets->smoothing;
-    s.z_loss = targets->z_loss;
-    return cross_entropy(t, hidden, &s);
 }
 
 int64_t model_place(const model *m, int64_t from, int64_t inputs, int64_t document) {

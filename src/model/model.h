@@ -1,20 +1,19 @@
-/* Models behind one interface: an architecture declares parameters and runs forward over a tape; the
- * same function trains, evaluates and generates.
+/* Models behind one interface: an architecture declares parameters and runs a pass (pass.h) over a tape; the same
+ * function trains, evaluates and generates.
  *
  *     model *m;
  *     TRY(model_open(&m, &config, be, true, err));
- *     tensor *hidden = model_hidden(&t, m, &input);          // [B U, Z]
- *     tensor *loss = model_loss(&t, m, hidden, &targets);    // [B U, 3]
- *
- * U is the number of predicting positions, latents / latents_per_position. */
+ *     tensor *hidden = model_hidden(&t, m, &p);                  // [B U, Z]
+ *     tensor *logits = model_logits(&t, m, hidden);              // [B U, V] */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 
 #include "base/file.h"
 #include "model/architecture.h"
+#include "model/pass.h"
 #include "nn/block.h"
 
-enum { POSITION_AXES = 4, MOST_SETTING_LISTS = 4 };
+enum { MOST_SETTING_LISTS = 4 };
 
 /* Where the tokens of a document lie, for data with axes of positions. NULL: positions are the tokens' numbers, and a
  * window into a document begins at 0. */
@@ -23,37 +22,6 @@ typedef struct position_map {
     int64_t (*place)(const void *context, int64_t index); /* the least index from which on positions are the same */
     const void *context;
 } position_map;
-
-/* One row of a batch. Targets belong to the last positions and stay with the caller. */
-typedef struct sequence {
-    const int32_t *ids;                      /* [length] */
-    const int32_t *positions[POSITION_AXES]; /* [length] each, or NULL: numbered by the model's origin */
-    int64_t length;
-    int64_t before, behind; /* tokens of the same timeline in front of ids[0] and after the last one */
-} sequence;
-
-typedef struct model_cache model_cache;
-typedef struct model_memory model_memory;
-
-/* Asks a pass over one row what the first cross-attention looked at. */
-typedef struct attention_map {
-    map_spec spec; /* queries are latents, keys inputs */
-    float *values; /* [spec.rows, spec.bins] */
-} attention_map;
-
-typedef struct model_input {
-    int64_t batch;
-    const sequence *rows; /* [batch] */
-    int64_t latents;      /* N, a multiple of latents_per_position; rows may be shorter */
-    uint32_t draw;        /* tells the batches of one step apart where they are random */
-    model_cache *cache;   /* generation: one row, see below; else NULL */
-    model_memory *memory; /* a transformer-xl's, of the rows' earlier segments; or NULL */
-    attention_map *map;   /* or NULL */
-    /* Masks as in the published code where it is wrong (for its fixtures alone): a latent without
-     * input sees every key alike, one latent sees padding. valid[b] is then the true length of row b
-     * within its padded `length`. */
-    const int64_t *published_valid;
-} model_input;
 
 typedef struct model {
     const model_type *type;
@@ -79,7 +47,7 @@ struct model_type {
     int (*open)(model *m, pcv_error *err); /* declares parameters, fills body */
     int (*constants)(model *m, pcv_error *err); /* after the backend's memory is there */
     void (*close)(model *m);
-    tensor *(*hidden)(tape *t, model *m, const model_input *in);
+    tensor *(*hidden)(tape *t, model *m, pass *p);
     linear_weights (*head)(const model *m);
 };
 
@@ -102,21 +70,24 @@ int model_pack(model *m, packing weights, packing cache, pcv_error *err);
  * the context holds them. Training, evaluation, scores, maps and generation all ask here. */
 int64_t model_place(const model *m, int64_t from, int64_t inputs, int64_t document);
 
-/* Last hidden states of the predicting positions, rows in order: [batch U, Z]. Positions that a short
- * row lacks stand in front and hold nothing of use. */
-tensor *model_hidden(tape *t, model *m, const model_input *in);
+/* A pass over rows; no more of their positions are latents than the longest has inputs. */
+pass pass_over(const model *m, const sequence *rows, int64_t batch, int64_t latents);
+
+/* Runs the pass: last hidden states of the predicting positions, rows in order, [batch U, Z]; or their means, [batch,
+ * Z]. Positions that a short row lacks stand in front and hold nothing of use. The pass need not live on. */
+tensor *model_hidden(tape *t, model *m, pass *p);
 tensor *model_logits(tape *t, model *m, tensor *hidden); /* [rows, V] */
 
-typedef struct model_targets {
-    const int32_t *ids;  /* [rows], negative: none */
-    const float *weight; /* [rows], or NULL: no backward pass follows */
-    float smoothing, z_loss;
-} model_targets;
-tensor *model_loss(tape *t, model *m, tensor *hidden, const model_targets *targets);
+/* The loss of every output, [rows, LOSS_COLUMNS]; tape_backward takes the scaled sum from here. The rows of the pass
+ * must have targets. */
+tensor *model_loss(tape *t, model *m, tensor *hidden, const pass *p, const loss_spec *spec);
+
+/* Reads a loss: adds the targets that count to *sum; *each, where it is wanted, is all of it, [rows, LOSS_COLUMNS]. */
+void loss_read(tape *t, const tensor *loss, const pass *p, loss_sum *sum, const float **each);
 
 /* ---- generation
  * A cache holds the keys and values of one timeline: the cross-attention's for every input, computed
- * once, and the layers' for the current latents. With a cache, the row of the input is the tail of the
+ * once, and the layers' for the current latents. With a cache, the row of a pass is the tail of the
  * timeline: ids[0] has index `before`. Inputs behind cross.count get keys and values now; the last
  * `latents` of the row become latents behind those that the layers hold already. */
 struct model_cache {

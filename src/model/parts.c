@@ -8,9 +8,9 @@
 /* ------------------------------------------------------------------ settings and costs */
 
 const char *const stack_settings[] = {
-    "architecture", "vocab_size", "context", "channels", "heads", "layers", "mlp_ratio", "activation", "norm",
-    "norm_epsilon", "bias", "scale_scores", "tied_embeddings", "output_norm", "output_bias", "zero_head", "dropout",
-    "init", "init_scale", "branch_scale", "embedding_scale", NULL};
+    "architecture", "vocab_size", "context", "channels", "input_features", "heads", "layers", "mlp_ratio", "activation",
+    "norm", "norm_epsilon", "bias", "scale_scores", "tied_embeddings", "output_norm", "output_bias", "zero_head",
+    "dropout", "init", "init_scale", "branch_scale", "embedding_scale", NULL};
 
 const char *const position_settings[] = {
     "qk_norm", "positions.kind", "positions.scale", "positions.origin", "positions.middle", "positions.axes",
@@ -39,7 +39,9 @@ static param_init table_init(const model_config *c) {
 void embedding_declare(embedding *e, model *m) {
     const model_config *c = &m->config;
     int64_t E = c->input_channels;
-    e->token = parameters_add(&m->params, "token_embedding.weight", c->vocab_size, E, table_init(c));
+    if (c->input_features)
+        e->features = linear_declare(&m->params, c, "input_embedding", E, c->input_features, true);
+    else e->token = parameters_add(&m->params, "token_embedding.weight", c->vocab_size, E, table_init(c));
     for (int a = 0; c->positions.kind == POSITION_LEARNED && a < c->positions.axes.count; a++) {
         char name[64];
         snprintf(name, sizeof name, "position_embedding.%d.weight", a);
@@ -69,7 +71,11 @@ void embedding_close(embedding *e, backend *be) {
 }
 
 tensor *embedding_apply(tape *t, const embedding *e, const model_config *c, const batch *b) {
-    embed_spec s = {.tables = 1, .table = {e->token}, .ids = {b->ids}};
+    embed_spec s = {0};
+    if (e->token) {
+        s.table[s.tables] = e->token;
+        s.ids[s.tables++] = b->ids;
+    }
     for (int a = 0; a < c->positions.axes.count && !e->low.m.data; a++) {
         s.table[s.tables] = e->position[a] ? e->position[a] : tape_wrap(t, e->code[a].m);
         s.ids[s.tables++] = b->axis[a];
@@ -79,7 +85,9 @@ tensor *embedding_apply(tape *t, const embedding *e, const model_config *c, cons
         s.low = tape_wrap(t, e->low.m);
         s.high = tape_wrap(t, e->high.m);
     }
-    return embed(t, &s);
+    if (!b->features) return embed(t, &s);
+    tensor *x = linear_apply(t, b->features, &e->features);
+    return s.tables || s.positions ? add(t, x, embed(t, &s), 0) : x;
 }
 
 /* ------------------------------------------------------------------ head */
@@ -135,26 +143,17 @@ tensor *block_run(tape *t, block_fn *fn, const void *context, size_t size, tenso
     return out;
 }
 
-tensor *last_positions(tape *t, tensor *x, const model_input *in, int64_t N, bool padded_behind) {
-    int64_t rows = in->batch * in->latents;
+tensor *last_positions(tape *t, tensor *x, const pass *p, int64_t N, bool padded_behind) {
+    int64_t rows = p->batch * p->latents;
     int32_t *index = arena_get(&t->host, (size_t)(rows + 1) * sizeof *index);
     bool all = rows == x->m.rows;
     for (int64_t i = 0; i < rows; i++) {
-        int64_t r = i / in->latents, end = padded_behind ? in->rows[r].length : N;
-        int64_t n = end - in->latents + i % in->latents;
+        int64_t r = i / p->latents, end = padded_behind ? p->rows[r].length : N;
+        int64_t n = end - p->latents + i % p->latents;
         index[i] = (int32_t)(n < 0 ? -1 : r * N + n);
         all = all && index[i] == i;
     }
     return all ? x : gather(t, x, tape_ints(t, index, rows));
-}
-
-const model_input *input_keep(tape *t, const model_input *in) {
-    model_input *copy = arena_get(&t->host, sizeof *copy);
-    sequence *rows = arena_get(&t->host, (size_t)in->batch * sizeof *rows);
-    memcpy(rows, in->rows, (size_t)in->batch * sizeof *rows);
-    *copy = *in;
-    copy->rows = rows;
-    return copy;
 }
 
 /* ------------------------------------------------------------------ the layer */

@@ -14,9 +14,11 @@ double mlp_flops(const model_config *c, double ratio, double rows);
 double layer_flops(const model_config *c, double rows, double keys); /* each row meets so many */
 double head_flops(const model_config *c, double rows);
 
-/* ---- ids and positions to inputs, "token_embedding" and "position_embedding.{axis}" */
+/* ---- ids or vectors of features, and positions, to inputs: "token_embedding" or "input_embedding", and
+ * "position_embedding.{axis}" */
 typedef struct embedding {
-    tensor *token;                   /* [V, E] */
+    tensor *token;                   /* [V, E], or NULL */
+    linear_weights features;         /* [E, input_features], or absent */
     tensor *position[POSITION_AXES]; /* learned: [rows, E] */
     tensor low, high;                /* fixed position code of one axis (embed_spec) */
     tensor code[POSITION_AXES];      /* of several axes: [rows, E] */
@@ -79,10 +81,7 @@ void turn(tape *t, const model_config *c, tensor *x, tensor *positions, const te
 tensor *block_run(tape *t, block_fn *fn, const void *context, size_t size, tensor *const in[], int count,
                   bool recompute);
 
-/* Of the N positions of every row the last in->latents; rows are padded behind their inputs, or in front of them. */
-tensor *last_positions(tape *t, tensor *x, const model_input *in, int64_t N, bool padded_behind);
-
-/* A copy of the input's description that lives as long as the tape's step: recomputation reads it later. */
-const model_input *input_keep(tape *t, const model_input *in);
+/* Of the N positions of every row the last p->latents; rows are padded behind their inputs, or in front of them. */
+tensor *last_positions(tape *t, tensor *x, const pass *p, int64_t N, bool padded_behind);
 
 #endif

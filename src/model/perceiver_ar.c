@@ -135,8 +135,10 @@ typedef struct cross_context {
     const model *m;
     const batch *b;
     const cross_block *weights;
-    kv_cache *cache;
-    const model_input *in;
+    kv_cache *cache;          /* of this block, or NULL */
+    const model_cache *caches; /* that it belongs to */
+    int64_t before;           /* of the row with a cache */
+    attention_map *map;       /* of the first block, or NULL */
 } cross_context;
 
 /* norm(X) for the keys and values: the inputs' norm, or for latents the queries' (krasserm). */
@@ -155,10 +157,10 @@ static void keys_values(tape *t, const cross_context *k, tensor *x, tensor *kv[2
     const body *w = k->m->body;
     const model_config *c = &k->m->config;
     const cross_block *weights = k->weights;
-    int64_t C = model_attention_width(c), from = 0, start = k->in->rows[0].before;
+    int64_t C = model_attention_width(c), from = 0, start = k->before;
     tensor *is_latent = k->b->is_latent, *rope = k->b->rope;
     if (k->cache) {
-        from = k->in->cache->final > start ? k->in->cache->final - start : 0;
+        from = k->caches->final > start ? k->caches->final - start : 0;
         x = tape_rows(t, x, from, x->m.rows - from);
         if (is_latent) is_latent = tape_rows(t, is_latent, from, x->m.rows);
         if (rope) rope = tape_rows(t, rope, from, x->m.rows);
@@ -169,7 +171,7 @@ static void keys_values(tape *t, const cross_context *k, tensor *x, tensor *kv[2
     if (c->qk_norm) kv[0] = norm_apply(t, kv[0], &weights->met[1]);
     turn(t, c, kv[0], rope, &w->cross_frequency, c->cross_heads, c->positions.rotary.head_group);
     if (!k->cache) return;
-    kv_cache_put(t, k->cache, start + from - k->in->cache->first, kv[0], kv[1]);
+    kv_cache_put(t, k->cache, start + from - k->caches->first, kv[0], kv[1]);
     kv[0] = tape_wrap(t, matrix_rows(k->cache->k.m, 0, k->cache->count));
     kv[1] = tape_wrap(t, matrix_rows(k->cache->v.m, 0, k->cache->count));
 }
@@ -192,9 +194,8 @@ static tensor *cross_attend(tape *t, const void *context, tensor *const in[]) {
     attend_spec s = k->b->cross;
     s.heads = c->cross_heads;
     s.scale = score_scale(c, q->m.cols / s.heads);
-    attention_map *map = k->in->map;
-    if (map && weights == &w->cross[0])
-        tape_read(t, attend_map(t, q, kv[0], &s, &map->spec), map->values);
+    if (k->map && weights == &w->cross[0])
+        tape_read(t, attend_map(t, q, kv[0], &s, &k->map->spec), k->map->values);
     tensor *a = linear_apply(t, attend(t, q, kv[0], kv[1], &s), &weights->output);
     if (c->query_residual) a = add(t, z, a, c->dropout);
     return mlp_apply(t, a, &weights->mlp, c->dropout);
@@ -203,9 +204,10 @@ static tensor *cross_attend(tape *t, const void *context, tensor *const in[]) {
 /* ------------------------------------------------------------------ the whole */
 
 /* What the latents start from, [B N, Z]. */
-static tensor *start_latents(tape *t, const model *m, const batch *b, tensor *x) {
+static tensor *start_latents(tape *t, const model *m, const pass *p, const batch *b, tensor *x) {
     const body *w = m->body;
     const model_config *c = &m->config;
+    if (p->queries) return tape_wrap(t, p->queries->m);
     if (w->learned_query) {
         int32_t *index = arena_get(&t->host, (size_t)(b->B * b->N) * sizeof *index);
         int64_t rows = w->learned_query->m.rows;
@@ -228,25 +230,25 @@ static tensor *cross_run(tape *t, const cross_context *k, tensor *z, tensor *x) 
     return block_run(t, cross_attend, k, sizeof *k, (tensor *[]){z, x}, 2, k->m->recompute >= 1);
 }
 
-static tensor *perceiver_hidden(tape *t, model *m, const model_input *in) {
+static tensor *perceiver_hidden(tape *t, model *m, pass *p) {
     const body *w = m->body;
     const model_config *c = &m->config;
     batch *b = arena_get(&t->host, sizeof *b);
-    in = input_keep(t, in);
-    batch_make(b, t, m, in);
-    cross_context cross = {.m = m, .b = b, .in = in, .weights = w->cross, .cache = in->cache ? in->cache->cross : NULL};
+    batch_make(b, t, m, p, p->latents);
+    cross_context cross = {.m = m, .b = b, .weights = w->cross, .before = p->rows[0].before, .caches = p->cache,
+                           .cache = p->cache ? p->cache->cross : NULL, .map = p->map};
     layer_context layer = layer_context_make(m, b);
     layer.frequency = &w->self_frequency;
 
     tensor *x = embedding_apply(t, &w->inputs, c, b);
-    tensor *z = start_latents(t, m, b, x);
+    tensor *z = start_latents(t, m, p, b, x);
     if (c->initial_cross) z = cross_run(t, &cross, z, x);
     cross.weights += c->initial_cross;
     if (cross.cache) cross.cache += c->initial_cross;
     for (int64_t l = 0; l < c->layers; l++) {
         layer.weights = &w->layer[l];
         layer.index = l;
-        layer.cache = in->cache ? &in->cache->layer[l] : NULL;
+        layer.cache = p->cache ? &p->cache->layer[l] : NULL;
         if (b->N) z = layer_run(t, &layer, z);
         for (int64_t i = 0; i < c->cross_after_layers.count; i++) {
             if (c->cross_after_layers.v[i] != l) continue;

@@ -18,11 +18,11 @@ static int32_t *numbers(tape *t, int64_t count) {
     return arena_get(&t->host, (size_t)(count + 1) * sizeof(int32_t));
 }
 
-static span span_of(const model_config *c, const model_input *in, const batch *b, int64_t r) {
-    const sequence *row = &in->rows[r];
+static span span_of(const model_config *c, const pass *p, const batch *b, int64_t r) {
+    const sequence *row = &p->rows[r];
     span s = {.stride = c->sparse.stride, .summary = c->sparse.summary, .first = row->before, .N = b->N, .K = b->N};
-    if (in->cache) {
-        int64_t held = in->cache->layer[0].count;
+    if (p->cache) {
+        int64_t held = p->cache->layer[0].count;
         s.K += held;
         s.first -= held;
     } else {
@@ -43,10 +43,10 @@ static attend_spec spec_of(tape *t, const model *m, const batch *b, const int32_
     return s;
 }
 
-static attend_spec near_ranges(tape *t, const model *m, const model_input *in, const batch *b) {
+static attend_spec near_ranges(tape *t, const model *m, const pass *p, const batch *b) {
     int32_t *begin = numbers(t, b->B * b->N), *end = numbers(t, b->B * b->N);
     for (int64_t i = 0; i < b->B * b->N; i++) {
-        span s = span_of(&m->config, in, b, i / b->N);
+        span s = span_of(&m->config, p, b, i / b->N);
         int64_t n = i % b->N, row = row_of(&s, n), index = index_of(&s, row);
         int64_t reach = m->config.sparse.kind == SPARSE_FIXED ? index % s.stride : s.stride;
         int64_t from = row - reach < s.missing ? s.missing : row - reach;
@@ -89,15 +89,15 @@ static int64_t fixed_keys(const span *s, int32_t *keys, int32_t *begin, int32_t 
     return count;
 }
 
-static void far_ranges(pattern *p, tape *t, const model *m, const model_input *in, const batch *b) {
-    int64_t B = b->B, N = b->N, K = span_of(&m->config, in, b, 0).K, longest = 1;
+static void far_ranges(pattern *f, tape *t, const model *m, const pass *p, const batch *b) {
+    int64_t B = b->B, N = b->N, K = span_of(&m->config, p, b, 0).K, longest = 1;
     bool strided = m->config.sparse.kind == SPARSE_STRIDED, reorder = strided && N > 1;
     int32_t *begin = numbers(t, B * N), *end = numbers(t, B * N), *order = numbers(t, B * N);
     int32_t *back = numbers(t, B * N), *all = numbers(t, B * K), *keys;
     int64_t *count = arena_get(&t->host, (size_t)B * sizeof *count);
     for (int64_t i = 0; i < B * N; i++) order[i] = (int32_t)(i % N);
     for (int64_t r = 0; r < B; r++) {
-        span s = span_of(&m->config, in, b, r);
+        span s = span_of(&m->config, p, b, r);
         count[r] = strided ? strided_keys(&s, all + r * K, order + r * N, begin + r * N, end + r * N)
                            : fixed_keys(&s, all + r * K, begin + r * N, end + r * N);
         if (count[r] > longest) longest = count[r];
@@ -107,9 +107,9 @@ static void far_ranges(pattern *p, tape *t, const model *m, const model_input *i
         int64_t r = i / longest, k = i % longest;
         keys[i] = k < count[r] ? (int32_t)(r * K) + all[r * K + k] : -1;
     }
-    p->keys = tape_ints(t, keys, B * longest);
+    f->keys = tape_ints(t, keys, B * longest);
     if (!reorder) {
-        p->far = spec_of(t, m, b, begin, end);
+        f->far = spec_of(t, m, b, begin, end);
         return;
     }
     int32_t *first = numbers(t, B * N), *last = numbers(t, B * N);
@@ -119,16 +119,16 @@ static void far_ranges(pattern *p, tape *t, const model *m, const model_input *i
         first[i] = begin[order[i]];
         last[i] = end[order[i]];
     }
-    p->queries = tape_ints(t, order, B * N);
-    p->back = tape_ints(t, back, B * N);
-    p->far = spec_of(t, m, b, first, last);
+    f->queries = tape_ints(t, order, B * N);
+    f->back = tape_ints(t, back, B * N);
+    f->far = spec_of(t, m, b, first, last);
 }
 
-const void *sparse_make(tape *t, const model *m, const model_input *in, const batch *b) {
-    pattern *p = arena_get(&t->host, sizeof *p);
-    p->near = near_ranges(t, m, in, b);
-    far_ranges(p, t, m, in, b);
-    return p;
+const void *sparse_make(tape *t, const model *m, const pass *p, const batch *b) {
+    pattern *f = arena_get(&t->host, sizeof *f);
+    f->near = near_ranges(t, m, p, b);
+    far_ranges(f, t, m, p, b);
+    return f;
 }
 
 tensor *sparse_near(tape *t, const layer_context *k, tensor *q, tensor *key, tensor *value) {

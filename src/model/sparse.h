@@ -12,7 +12,7 @@
 #include "model/parts.h"
 
 /* Ranges and orders for one batch; from the tape's arena. Caches must hold the same rows in every layer. */
-const void *sparse_make(tape *t, const model *m, const model_input *in, const batch *b);
+const void *sparse_make(tape *t, const model *m, const pass *p, const batch *b);
 
 tensor *sparse_near(tape *t, const layer_context *k, tensor *q, tensor *key, tensor *value);
 tensor *sparse_far(tape *t, const layer_context *k, tensor *q, tensor *key, tensor *value);

@@ -48,34 +48,32 @@ static void transformer_close(model *m) {
 
 static linear_weights transformer_head(const model *m) { return ((const body *)m->body)->head.map; }
 
-/* The input with every position of the longest row predicting. */
-static const model_input *all_positions(tape *t, const model_input *in) {
-    model_input *all = arena_get(&t->host, sizeof *all);
-    *all = *in;
-    all->latents = 1;
-    for (int64_t r = 0; r < in->batch; r++)
-        if (in->rows[r].length > all->latents) all->latents = in->rows[r].length;
-    return all;
+/* Every position of the longest row runs through the layers. */
+static int64_t all_positions(const pass *p) {
+    int64_t longest = 1;
+    for (int64_t r = 0; r < p->batch; r++)
+        if (p->rows[r].length > longest) longest = p->rows[r].length;
+    return longest;
 }
 
-static tensor *transformer_hidden(tape *t, model *m, const model_input *in) {
+static tensor *transformer_hidden(tape *t, model *m, pass *p) {
     const body *w = m->body;
     const model_config *c = &m->config;
     batch *b = arena_get(&t->host, sizeof *b);
-    batch_make(b, t, m, all_positions(t, in));
+    batch_make(b, t, m, p, all_positions(p));
     layer_context k = layer_context_make(m, b);
     k.frequency = &w->frequency;
-    if (m->type == &sparse_transformer) k.pattern = sparse_make(t, m, in, b);
+    if (m->type == &sparse_transformer) k.pattern = sparse_make(t, m, p, b);
 
     tensor *x = gather(t, embedding_apply(t, &w->inputs, c, b), b->latent_row);
     for (int64_t l = 0; l < c->layers; l++) {
         k.weights = &w->layer[l];
         k.index = l;
-        k.cache = in->cache ? &in->cache->layer[l] : NULL;
+        k.cache = p->cache ? &p->cache->layer[l] : NULL;
         if (k.pattern) k.attend = l % 2 ? sparse_far : sparse_near;
         x = layer_run(t, &k, x);
     }
-    x = last_positions(t, x, in, b->N, false);
+    x = last_positions(t, x, p, b->N, false);
     return c->output_norm ? norm_apply(t, x, &w->head.norm) : x;
 }
 

@@ -142,22 +142,22 @@ static tensor *xl_apply(tape *t, const void *context, tensor *const in[]) {
 /* ------------------------------------------------------------------ who sees whom */
 
 /* Index of a row's input n behind the beginning of its first segment. */
-static int64_t place_of(const model_input *in, int64_t r, int64_t n) { return in->cache ? in->rows[r].before + n : n; }
+static int64_t place_of(const pass *p, int64_t r, int64_t n) { return p->cache ? p->rows[r].before + n : n; }
 
-static attend_spec see(tape *t, const model *m, const model_input *in, int64_t B, int64_t N) {
+static attend_spec see(tape *t, const model *m, const pass *p, int64_t B, int64_t N) {
     const model_config *c = &m->config;
-    const model_memory *memory = in->memory;
+    const model_memory *memory = p->memory;
     int32_t *begin = arena_get(&t->host, (size_t)(B * N) * sizeof *begin);
     int32_t *end = arena_get(&t->host, (size_t)(B * N) * sizeof *end);
-    int64_t held = in->cache ? in->cache->layer[0].count : memory ? memory->rows : 0;
+    int64_t held = p->cache ? p->cache->layer[0].count : memory ? memory->rows : 0;
     for (int64_t i = 0; i < B * N; i++) {
-        int64_t r = i / N, n = i % N, place = place_of(in, r, n);
+        int64_t r = i / N, n = i % N, place = place_of(p, r, n);
         int64_t segment = place - place % c->context;  /* begins there */
         int64_t back = place - segment + c->memory;    /* tokens in front of this one that it may see */
         int64_t known = memory ? n + memory->count[memory->current][r] : place;
         if (back > known) back = known;
         if (back > held + n) back = held + n;
-        end[i] = (int32_t)(n < in->rows[r].length ? held + n + 1 : 0);
+        end[i] = (int32_t)(n < p->rows[r].length ? held + n + 1 : 0);
         begin[i] = (int32_t)(held + n - back);
     }
     attend_spec s = {.batch = B, .heads = c->heads, .scale = score_scale(c, c->channels / c->heads)};
@@ -167,12 +167,12 @@ static attend_spec see(tape *t, const model *m, const model_input *in, int64_t B
 }
 
 /* The layer's input at the last tokens of old memory and segment becomes the new memory. */
-static void remember(tape *t, const model_input *in, int64_t layer, const tensor *x, int64_t N) {
-    model_memory *memory = in->memory;
+static void remember(tape *t, const pass *p, int64_t layer, const tensor *x, int64_t N) {
+    model_memory *memory = p->memory;
     if (!memory) return;
     matrix old = memory->state[memory->current][layer], new = memory->state[!memory->current][layer];
     for (int64_t r = 0; r < memory->batch; r++) {
-        int64_t L = memory->rows, length = in->rows[r].length, fresh = length < L ? length : L, at = r * L;
+        int64_t L = memory->rows, length = p->rows[r].length, fresh = length < L ? length : L, at = r * L;
         tape_kernel(t, copy, .y = matrix_rows(new, at, L - fresh), .x = matrix_rows(old, at + fresh, L - fresh));
         tape_kernel(t, copy, .y = matrix_rows(new, at + L - fresh, fresh),
                     .x = matrix_rows(x->m, r * N + length - fresh, fresh));
@@ -183,34 +183,34 @@ static void remember(tape *t, const model_input *in, int64_t layer, const tensor
 
 /* ------------------------------------------------------------------ the whole */
 
-static tensor *xl_hidden(tape *t, model *m, const model_input *in) {
+static tensor *xl_hidden(tape *t, model *m, pass *p) {
     const body *w = m->body;
     const model_config *c = &m->config;
-    model_memory *memory = in->memory;
+    model_memory *memory = p->memory;
     batch *b = arena_get(&t->host, sizeof *b);
     if (memory && memory->pending) {
         memory->current = !memory->current;
         memory->pending = false;
     }
-    CHECK(!memory || (memory->batch == in->batch && !in->cache), "a memory of %lld rows for %lld",
-          (long long)(memory ? memory->batch : 0), (long long)in->batch);
-    batch_make(b, t, m, in);
-    xl_context k = {.m = m, .batch = b->B, .seen = see(t, m, in, b->B, b->M)};
+    CHECK(!memory || (memory->batch == p->batch && !p->cache), "a memory of %lld rows for %lld",
+          (long long)(memory ? memory->batch : 0), (long long)p->batch);
+    batch_make(b, t, m, p, p->latents);
+    xl_context k = {.m = m, .batch = b->B, .seen = see(t, m, p, b->B, b->M)};
     tensor *x = embedding_apply(t, &w->inputs, c, b);
     for (int64_t l = 0; l < c->layers; l++) {
         k.weights = &w->layer[l];
-        k.cache = in->cache ? &in->cache->layer[l] : NULL;
-        if (in->cache) {
-            k.relative = in->cache->relative[l];
-            k.relative_made = in->cache->relative_made;
+        k.cache = p->cache ? &p->cache->layer[l] : NULL;
+        if (p->cache) {
+            k.relative = p->cache->relative[l];
+            k.relative_made = p->cache->relative_made;
         }
         if (memory) k.memory = memory->state[memory->current][l];
-        remember(t, in, l, x, b->M);
+        remember(t, p, l, x, b->M);
         x = block_run(t, xl_apply, &k, sizeof k, &x, 1, m->recompute >= 2);
     }
     if (memory) memory->pending = true;
-    if (in->cache) in->cache->relative_made = true;
-    x = last_positions(t, x, in, b->M, true);
+    if (p->cache) p->cache->relative_made = true;
+    x = last_positions(t, x, p, b->M, true);
     return c->output_norm ? norm_apply(t, x, &w->head.norm) : x;
 }
 

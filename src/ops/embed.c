@@ -36,8 +36,9 @@ static void embed_backward(tape *t, const node *n) {
 }
 
 tensor *embed(tape *t, const embed_spec *s) {
-    CHECK(s->tables >= 1 && s->tables <= EMBED_TABLES, "%d tables", s->tables);
-    int64_t rows = s->ids[0]->m.rows, cols = s->table[0]->m.cols;
+    CHECK(s->tables <= EMBED_TABLES && (s->tables >= 1 || s->positions), "%d tables", s->tables);
+    int64_t rows = s->tables ? s->ids[0]->m.rows : s->positions->m.rows;
+    int64_t cols = s->tables ? s->table[0]->m.cols : s->low->m.cols;
     for (int i = 0; i < s->tables; i++)
         CHECK(s->ids[i]->m.rows == rows && s->table[i]->m.cols == cols, "table %d: %lld ids, %lld columns",
               i, (long long)s->ids[i]->m.rows, (long long)s->table[i]->m.cols);

@@ -12,7 +12,7 @@
 #include "tensor/tape.h"
 
 /* Sum of rows of embedding tables (see embed_args): the tokens' table, learned position tables, and
- * a harmonic (sinusoidal or Fourier) position code. -> [rows of ids, C] */
+ * a harmonic (sinusoidal or Fourier) position code; the code alone, too. -> [rows of ids or positions, C] */
 typedef struct embed_spec {
     int tables;
     tensor *table[EMBED_TABLES]; /* [V_i, C] */

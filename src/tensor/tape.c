@@ -102,6 +102,27 @@ tensor *tape_ints(tape *t, const int32_t *values, int64_t rows) {
     return x;
 }
 
+/* Each array begins at a multiple of 64 bytes. */
+static int64_t aligned_rows(int64_t rows) { return (rows + 15) / 16 * 16; }
+
+void tape_int_arrays(tape *t, const int_array *list, size_t count) {
+    int64_t total = 0, at = 0;
+    for (size_t i = 0; i < count; i++)
+        if (list[i].values) total += aligned_rows(list[i].rows);
+    int32_t *all = arena_get(&t->host, (size_t)total * sizeof *all);
+    tensor *whole = new_tensor(t, total, 1, I32);
+    whole->keep = true;
+    for (size_t i = 0; i < count; i++) {
+        *list[i].slot = NULL;
+        if (!list[i].values) continue;
+        memcpy(all + at, list[i].values, (size_t)list[i].rows * sizeof *all);
+        *list[i].slot = tape_rows(t, whole, at, list[i].rows);
+        (*list[i].slot)->keep = true;
+        at += aligned_rows(list[i].rows);
+    }
+    if (!t->status) t->be->write(t->be, whole->m.data, all, matrix_bytes(&whole->m));
+}
+
 void tape_read(tape *t, const tensor *x, float *values) {
     memset(values, 0, (size_t)(x->m.rows * x->m.cols) * sizeof *values);
     if (!t->status) backend_read_floats(t->be, values, &x->m);

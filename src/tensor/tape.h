@@ -88,6 +88,15 @@ tensor *tape_tensor(tape *t, int64_t rows, int64_t cols);
 tensor *tape_floats(tape *t, const float *values, int64_t rows, int64_t cols);
 tensor *tape_ints(tape *t, const int32_t *values, int64_t rows);
 
+/* Many arrays of integers in one upload: each slot gets its own tensor, I32 [rows, 1], or NULL where there are no
+ * values. */
+typedef struct int_array {
+    tensor **slot;
+    const int32_t *values; /* [rows], or NULL */
+    int64_t rows;
+} int_array;
+void tape_int_arrays(tape *t, const int_array *list, size_t count);
+
 /* The values, copied to host memory, rows packed. */
 void tape_read(tape *t, const tensor *x, float *values);
 

@@ -3,13 +3,6 @@
 #include "train/optimizer.h"
 #include "train/step.h"
 
-int full_rows(window **rows, const model_config *m, int64_t batch, pcv_error *err) {
-    int status = mem_get(rows, (size_t)batch * sizeof **rows, "a batch", err);
-    for (int64_t r = 0; r < batch && !status; r++)
-        (*rows)[r] = (window){.count = m->context + 1, .scored = m->context};
-    return status;
-}
-
 /* What describes a batch on the host is there while a step is planned, too. */
 static int check_host(const model_config *config, const train_config *c, pcv_error *err) {
     enum { HOST_BYTES = 1 << 30 }; /* of the most tokens */
@@ -28,9 +21,8 @@ int plan_memory(const model_config *config, const train_config *c, memory_plan *
     backend *be = NULL;
     model *m = NULL;
     tape t = {0};
-    step_buffer b = {0};
-    window *rows = NULL;
-    step_result result = {0};
+    step_rows b = {0};
+    loss_sum result = {0};
     int status = 0;
     TRY(check_host(config, c, err));
     TRY(null_backend_open(&be, err));
@@ -41,13 +33,12 @@ int plan_memory(const model_config *config, const train_config *c, memory_plan *
     plan->optimizer = optimizer_bytes(&m->params, c->ema > 0);
     plan->constants = be->bytes_now - 2 * plan->weights;
     TRY(tape_init_plan(&t, be, err));
-    TRY(full_rows(&rows, config, c->batch, err));
-    TRY(step_run(&b, &t, m, c, rows, c->batch, 0, 1, &result, err));
+    step_take_full(&b, c->batch);
+    TRY(step_run(&b, &t, m, c, 0, 1, &result, err));
     plan->tensors = t.pool.high;
     plan->host = arena_bytes(&t.host);
     plan->total = 2 * plan->weights + plan->optimizer + plan->constants + plan->tensors;
 out:
-    mem_free(rows);
     step_close(&b);
     tape_free(&t);
     model_close(m);

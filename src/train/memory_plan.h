@@ -4,7 +4,6 @@
 
 #include "config/model_config.h"
 #include "config/run_config.h"
-#include "data/window.h"
 
 typedef struct memory_plan {
     int64_t parameters;  /* count */
@@ -21,8 +20,5 @@ int plan_memory(const model_config *m, const train_config *c, memory_plan *plan,
 
 /* PCV_MEMORY, with what to lower, when a plan does not fit. */
 int plan_check(const memory_plan *plan, const model_config *m, const train_config *c, pcv_error *err);
-
-/* `batch` windows of full rows: the trainer's batch at its largest. */
-int full_rows(window **rows, const model_config *m, int64_t batch, pcv_error *err);
 
 #endif

@@ -133,7 +133,7 @@ static int set_length(trainer *w, int64_t length, pcv_error *err) {
 static void forget_validations(run_state *s) { s->best_bits = s->lowest = s->highest = 0; }
 
 /* Longer pieces, once those of the present length are learned. */
-static int grow(trainer *w, const step_result *sum, int64_t targets, pcv_error *err) {
+static int grow(trainer *w, const loss_sum *sum, int64_t targets, pcv_error *err) {
     double now = (double)sum->hits / (double)(targets ? targets : 1);
     w->state.accuracy += (now - w->state.accuracy) / GROW_MEMORY;
     if (w->state.length >= w->mc.context || w->state.accuracy < w->c.grow_accuracy) return 0;
@@ -238,8 +238,8 @@ static int64_t draw_windows(trainer *w) {
     rng r = rng_make((uint64_t)w->c.seed, RNG_CROP, (uint32_t)w->state.step);
     int64_t targets = 0;
     for (int64_t i = 0; i < w->batches * w->rows; i++) {
-        int64_t pass = w->state.step * w->batches + i / w->rows;
-        if (w->buffer.memory) w->windows[i] = stream_at(&w->streams, i % w->rows, w->rows, pass);
+        int64_t turn = w->state.step * w->batches + i / w->rows;
+        if (w->buffer.memory) w->windows[i] = stream_at(&w->streams, i % w->rows, w->rows, turn);
         else w->windows[i] = crop_draw(&w->crops, &r);
         targets += step_targets(&w->mc, &w->windows[i]);
     }
@@ -290,15 +290,15 @@ static void record(trainer *w, double lr, double norm) {
 
 /* An update may take minutes, so who wants the run to stop is heard between its passes. The update is left out then: it
  * has changed no weights yet. A memory has moved on, however, so there it is brought to its end. */
-static bool stops_within(trainer *w, int64_t pass) {
-    if (pass == 0 || w->wish == PCV_STOP || trainer_ask(w) != PCV_STOP) return false;
+static bool stops_within(trainer *w, int64_t done) {
+    if (done == 0 || w->wish == PCV_STOP || trainer_ask(w) != PCV_STOP) return false;
     if (w->half) trainer_say(w, "stopping when update %lld is done", (long long)w->state.step + 1);
     else trainer_say(w, "stopping; update %lld, which is not done, is left out", (long long)w->state.step + 1);
     return !w->half;
 }
 
 /* Gradients of all batches of an update. *whole: none is missing. */
-static int run_passes(trainer *w, double scale, step_result *sum, bool *whole, pcv_error *err) {
+static int run_passes(trainer *w, double scale, loss_sum *sum, bool *whole, pcv_error *err) {
     int status = 0;
     *whole = false;
     parameters_clear_grads(&w->m->params);
@@ -308,7 +308,7 @@ static int run_passes(trainer *w, double scale, step_result *sum, bool *whole, p
         if (stops_within(w, k)) goto out;
         TRY(step_read(&w->buffer, w->d, SPLIT_TRAIN, rows, w->rows, err));
         w->half = w->buffer.memory != NULL;
-        TRY(step_run(&w->buffer, &w->t, w->m, &w->c, rows, w->rows, (uint32_t)k, scale, sum, err));
+        TRY(step_run(&w->buffer, &w->t, w->m, &w->c, (uint32_t)k, scale, sum, err));
     }
     w->half = false;
     *whole = true;
@@ -317,7 +317,7 @@ out:
 }
 
 static int update(trainer *w, bool *whole, pcv_error *err) {
-    step_result sum = {0};
+    loss_sum sum = {0};
     int64_t targets = draw_windows(w);
     double scale = 1 / (double)(targets ? targets : 1);
     int status = run_passes(w, scale, &sum, whole, err);

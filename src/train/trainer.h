@@ -27,7 +27,7 @@ typedef struct trainer {
     tape t;
     crop_plan crops;
     stream_plan streams; /* in place of crops where the model remembers */
-    step_buffer buffer;
+    step_rows buffer;
     window *windows; /* of one update */
     int64_t rows, batches; /* windows of a batch, batches of an update */
     metrics log;

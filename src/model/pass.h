@@ -1,0 +1,92 @@
+/* One pass through a model: what goes in, who asks, who sees whom, what comes out, and what it should have been.
+ * Training, evaluation, scores, attention maps, plans, benchmarks and generation describe here what they want, and
+ * nowhere else; docs/one_pass.md walks through it.
+ *
+ *     sequence row = window_row(m, &w, ids);                            // data/window.h
+ *     pass p = pass_over(m, &row, 1, 256);
+ *     tensor *hidden = model_hidden(&t, m, &p);                         // [B U, Z]
+ *     tensor *loss = model_loss(&t, m, hidden, &p, &(loss_spec){0});    // [B U, LOSS_COLUMNS]
+ *
+ * U is the number of predicting positions of a row, latents / latents_per_position. */
+#ifndef MODEL_PASS_H
+#define MODEL_PASS_H
+
+#include "ops/ops.h"
+
+enum { POSITION_AXES = 4 };
+
+/* One row. The inputs are ids, or vectors of numbers for a model with input_features. */
+typedef struct sequence {
+    const int32_t *ids;                      /* [length], or NULL */
+    const float *features;                   /* [length, input_features], or NULL */
+    const int32_t *positions[POSITION_AXES]; /* [length] each, or NULL: numbered by the model's origin */
+    const int32_t *next;    /* [length] the token behind each input: what it is to predict; negative: none. Or NULL */
+    int64_t length;
+    int64_t scored;         /* of the last so many inputs `next` counts */
+    int64_t padding;        /* the last so many inputs are no part of the sequence: latents stand in front of them */
+    int64_t before, behind; /* tokens of the same timeline in front of input 0 and after the last one */
+} sequence;
+
+/* Who sees whom. A query is a latent; it always sees what it may of its own row alone. */
+typedef enum visibility {
+    SEE_CAUSAL, /* the inputs up to its own, and in the layers the latents up to itself */
+    SEE_ALL,    /* all inputs of the row, and all latents */
+    SEE_RANGES, /* the inputs [begin, end) that the caller gives it; the latents as in SEE_CAUSAL */
+} visibility;
+
+typedef struct model_cache model_cache;
+typedef struct model_memory model_memory;
+typedef struct layout layout;
+
+/* Asks a pass over one row what the first cross-attention looked at. */
+typedef struct attention_map {
+    map_spec spec; /* queries are latents, keys inputs */
+    float *values; /* [spec.rows, spec.bins] */
+} attention_map;
+
+typedef struct pass {
+    /* ---- inputs */
+    int64_t batch;
+    const sequence *rows; /* [batch], of any lengths */
+
+    /* ---- queries: the last positions of each row, or a learned array where the model has one (config.query) */
+    int64_t latents;         /* N of each row, a multiple of latents_per_position; rows may be shorter */
+    const tensor *queries;   /* or these: [batch N, Z], from a perceiver-ar */
+
+    /* ---- visibility */
+    visibility see;
+    const int32_t *begin, *end; /* [batch N], with SEE_RANGES: rows of the inputs that are read, from 0 in each row */
+    void (*adjust)(layout *l);  /* a last change to what goes to the device, or NULL. With it the tests repeat faults
+                                 * of published masks */
+
+    /* ---- outputs: one for each predicting position; or their mean, one for each row, whose target is the last */
+    bool pooled;
+    attention_map *map; /* or NULL */
+
+    /* ---- what is kept from pass to pass */
+    model_cache *cache;   /* generation: one row, see model.h; or NULL */
+    model_memory *memory; /* a transformer-xl's, of the rows' earlier segments; or NULL */
+    uint32_t draw;        /* tells the batches of one update apart where they are random */
+
+    /* ---- filled in by model_hidden, for as long as the tape's step: the targets of the outputs, negative: none */
+    int64_t positions;      /* outputs of each row */
+    const int32_t *target;  /* [batch positions] */
+    tensor *targets;        /* the same on the device; NULL where no row has any */
+} pass;
+
+/* How far the outputs are from their targets. */
+typedef struct loss_spec {
+    const char *name; /* NULL: "cross_entropy" */
+    float scale;      /* of each target's gradient; 0: no backward pass follows */
+    float smoothing, z_loss;
+} loss_spec;
+
+/* The sums of a loss over the targets that count. */
+typedef struct loss_sum {
+    double value; /* of what is minimized, regularizers included */
+    double loss;  /* of the plain loss: nats of cross-entropy */
+    int64_t hits; /* targets that came first */
+    int64_t targets;
+} loss_sum;
+
+#endif
