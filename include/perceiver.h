@@ -31,8 +31,16 @@
  *
  * Conventions. Every function that can fail returns a pcv_status, 0 for success, and then has filled
  * *err (which may be NULL) with one line that says what happened and what to do. Objects come from
- * pcv_X_open and go with pcv_X_close, which accept NULL. One engine may serve many sessions, but an
- * engine and its sessions belong to one thread at a time. Nothing here prints or exits.
+ * pcv_X_open and go with pcv_X_close, which accept NULL.
+ *
+ * Threads. Any number of threads may use one engine at once: each generates through sessions of its own, or
+ * evaluates, scores and looks. Their passes take turns, each on all threads of the engine; results are those of one
+ * thread alone. Engines do not wait for each other. A session, settings and an output belong to one thread at a time,
+ * and an engine closes last.
+ *
+ * What the library leaves alone: it prints nothing, and neither exits nor changes the process's environment, signals,
+ * locale, allocators or number of OpenMP threads. Only a broken contract (NULL where an object is expected, an index
+ * out of range) ends the process, with one line on standard error.
  *
  * The first half of this header is stable; what stands below "experimental" may change. */
 #ifndef PERCEIVER_H

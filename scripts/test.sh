@@ -22,3 +22,7 @@ step "address and undefined-behaviour sanitizers"
 scripts/build.sh sanitize -DPERCEIVER_TESTS=ON
 ASAN_OPTIONS=handle_segv=2 LSAN_OPTIONS=suppressions=$PWD/tests/leaks.txt:print_suppressions=0 \
     ctest --test-dir build/sanitize --output-on-failure -j"$(nproc)"
+
+step "thread sanitizer"
+scripts/build.sh thread -DPERCEIVER_TESTS=ON test_threads
+ctest --test-dir build/thread --output-on-failure -R test_threads

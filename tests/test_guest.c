@@ -4,6 +4,10 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <locale.h>
+#include <omp.h>
+#include <signal.h>
+
 /* ------------------------------------------------------------------ JSON */
 
 /* The program around the library may give jansson an allocator of its own, whose memory only it can free: here one
@@ -77,9 +81,62 @@ static void json_memory(void **state) {
     json_set_alloc_funcs(malloc, back);
 }
 
+/* ------------------------------------------------------------------ the process */
+
+/* What a program may have set: its environment, signals, locale and threads. */
+static void take_down(text *t) {
+    for (char **line = environ; *line; line++) text_add(t, "%s\n", *line);
+    for (int i = 1; i < NSIG; i++) {
+        struct sigaction now;
+        if (!sigaction(i, NULL, &now)) text_add(t, "%d: %p %d\n", i, (void *)(uintptr_t)now.sa_handler, now.sa_flags);
+    }
+    text_add(t, "%s, %d threads\n", setlocale(LC_ALL, NULL), omp_get_max_threads());
+}
+
+static void set_all(pcv_settings *s, const char *const *pairs) {
+    for (; *pairs; pairs += 2) must(pcv_settings_set(s, pairs[0], pairs[1], &err));
+}
+
+static void train_tiny(const char *run) {
+    static const char *const pairs[] = {"preset", "tiny", "context", "64", "latents", "32", "channels", "64", "layers", "1",
+                                        "steps", "2", "batch", "4", "threads", "2", NULL};
+    pcv_settings *s;
+    must(pcv_settings_open(&s, &err));
+    set_all(s, pairs);
+    must(pcv_train(&(pcv_train_options){.dataset = "copy:64", .run = at(run)}, s, NULL, NULL, &err));
+    pcv_settings_close(s);
+}
+
+static void the_process_stays_as_it_was(void **state) {
+    (void)state;
+    text before = {0}, after = {0};
+    pcv_engine *e;
+    pcv_scores scores;
+    int32_t ids[60] = {0};
+    int own = omp_get_max_threads();
+    for (int threads = 1; threads < 6; threads += 2) {
+        before.size = after.size = 0;
+        omp_set_num_threads(threads);
+        take_down(&before);
+        char run[16];
+        snprintf(run, sizeof run, "run%d", threads);
+        train_tiny(run);
+        must(pcv_engine_open(&e, at(run), NULL, &err));
+        must(pcv_score(e, ids, COUNT(ids), false, NULL, &scores, &err));
+        pcv_scores_free(&scores);
+        pcv_engine_close(e);
+        take_down(&after);
+        assert_string_equal(before.data, after.data);
+    }
+    omp_set_num_threads(own);
+    text_free(&before);
+    text_free(&after);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_memory),
+        cmocka_unit_test(the_process_stays_as_it_was),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

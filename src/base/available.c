@@ -98,3 +98,5 @@ int threads_available(int64_t asked) {
     if (most > MOST_THREADS) most = MOST_THREADS;
     return (int)(wanted < most ? wanted : most);
 }
+
+int threads_here(void) { return omp_in_parallel() ? 1 : threads_available(0); }

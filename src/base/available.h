@@ -20,6 +20,9 @@ int cores_available(void);
 enum { MOST_THREADS = 256 };
 int threads_available(int64_t asked);
 
+/* Threads for a parallel loop that stands outside of kernels: all of them, or within another such loop one. */
+int threads_here(void);
+
 /* The most that this process has held so far (resident set size), in bytes. */
 size_t memory_peak(void);
 

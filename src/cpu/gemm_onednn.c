@@ -49,6 +49,15 @@ typedef struct gemm_state {
     plan slot[SLOTS];
 } gemm_state;
 
+/* oneDNN plans for, and runs on, the number of threads that it finds in a variable of OpenMP's. That is the calling
+ * thread's alone (nthreads-var: one copy in each task; OpenMP 4.5, 2.3.2), so nobody else sees what it holds while
+ * oneDNN is called here, and afterwards it is the caller's again. Returns what it was. */
+static int lend_threads(int threads) {
+    int own = omp_get_max_threads();
+    omp_set_num_threads(threads);
+    return own;
+}
+
 static gemm_state *state_of(cpu_context *c) {
     if (c->gemm) return c->gemm;
     gemm_state *s;
@@ -106,12 +115,11 @@ static void make_plan(gemm_state *s, plan *p, const key *k) {
         must(dnnl_primitive_attr_set_post_ops(attributes, after), "post-ops");
         dnnl_post_ops_destroy(after);
     }
-    int threads = omp_get_max_threads(); /* oneDNN plans for the maximum that it sees */
-    omp_set_num_threads((int)k->threads);
+    int own = lend_threads((int)k->threads);
     must(onednn_plan_matmul(&planned, s->engine, &p->a, &p->b, k->bias ? &p->bias : NULL, &p->c, attributes),
          "planning");
     must(dnnl_primitive_create(&p->primitive, planned), "compiling");
-    omp_set_num_threads(threads);
+    lend_threads(own);
     const char *name = "";
     dnnl_primitive_desc_query(planned, dnnl_query_impl_info_str, 0, &name);
     p->whole = keeps_depth(name, k);
@@ -179,8 +187,7 @@ static gemm_args block_of(const gemm_args *g, int64_t i, int64_t j) {
 static void run_blocks(cpu_context *c, gemm_state *s, const gemm_args *g) {
     int64_t down = (g->c.rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     int64_t across = (g->c.cols + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
-    int threads = omp_get_max_threads();
-    omp_set_num_threads(1); /* for oneDNN: a team of one does not count as a parallel region to it */
+    int own = lend_threads(1); /* a team of one does not count as a parallel region to oneDNN */
 #pragma omp parallel for num_threads(c->threads) schedule(dynamic)
     for (int64_t u = 0; u < down * across; u++) {
         gemm_args b = block_of(g, u / across * BLOCK_ROWS, u % across * BLOCK_COLUMNS);
@@ -190,7 +197,7 @@ static void run_blocks(cpu_context *c, gemm_state *s, const gemm_args *g) {
         copy = *plan_for(s, &k);
         run_plan(s, &copy, &b, cpu_scratch(c, onednn_form_bytes(&copy.scratch) + 64));
     }
-    omp_set_num_threads(threads);
+    lend_threads(own);
 }
 
 enum {
@@ -264,10 +271,9 @@ static void run_piece(cpu_context *c, const gemm_args *g) {
         run_blocks(c, s, &turned);
         return;
     }
-    int threads = omp_get_max_threads();
-    omp_set_num_threads(c->threads);
+    int own = lend_threads(c->threads);
     run_plan(s, p, g, cpu_shared_scratch(c, 0, onednn_form_bytes(&p->scratch) + 64));
-    omp_set_num_threads(threads);
+    lend_threads(own);
 }
 
 /* x rounded to bf16, packed, in scratch buffer `slot`. */

@@ -66,6 +66,7 @@ static void cpu_close(backend *be) {
     for (int i = 0; i < CPU_SHARED; i++)
         if (c->shared[i].data) munmap(c->shared[i].data, c->shared[i].bytes);
     mem_free(c);
+    backend_free_lock(be);
     mem_free(be);
 }
 
@@ -105,6 +106,7 @@ static int cpu_open(backend **out, const backend_options *options, pcv_error *er
     *be = (backend){.name = cpu_backend.name, .level = level->name, .context = c, .alloc = cpu_alloc,
                     .free = cpu_free, .write = cpu_copy, .read = cpu_copy, .close = cpu_close,
                     .pass_begin = cpu_pass_begin, .pass_end = cpu_pass_end};
+    backend_init_lock(be);
     int64_t threads = options->threads > 0 ? options->threads : threads_available(0);
     c->threads = (int)(threads < MOST_THREADS ? threads : MOST_THREADS);
     fill_table(be, level);

@@ -1,7 +1,7 @@
 #include "data/encode.h"
+#include "base/available.h"
 #include "base/mem.h"
 
-#include <omp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,7 +75,7 @@ int input_record(job *j, const input *in, int split, int64_t documents, uint64_t
 /* ------------------------------------------------------------------ all inputs */
 
 static int each_input(job *j, bool whole, bool write, pcv_error *err) {
-    size_t together = whole ? 2 * (size_t)omp_get_max_threads() : 1;
+    size_t together = whole ? 2 * (size_t)threads_here() : 1;
     int status = 0;
     j->done = 0;
     j->stage = write ? "preparing" : "looking";

@@ -1,6 +1,7 @@
 /* Files that are read whole, several at once. They are written in order, so that the data set does not depend on the
  * number of threads. */
 #include "data/encode.h"
+#include "base/available.h"
 #include "base/mem.h"
 
 #include <sys/stat.h>
@@ -106,7 +107,7 @@ int encode_files(job *j, size_t from, size_t count, bool write, pcv_error *err) 
     reading *list = NULL;
     int status = mem_get(&list, count * sizeof *list, "reading files", err);
     if (status) return status;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for num_threads(threads_here()) schedule(dynamic)
     for (size_t i = 0; i < count; i++) read_whole(j, &in[i], write, &list[i]);
     for (size_t i = 0; i < count && !status; i++) status = use(j, &in[i], &list[i], err);
     for (size_t i = 0; i < count; i++) id_list_free(&list[i].ids);

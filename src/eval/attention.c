@@ -16,17 +16,17 @@ static int map_window(pcv_engine *e, tape *t, const int32_t *ids, int64_t docume
     int64_t first = m->first_query + *row * every, count = 1, left = m->rows - *row;
     while (count < left && count * every < latents) count++;
     int64_t length = first + (count - 1) * every + 1, N = length < latents ? length : latents;
-    tape_reset(t);
+    tape_begin(t);
     sequence s = window_row(e->m, &(window){.count = length + 1, .whole = document}, ids);
     attention_map map = {{N - 1 - (count - 1) * every, every, count, m->bins, m->inputs}, m->value + *row * m->bins};
     pass p = pass_over(e->m, &s, 1, N);
     p.map = &map;
     model_hidden(t, e->m, &p);
     *row += count;
-    if (t->status) return fail(err, PCV_MEMORY, "not enough memory for the pass; lower --latents or --context");
-    for (int64_t i = 0; i < count * m->bins; i++)
+    int status = tape_end(t, "for the pass; lower --latents or --context", err);
+    for (int64_t i = 0; i < count * m->bins && !status; i++)
         if (!isfinite(map.values[i])) return engine_not_finite(e, err);
-    return 0;
+    return status;
 }
 
 static int read_generated(pcv_engine *e, const eval_config *c, int32_t **ids, size_t *count, int64_t *first,

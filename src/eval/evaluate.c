@@ -63,15 +63,14 @@ static int scoring_open(scoring *b, int64_t rows, int64_t context, int64_t laten
 
 static int run_batch(const evaluation_job *job, scoring *b, pcv_error *err) {
     loss_sum ignored = {0};
+    tape_begin(job->t);
     backend_pass_begin(job->m->be, PASS_SCORING);
-    tape_reset(job->t);
     b->p = pass_over(job->m, b->rows.row, b->rows.count, b->latents);
     tensor *hidden = model_hidden(job->t, job->m, &b->p);
     tensor *loss = model_loss(job->t, job->m, hidden, &b->p, &(loss_spec){0});
     loss_read(job->t, loss, &b->p, &ignored, &b->loss);
     backend_pass_end(job->m->be, PASS_SCORING, (double)(b->rows.used - b->rows.count));
-    if (!job->t->status) return 0;
-    return fail(err, PCV_MEMORY, "not enough memory to evaluate; lower --context, --latents or --batch");
+    return tape_end(job->t, "to evaluate; lower --context, --latents or --batch", err);
 }
 
 /* ------------------------------------------------------------------ tallies */

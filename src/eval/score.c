@@ -48,11 +48,11 @@ static int read_window(scorer *s, const window *w, pcv_error *err) {
 static int run_window(scorer *s, const window *w, pcv_error *err) {
     sequence row = window_row(s->e->m, w, s->ids);
     pass p = pass_over(s->e->m, &row, 1, s->c.latents);
-    tape_reset(&s->t);
+    tape_begin(&s->t);
     tensor *hidden = model_hidden(&s->t, s->e->m, &p);
     tensor *last = tape_rows(&s->t, hidden, hidden->m.rows - w->scored, w->scored);
     tape_read(&s->t, model_logits(&s->t, s->e->m, last), s->rows);
-    return s->t.status ? fail(err, PCV_MEMORY, "not enough memory to score; lower --context or --latents") : 0;
+    return tape_end(&s->t, "to score; lower --context or --latents", err);
 }
 
 /* The next window's scores, valid until the next call; count 0 at the end. */

@@ -82,8 +82,8 @@ static bool latents_differ(const timeline *w) { return w->m->config.latent_kv_no
 /* Runs the tokens [from, to) of the window; the last `latents` of them become new latents. */
 static int run(timeline *w, int64_t from, int64_t to, int64_t latents, pcv_error *err) {
     bool token = to - from == 1 && latents == 1;
+    tape_begin(&w->t);
     if (token) backend_pass_begin(w->m->be, PASS_TOKEN);
-    tape_reset(&w->t);
     sequence row = {.ids = w->ids + from, .length = to - from, .behind = w->count - to};
     row.before = w->cache->first + from;
     pass p = {.batch = 1, .rows = &row, .latents = latents * w->m->config.latents_per_position, .cache = w->cache};
@@ -95,8 +95,7 @@ static int run(timeline *w, int64_t from, int64_t to, int64_t latents, pcv_error
     if (token) backend_pass_end(w->m->be, PASS_TOKEN, 1);
     bool stays = !latents || !latents_differ(w);
     if (stays && w->cache->first + to > w->cache->final) w->cache->final = w->cache->first + to;
-    if (w->t.status) return fail(err, PCV_MEMORY, "not enough memory to generate; lower --latents");
-    return 0;
+    return tape_end(&w->t, "to generate; lower --latents", err);
 }
 
 /* A model that remembers runs every token once, in order: those that its caches lack. */

@@ -103,11 +103,13 @@ void kv_cache_put(tape *t, kv_cache *c, int64_t at, const tensor *k, const tenso
 void kv_cache_shift(kv_cache *c, backend *be, int64_t from) {
     CHECK(from > 0 && from <= c->count, "a shift by %lld of %lld", (long long)from,
           (long long)c->count);
+    backend_hold(be);
     for (int64_t at = from; at < c->count; at += from) { /* pieces of `from` rows never overlap */
         int64_t rows = c->count - at < from ? c->count - at : from;
         matrix k = c->k.m, v = c->v.m;
         run_kernel(be, copy, .y = matrix_rows(k, at - from, rows), .x = matrix_rows(k, at, rows));
         run_kernel(be, copy, .y = matrix_rows(v, at - from, rows), .x = matrix_rows(v, at, rows));
     }
+    backend_release(be);
     c->count -= from;
 }

@@ -28,21 +28,39 @@ void backend_pass_end(backend *be, backend_pass kind, double work) {
     if (be->pass_end) be->pass_end(be, kind, work);
 }
 
+void backend_init_lock(backend *be) {
+    pthread_mutexattr_t recursive;
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&be->one_pass, &recursive);
+    pthread_mutexattr_destroy(&recursive);
+}
+
+void backend_free_lock(backend *be) { pthread_mutex_destroy(&be->one_pass); }
+
+void backend_hold(backend *be) { pthread_mutex_lock(&be->one_pass); }
+
+void backend_release(backend *be) { pthread_mutex_unlock(&be->one_pass); }
+
 int backend_alloc(backend *be, void *slot, size_t bytes, const char *purpose, pcv_error *err) {
+    backend_hold(be);
     void *memory = be->alloc(be, bytes);
+    if (memory) be->bytes_now += bytes;
+    if (be->bytes_now > be->bytes_peak) be->bytes_peak = be->bytes_now;
+    backend_release(be);
     if (!memory)
         return fail(err, PCV_MEMORY, "not enough memory: %.2f GiB for %s",
                     (double)bytes / (1 << 30), purpose);
     memcpy(slot, &memory, sizeof memory);
-    be->bytes_now += bytes;
-    if (be->bytes_now > be->bytes_peak) be->bytes_peak = be->bytes_now;
     return 0;
 }
 
 void backend_free(backend *be, void *memory, size_t bytes) {
     if (!memory) return;
+    backend_hold(be);
     be->free(be, memory, bytes);
     be->bytes_now -= bytes;
+    backend_release(be);
 }
 
 /* One packed row between host and device, converted where the device's reals are doubles. */
@@ -104,7 +122,10 @@ static void null_read(backend *be, void *to, const void *from, size_t bytes) {
     memset(to, 0, bytes);
 }
 
-static void null_close(backend *be) { mem_free(be); }
+static void null_close(backend *be) {
+    backend_free_lock(be);
+    mem_free(be);
+}
 
 #define NULL_KERNEL(name, type)                                                                    \
     static void null_##name(void *context, const type *args) { (void)context, (void)args; }
@@ -125,5 +146,6 @@ int null_backend_open(backend **be, pcv_error *err) {
         .read = null_read,
         .close = null_close,
     };
+    backend_init_lock(*be);
     return 0;
 }

@@ -12,6 +12,8 @@
 #include "base/error.h"
 #include "tensor/kernels.h"
 
+#include <pthread.h>
+
 typedef struct backend backend;
 
 /* How a backend is opened; zeros are the defaults. */
@@ -55,7 +57,18 @@ struct backend {
 
     size_t bytes_now, bytes_peak; /* memory handed out */
     double *seconds;              /* per kernel, [KERNEL_COUNT], when profiling; else NULL */
+    pthread_mutex_t one_pass;     /* recursive; see backend_hold */
 };
+
+/* A backend does one thing at a time: its kernels share scratch memory and threads, its memory is counted. A pass
+ * (tape_begin to tape_end) holds it, and so does whoever runs kernels outside of one; backend_alloc and backend_free
+ * hold it themselves. So any number of threads may use what stands over one backend, as long as each uses its own. */
+void backend_hold(backend *be);
+void backend_release(backend *be);
+
+/* For those who open and close a backend. */
+void backend_init_lock(backend *be);
+void backend_free_lock(backend *be);
 
 /* Calls slot `name`, with a filled argument struct or with some of its members. */
 #define run_kernel_args(be, name, args)                                                            \

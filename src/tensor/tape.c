@@ -61,6 +61,16 @@ void tape_free(tape *t) {
     *t = (tape){0};
 }
 
+void tape_begin(tape *t) {
+    backend_hold(t->be);
+    tape_reset(t);
+}
+
+int tape_end(tape *t, const char *purpose, pcv_error *err) {
+    backend_release(t->be);
+    return t->status ? fail(err, t->status, "not enough memory %s", purpose) : 0;
+}
+
 static tensor *new_header(tape *t, matrix m) {
     tensor *x = arena_get(&t->host, sizeof *x);
     x->m = m;

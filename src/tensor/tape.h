@@ -8,14 +8,16 @@
  *
  *     tape t;
  *     TRY(tape_init(&t, be, bytes, err));
+ *     tape_begin(&t);
  *     tensor *x = tape_floats(&t, host, rows, cols);
  *     tensor *y = linear(&t, x, w, b);            // ops/ops.h
  *     tape_backward(&t, loss);                    // now w->grad holds dL/dw
- *     tape_reset(&t);                             // every tensor of the step is gone
+ *     TRY(tape_end(&t, "to learn", err));
+ *     tape_reset(&t);                             // every tensor of the pass is gone
  *
  * Ownership: parameters and caches belong to whoever made them; every other tensor belongs to the
  * tape that made it. When device memory runs out the tape remembers it in t->status, later ops do
- * nothing, and the caller asks once at the end of the step. */
+ * nothing, and tape_end tells. */
 #ifndef TENSOR_TAPE_H
 #define TENSOR_TAPE_H
 
@@ -71,6 +73,11 @@ struct tape {
 int tape_init(tape *t, backend *be, size_t bytes, pcv_error *err);
 void tape_free(tape *t);
 void tape_reset(tape *t);
+
+/* A pass: its beginning resets the tape and takes the backend (backend_hold), its end gives it back. What tensors
+ * hold can be read in between. PCV_MEMORY: not enough memory `purpose`, which also says what to lower. */
+void tape_begin(tape *t);
+int tape_end(tape *t, const char *purpose, pcv_error *err);
 
 /* A tape over the null backend that only counts; t->pool.high is then the memory to reserve. */
 int tape_init_plan(tape *t, backend *null_be, pcv_error *err);

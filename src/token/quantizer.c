@@ -2,12 +2,12 @@
  * |x - c|^2 = |x|^2 - 2 (x c - |c|^2 / 2). */
 #include "token/quantizer.h"
 #include "backends/registry.h"
+#include "base/available.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/watch.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 enum {
@@ -81,6 +81,7 @@ void quantizer_decode(const quantizer *q, const int32_t *code, float *y) {
 typedef struct products {
     const quantizer *q;
     backend *be;
+    int threads;
     int64_t rows; /* at once at most; a matter of the codebook's size alone, not of the threads */
     float *dot;   /* [rows, entries] */
     float *half;  /* [entries]: |c|^2 / 2 */
@@ -92,7 +93,8 @@ static int products_open(products *p, const quantizer *q, pcv_error *err) {
     if (p->rows < LEAST_ROWS) p->rows = LEAST_ROWS;
     TRY(mem_get(&p->dot, (size_t)(p->rows * q->entries) * sizeof *p->dot, "products", err));
     TRY(mem_get(&p->half, (size_t)q->entries * sizeof *p->half, "products", err));
-    TRY(backend_open(&p->be, "cpu", &(backend_options){.threads = omp_in_parallel() ? 1 : 0}, err));
+    p->threads = threads_here();
+    TRY(backend_open(&p->be, "cpu", &(backend_options){.threads = p->threads}, err));
 out:
     return status;
 }
@@ -148,7 +150,7 @@ static void choose_all(learner *l) {
     for (int64_t from = 0; from < l->rows; from += l->p.rows) {
         int64_t n = l->rows - from < l->p.rows ? l->rows - from : l->p.rows;
         products_fill(&l->p, l->stage, l->x + from * l->q->dims, n);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for num_threads(l->p.threads) schedule(static)
         for (int64_t r = 0; r < n; r++) choose(l, from, r);
     }
 }
@@ -213,7 +215,7 @@ static void move_entries(learner *l) {
     const quantizer *q = l->q;
     bool summed = false;
     sort_rows(l);
-#pragma omp parallel for schedule(dynamic, 16)
+#pragma omp parallel for num_threads(l->p.threads) schedule(dynamic, 16)
     for (int64_t i = 0; i < q->entries; i++) centre(l, i);
     for (int64_t i = 0; i < q->entries; i++) { /* those that nobody chose start again where much is left */
         if (l->first[i] < l->first[i + 1]) continue;
@@ -236,7 +238,7 @@ static int learn_stage(learner *l, quantizer_work *work, pcv_error *err) {
     }
     l->rows = rows;
     choose_all(l);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for num_threads(l->p.threads) schedule(static)
     for (int64_t r = 0; r < rows; r++) add_code(q, l->stage, l->code[r], -1, l->x + r * q->dims);
     return status;
 }
@@ -340,7 +342,7 @@ static void encode_block(search *s, const float *x, int64_t count, int32_t *code
         int64_t wanted = s->width * q->entries < BEAM ? s->width * q->entries : BEAM;
         products_stage(&s->p, k);
         products_fill(&s->p, k, s->now.rest, count * s->width);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for num_threads(s->p.threads) schedule(static)
         for (int64_t v = 0; v < count; v++) extend(s, k, v, wanted);
         sums swap = s->now;
         s->now = s->next;

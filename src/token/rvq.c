@@ -8,6 +8,7 @@
  *
  * A document is frame after frame, the codes of each in order. */
 #include "token/rvq.h"
+#include "base/available.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -202,7 +203,7 @@ static int encode(const tokenizer *t, const sound *s, id_list *ids, pcv_error *e
     TRY(mem_get(&code, (size_t)(piece * K) * sizeof *code, "codes", err));
     for (int64_t from = 0; from < frames; from += piece) {
         int64_t n = frames - from < piece ? frames - from : piece;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for num_threads(threads_here()) schedule(static)
         for (int64_t i = 0; i < n; i++) analyse(c, s->samples, count, (from + i - 1) * c->size, x + i * c->size);
         TRY(encode_frames(c, x, n, code, err));
         for (int64_t i = 0; i < n * K; i++) code[i] += t->first + (int32_t)(i % K * t->config.codes);

@@ -55,7 +55,7 @@ int64_t step_targets(const model_config *m, const window *w) {
 
 int step_run(step_rows *b, tape *t, model *m, const train_config *c, uint32_t draw, double scale, loss_sum *sum,
              pcv_error *err) {
-    tape_reset(t);
+    tape_begin(t);
     t->recording = t->training = true;
     t->draws = draw << 16; /* dropout of different batches draws from different streams */
     pass p = pass_over(m, b->rows.row, b->rows.count, m->config.latents);
@@ -67,7 +67,6 @@ int step_run(step_rows *b, tape *t, model *m, const train_config *c, uint32_t dr
     loss_read(t, loss, &p, sum, NULL);
     tape_backward(t, loss);
     t->recording = t->training = false;
-    if (!t->status) return 0;
-    return fail(err, PCV_MEMORY, "not enough memory for a training step; lower --batch, --context, "
-                "--latents or --channels, or raise --recompute");
+    return tape_end(t, "for a training step; lower --batch, --context, --latents or --channels, or raise --recompute",
+                    err);
 }
