@@ -202,20 +202,24 @@ static band_rows find_band(const attend_args *a, const visible *v, int64_t at, i
     return b;
 }
 
-/* Lanes that shift by `step` rows on their way: those whose number has no bit `step`. */
-static vm lanes_shifted(int step) {
-    int32_t without[VW], one[VW];
-    for (int i = 0; i < VW; i++) {
-        without[i] = i & step;
-        one[i] = 1;
-    }
-    return vm_within(without, one, 0);
+/* Lanes that shift by 1 << power rows on their way: those whose number has no such bit. (Constants, because the address
+ * sanitizer of gcc 14 does not align arrays of vectors on the stack.) */
+static vm lanes_shifted(int power) {
+#define FOUR(i, p)  (i) & (p), ((i) + 1) & (p), ((i) + 2) & (p), ((i) + 3) & (p)
+#define LANES(p)    {FOUR(0, p), FOUR(4, p), FOUR(8, p), FOUR(12, p)}
+    static const int32_t bit[4][16] = {LANES(1), LANES(2), LANES(4), LANES(8)};
+    static const int32_t one[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+#undef LANES
+#undef FOUR
+    return vm_within(bit[power], one, 0);
 }
 
 /* band [count + VW - 1, PANEL] of one vector of lanes: lane i moves up by VW - 1 - i rows. */
 static void shift_up(int64_t count, float *band) {
-    for (int step = VW / 2; step; step /= 2) {
-        vm moved = lanes_shifted(step);
+    for (int power = 3; power >= 0; power--) {
+        int step = 1 << power;
+        if (step >= VW) continue;
+        vm moved = lanes_shifted(power);
         for (float *x = band, *end = band + (count + step - 1) * PANEL; x < end; x += PANEL)
             vf_store(x, vf_select(moved, vf_load(x + step * PANEL), vf_load(x)));
     }
@@ -223,8 +227,8 @@ static void shift_up(int64_t count, float *band) {
 
 /* The opposite: down, into a band whose rows behind `count` are 0. */
 static void shift_down(int64_t count, float *band) {
-    for (int step = 1; step < VW; step *= 2) {
-        vm moved = lanes_shifted(step);
+    for (int power = 0, step = 1; step < VW; step = 1 << ++power) {
+        vm moved = lanes_shifted(power);
         for (int64_t t = count + 2 * step - 2; t >= 0; t--) {
             float *x = band + t * PANEL;
             vf_store(x, vf_select(moved, t < step ? vf_set(0) : vf_load(x - step * PANEL), vf_load(x)));
