@@ -51,7 +51,7 @@ typedef struct pass {
 
     /* ---- queries: the last positions of each row, or a learned array where the model has one (config.query) */
     int64_t latents;         /* N of each row, a multiple of latents_per_position; rows may be shorter */
-    const tensor *queries;   /* or these: [batch N, Z], from a perceiver-ar */
+    const tensor *queries;   /* or these, to a perceiver-ar: [batch N, Z]; no gradient flows to them */
 
     /* ---- visibility */
     visibility see;
@@ -59,7 +59,8 @@ typedef struct pass {
     void (*adjust)(layout *l);  /* a last change to what goes to the device, or NULL. With it the tests repeat faults
                                  * of published masks */
 
-    /* ---- outputs: one for each predicting position; or their mean, one for each row, whose target is the last */
+    /* ---- outputs: one for each predicting position; or their mean, one for each row, whose target is the last. A row
+     * that is shorter than its latents has no mean */
     bool pooled;
     attention_map *map; /* or NULL */
 

@@ -125,6 +125,7 @@ static void far_ranges(pattern *f, tape *t, const model *m, const pass *p, const
 }
 
 const void *sparse_make(tape *t, const model *m, const pass *p, const batch *b) {
+    CHECK(p->see == SEE_CAUSAL, "a sparse pattern looks back");
     pattern *f = arena_get(&t->host, sizeof *f);
     f->near = near_ranges(t, m, p, b);
     far_ranges(f, t, m, p, b);

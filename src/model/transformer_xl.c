@@ -188,6 +188,7 @@ static tensor *xl_hidden(tape *t, model *m, pass *p) {
     const model_config *c = &m->config;
     model_memory *memory = p->memory;
     batch *b = arena_get(&t->host, sizeof *b);
+    CHECK(p->see == SEE_CAUSAL, "segments that follow each other look back");
     if (memory && memory->pending) {
         memory->current = !memory->current;
         memory->pending = false;
