@@ -551,7 +551,8 @@ static void parts_have_names(void **state) {
         char switches[256];
         snprintf(switches, sizeof switches, "latent_kv_norm=input %s", specs[i]);
         model_config c = small_config(switches);
-        must(null_backend_open(&be, &err));
+        must(backend_open(&be, "cpu", NULL, &err));
+        backend_make_null(be);
         must(model_open(&m, &c, be, false, &err));
         assert_string_equal(m->type->name, names[c.architecture]);
         for (int k = 0; k < m->params.names; k++) {

@@ -1,5 +1,4 @@
 #include "compare/compare.h"
-#include "base/available.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/number.h"
@@ -8,6 +7,7 @@
 #include "compare/cost.h"
 #include "compare/page.h"
 #include "compare/quality.h"
+#include "train/memory_plan.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -217,15 +217,17 @@ int compare_run(const pcv_compare_options *options, pcv_settings *settings, cons
     pcv_compare_options o = *options;
     comparison *c = NULL;
     train_config t;
+    size_t available;
     int status = 0;
     TRY(mem_get(&c, sizeof *c, "a comparison", err));
-    if (o.memory_limit == 0) o.memory_limit = (double)memory_available() / (1 << 30);
     *c = (comparison){.options = &o, .settings = settings, .watch = watch};
     if (settings_get(settings, "steps")) {
         status = fail(err, PCV_USAGE, "--steps: models are compared after equal time; give --minutes");
         goto out;
     }
     TRY(settings_train(settings, &t, err));
+    TRY(plan_available(&t, &available, err));
+    if (o.memory_limit == 0) o.memory_limit = (double)available / (1 << 30);
     TRY(parse_lists(c, &t, err));
     c->batch = t.batch;
     TRY(check_output(&o, err));

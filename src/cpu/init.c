@@ -31,6 +31,11 @@ static void cpu_copy(backend *be, void *to, const void *from, size_t bytes) {
     if (bytes) memcpy(to, from, bytes);
 }
 
+static size_t cpu_available(backend *be) {
+    (void)be;
+    return memory_available();
+}
+
 typedef struct scratch {
     void *data;
     size_t bytes;
@@ -54,6 +59,22 @@ void *cpu_scratch(cpu_context *c, size_t bytes) {
 
 void *cpu_shared_scratch(cpu_context *c, int slot, size_t bytes) {
     return grow(&c->shared[slot], bytes);
+}
+
+/* ------------------------------------------------------------------ how work is cut */
+
+enum { LOGITS = 1 << 20, UNITS = 16, LEAST_KEYS = 256 }; /* units of attention for 16 cores */
+
+static int64_t norm_parts(const backend *be, int64_t rows) {
+    (void)be;
+    return rows < 64 ? 1 : rows < 1024 ? rows / 32 : 32;
+}
+
+static int64_t attend_chunks(const backend *be, int64_t batch, int64_t heads, int64_t keys) {
+    (void)be;
+    int64_t wanted = UNITS / (batch * heads), longest = keys / LEAST_KEYS;
+    int64_t chunks = wanted < longest ? wanted : longest;
+    return chunks < 1 ? 1 : chunks;
 }
 
 /* ------------------------------------------------------------------ opening */
@@ -104,7 +125,8 @@ static int cpu_open(backend **out, const backend_options *options, pcv_error *er
     TRY(mem_get(&c, sizeof *c, "the CPU backend", err));
     TRY(mem_get(&be, sizeof *be, "the CPU backend", err));
     *be = (backend){.name = cpu_backend.name, .level = level->name, .context = c, .alloc = cpu_alloc,
-                    .free = cpu_free, .write = cpu_copy, .read = cpu_copy, .close = cpu_close,
+                    .free = cpu_free, .available = cpu_available, .on_host = true, .write = cpu_copy, .read = cpu_copy,
+                    .close = cpu_close, .norm_parts = norm_parts, .attend_chunks = attend_chunks, .logits = LOGITS,
                     .pass_begin = cpu_pass_begin, .pass_end = cpu_pass_end};
     backend_init_lock(be);
     int64_t threads = options->threads > 0 ? options->threads : threads_available(0);

@@ -671,7 +671,7 @@ static void add_parts(cpu_context *context, matrix whole, matrix partial, int64_
 
 static void attend_bwd(void *context, const attend_bwd_args *a) {
     shape s = shape_of(&a->fwd);
-    int64_t chunks = attend_chunks(s.B, s.H, s.M);
+    int64_t chunks = a->chunks;
     find_delta(context, a, &s);
 #pragma omp parallel for num_threads(((cpu_context *)context)->threads) schedule(dynamic)
     for (int64_t u = 0; u < s.B * s.H * chunks; u++)

@@ -49,10 +49,10 @@ static int choose_memory(model_config *c, const pcv_settings *settings, pcv_erro
 }
 
 /* The weights are given once more for caches and activations, which depend on what is asked for. */
-static int check_memory(const char *run, const char *path, pcv_error *err) {
+static int check_memory(backend *be, const char *run, const char *path, pcv_error *err) {
     struct stat s;
     size_t weights = stat(path, &s) ? 0 : (size_t)s.st_size, need = 2 * weights + LEAST_MEMORY;
-    size_t have = memory_available();
+    size_t have = be->available(be);
     if (have >= need) return 0;
     return fail(err, PCV_MEMORY, "%s: the model needs about %zu MiB of memory, %zu are available", run, need >> 20,
                 have >> 20);
@@ -135,7 +135,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     TRY(backend_open(&e->be, settings_get(settings, "device"), &options, err));
     TRY(find_weights(run, &train, whole_setting(settings, "checkpoint", -1), path, &prefix, err));
     snprintf(e->weights, sizeof e->weights, "%s", path);
-    TRY(check_memory(run, path, err));
+    TRY(check_memory(e->be, run, path, err));
     TRY(choose_memory(c, settings, err));
     TRY(model_open(&e->m, c, e->be, false, err));
     if (e->tokens.axes) e->m->positions = (position_map){tokenizer_position, tokenizer_place, &e->tokens};

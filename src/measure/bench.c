@@ -62,9 +62,9 @@ static int device_matrix(backend *be, matrix *m, int64_t rows, int64_t cols, dty
         double list_[REPEATS];                                                                     \
         call;                                                                                      \
         for (int i_ = 0; i_ < REPEATS; i_++) {                                                     \
-            double from_ = clock_now();                                                            \
+            double from_ = backend_now((b)->be);                                                   \
             call;                                                                                  \
-            list_[i_] = clock_now() - from_;                                                       \
+            list_[i_] = backend_now((b)->be) - from_;                                              \
         }                                                                                          \
         double middle_ = median(list_, REPEATS);                                                   \
         pcv_timing t_ = {.seconds = middle_, .seconds_min = list_[0]};                             \
@@ -122,8 +122,9 @@ static int time_attention(const op_bench *b, matrix k, matrix v, matrix dk, matr
     double flops = 4 * (double)b->small[0].rows * (double)k.rows * (double)k.cols;
     attend_args a = {.o = b->small[1], .lse = b->lse, .q = b->small[0], .k = k, .v = v, .begin = b->begin,
                      .end = b->end, .batch = 1, .heads = b->c->heads, .scale = 0.1f};
-    int64_t chunks = attend_chunks(1, b->c->heads, k.rows);
-    attend_bwd_args g = {.fwd = a, .grad_o = b->small[2], .dq = b->small[3], .dk = dk, .dv = dv};
+    int64_t chunks = be->attend_chunks(be, 1, b->c->heads, k.rows);
+    attend_bwd_args g = {.fwd = a, .grad_o = b->small[2], .dq = b->small[3], .dk = dk, .dv = dv,
+                         .chunks = chunks};
     int status = 0;
     TRY(device_matrix(be, &g.delta, b->lse.rows, b->lse.cols, F32, err));
     if (chunks > 1) TRY(device_matrix(be, &g.partial, chunks * a.q.rows, a.q.cols, F32, err));
@@ -179,6 +180,7 @@ static int bench_level(const char *level, const model_config *c, const train_con
         TRY(device_matrix(b.be, ints[i], N, 1, I32, err));
         for (int64_t n = 0; n < N; n++) host[n] = (int32_t)(i == 2 ? M - N + n + 1 : i == 1 ? 0 : n);
         b.be->write(b.be, ints[i]->data, host, (size_t)N * sizeof *host);
+        backend_finish(b.be);
     }
     TRY(tell(&r, PARTS * before, PARTS * levels, err));
     time_products(&b);
@@ -253,13 +255,13 @@ static int bench_train(const model_config *config, const train_config *c, report
     for (int i = -WARMUP; i < STEPS; i++) {
         TRY(tell(&r, i + WARMUP, WARMUP + STEPS + 1, err));
         loss_sum sum = {0};
-        double start = clock_now();
+        double start = backend_now(be);
         parameters_clear_grads(&m->params);
         t.step = (uint32_t)(i + WARMUP);
         TRY(step_run(&b, &t, m, c, 0, 1 / (double)targets, &sum, err));
         double norm = optimizer_grad_norm(&o);
         optimizer_step(&o, c, i + WARMUP, 1e-4, norm > 1 ? 1 / norm : 1);
-        if (i >= 0) list[i] = clock_now() - start;
+        if (i >= 0) list[i] = backend_now(be) - start;
     }
     model_flops f = model_type_of(config)->flops(config, config->context, config->latents);
     pcv_timing out = {.seconds = median(list, STEPS), .seconds_min = list[0]};
@@ -320,10 +322,10 @@ static int bench_generate(const model_config *config, const train_config *c, con
     for (size_t i = 0; i < count; i++) prompt[i] = (int32_t)rng_below(&random, (uint64_t)config->vocab_size);
     /* slide with all latents from the start: what a cached step costs with full caches */
     TRY(timeline_open(&line, m, PCV_SLIDE, 0, config->latents, err));
-    double start = clock_now();
+    double start = backend_now(be);
     TRY(timeline_append(&line, prompt, count, err));
     TRY(timeline_logits(&line, &logits, err));
-    pcv_timing out = {.seconds = clock_now() - start, .tokens = (int64_t)count};
+    pcv_timing out = {.seconds = backend_now(be) - start, .tokens = (int64_t)count};
     out.seconds_min = out.seconds;
     out.tokens_per_second = (double)count / out.seconds;
     snprintf(out.name, sizeof out.name, "prompt of %zu", count);
@@ -331,11 +333,11 @@ static int bench_generate(const model_config *config, const train_config *c, con
     r.fn(r.context, &out);
     for (int i = 0; i < 2 * NEW_TOKENS; i++) { /* the second half again, with every kernel timed */
         TRY(tell(&r, i, 2 * NEW_TOKENS, err));
-        double before = clock_now();
+        double before = backend_now(be);
         be->seconds = i < NEW_TOKENS ? NULL : seconds;
         TRY(timeline_append(&line, prompt + i % (int)count, 1, err));
         TRY(timeline_logits(&line, &logits, err));
-        if (i < NEW_TOKENS) list[i] = clock_now() - before;
+        if (i < NEW_TOKENS) list[i] = backend_now(be) - before;
     }
     be->seconds = NULL;
     out.seconds = median(list, NEW_TOKENS);

@@ -26,7 +26,7 @@ static void count_parts(const model *m, pcv_plan_report *r) {
 
 /* Does the configuration fit with another context (kind 0) or batch (kind 1)? */
 static bool would_fit(const pcv_settings *settings, const model_config *config, const train_config *train, int kind,
-                      int64_t value, size_t have) {
+                      int64_t value) {
     pcv_error ignored;
     model_config *c = NULL;
     train_config t = *train;
@@ -42,7 +42,7 @@ static bool would_fit(const pcv_settings *settings, const model_config *config, 
             t.batch = value;
         }
         fits = !model_config_check(c, &ignored) && !plan_memory(c, &t, &plan, &ignored) &&
-               plan.total + plan.host <= have;
+               !plan_check(&plan, c, &t, &ignored);
     }
     mem_free(c);
     return fits;
@@ -51,14 +51,13 @@ static bool would_fit(const pcv_settings *settings, const model_config *config, 
 /* The largest value that fits, between `least` and `most`: doubled until one does not, then four halvings. */
 static int64_t largest(const pcv_settings *settings, const model_config *config, const train_config *train, int kind,
                        int64_t least, int64_t most) {
-    size_t have = memory_available();
     int64_t good = least, step;
-    if (!would_fit(settings, config, train, kind, least, have)) return 0;
-    while (2 * good <= most && would_fit(settings, config, train, kind, 2 * good, have)) good *= 2;
+    if (!would_fit(settings, config, train, kind, least)) return 0;
+    while (2 * good <= most && would_fit(settings, config, train, kind, 2 * good)) good *= 2;
     step = good;
     for (int i = 0; i < 4 && step > 1; i++) {
         step /= 2;
-        if (good + step <= most && would_fit(settings, config, train, kind, good + step, have)) good += step;
+        if (good + step <= most && would_fit(settings, config, train, kind, good + step)) good += step;
     }
     return good;
 }
@@ -95,7 +94,7 @@ static void fill_report(pcv_plan_report *r, const model_config *m, const train_c
     r->bytes_optimizer = (int64_t)plan->optimizer;
     r->bytes_activations = (int64_t)plan->tensors;
     r->bytes_total = (int64_t)plan->total;
-    r->bytes_available = (int64_t)memory_available();
+    r->bytes_available = (int64_t)plan->available;
     r->targets_per_step = c->batch * m->latents / m->latents_per_position;
     r->bytes_program = PROGRAM;
     r->fits = r->bytes_total <= r->bytes_available;
@@ -124,7 +123,8 @@ int plan_report(const pcv_settings *settings, const char *dataset_name, double p
     all = c;
     all.recompute = 2;
     TRY(plan_memory(config, &all, &least, err));
-    TRY(null_backend_open(&be, err));
+    TRY(step_backend(&be, &c, err));
+    backend_make_null(be);
     TRY(model_open(&m, config, be, false, err));
     count_parts(m, r);
     fill_report(r, config, &c, &plan);

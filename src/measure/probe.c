@@ -1,5 +1,4 @@
 #include "measure/probe.h"
-#include "base/clock.h"
 
 int probe_open(probe *p, const model_config *m, const train_config *c, size_t tensors, pcv_error *err) {
     int status = 0;
@@ -28,12 +27,12 @@ void probe_close(probe *p) {
 
 int probe_step(probe *p, double *seconds, pcv_error *err) {
     loss_sum result = {0};
-    double start = clock_now();
+    double start = backend_now(p->be);
     parameters_clear_grads(&p->m->params);
     int status = step_run(&p->b, &p->t, p->m, p->c, 0, 1, &result, err);
     if (status) return status;
     optimizer_grad_norm(&p->o);
     optimizer_step(&p->o, p->c, p->steps++, 0, 1);
-    *seconds = clock_now() - start;
+    *seconds = backend_now(p->be) - start;
     return 0;
 }

@@ -55,10 +55,11 @@ static void attend_backward(tape *t, const node *n) {
     const attend_saved *s = n->saved;
     tensor *const *in = n->in;
     int64_t rows = in[IN_Q]->m.rows, cols = in[IN_Q]->m.cols, B = s->spec.batch;
-    int64_t chunks = attend_chunks(B, s->spec.heads, in[IN_K]->m.rows / B), parts = chunks > 1 ? chunks * rows : 0;
+    int64_t chunks = t->be->attend_chunks(t->be, B, s->spec.heads, in[IN_K]->m.rows / B);
+    int64_t parts = chunks > 1 ? chunks * rows : 0;
     int64_t parts_r = in[IN_R] && B * chunks > 1 ? B * chunks * in[IN_R]->m.rows : 0;
     tensor *scratch[IN_R + 1] = {0};
-    attend_bwd_args a = {.fwd = arguments(&s->spec, in)};
+    attend_bwd_args a = {.fwd = arguments(&s->spec, in), .chunks = chunks};
     matrix *grad[] = {&a.dq, &a.dk, &a.dv, &a.dp, &a.dr};
     tensor *delta = tape_tensor(t, rows, s->spec.heads), *partial = tape_tensor(t, parts, cols);
     tensor *partial_p = tape_tensor(t, in[IN_P] ? parts : 0, cols), *partial_r = tape_tensor(t, parts_r, cols);

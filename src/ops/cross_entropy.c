@@ -6,10 +6,9 @@
 
 #include <string.h>
 
-enum { PIECE = 1 << 20 }; /* logits that exist at once */
-
-static int64_t piece_rows(int64_t rows, int64_t vocabulary) {
-    int64_t piece = PIECE / vocabulary < 64 ? 64 : PIECE / vocabulary;
+/* Rows whose logits exist at once. */
+static int64_t piece_rows(const tape *t, int64_t rows, int64_t vocabulary) {
+    int64_t piece = t->be->logits / vocabulary < 64 ? 64 : t->be->logits / vocabulary;
     return piece < rows ? piece : rows;
 }
 
@@ -29,7 +28,7 @@ static void cross_entropy_backward(tape *t, const node *n) {
     const cross_entropy_spec *s = n->saved;
     tensor *x = n->in[0];
     CHECK(s->weight, "a backward pass needs the weight of each row");
-    int64_t rows = x->m.rows, step = piece_rows(rows, s->w->m.rows);
+    int64_t rows = x->m.rows, step = piece_rows(t, rows, s->w->m.rows);
     tensor *logits = tape_tensor(t, step, s->w->m.rows);
     float beta_x = 0, beta_w = 0, beta_b = 0;
     matrix dx = tape_grad(t, x, &beta_x);
@@ -54,7 +53,7 @@ tensor *cross_entropy(tape *t, tensor *x, const cross_entropy_spec *s) {
     CHECK(x->m.cols == s->w->m.cols && s->targets->m.rows == x->m.rows,
           "x [%lld, %lld], head of %lld columns, %lld targets", (long long)x->m.rows,
           (long long)x->m.cols, (long long)s->w->m.cols, (long long)s->targets->m.rows);
-    int64_t rows = x->m.rows, step = piece_rows(rows, s->w->m.rows);
+    int64_t rows = x->m.rows, step = piece_rows(t, rows, s->w->m.rows);
     tensor *loss = tape_tensor(t, rows, LOSS_COLUMNS);
     tensor *logits = tape_tensor(t, step, s->w->m.rows);
     for (int64_t r = 0; r < rows; r += step) {

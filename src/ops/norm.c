@@ -13,7 +13,7 @@ typedef struct norm_saved {
 static void norm_backward(tape *t, const node *n) {
     const norm_saved *s = n->saved;
     tensor *x = n->in[0];
-    tensor *partial = tape_tensor(t, norm_parts(x->m.rows), 4 * x->m.cols);
+    tensor *partial = tape_tensor(t, t->be->norm_parts(t->be, x->m.rows), 4 * x->m.cols);
     norm_bwd_args a = {.dy = n->out->grad,
                        .x = x->m,
                        .stats = s->stats->m,

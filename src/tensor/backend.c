@@ -10,13 +10,22 @@ const char *const kernel_names[KERNEL_COUNT] = {
 #undef KERNEL_NAME
 };
 
+void backend_finish(backend *be) {
+    if (be->finish) be->finish(be);
+}
+
+double backend_now(backend *be) {
+    backend_finish(be);
+    return clock_now();
+}
+
 double backend_enter(backend *be) {
     if (be->enter) be->enter(be);
-    return be->seconds ? clock_now() : 0;
+    return be->seconds ? backend_now(be) : 0;
 }
 
 void backend_leave(backend *be, int kernel, double start) {
-    if (be->seconds) be->seconds[kernel] += clock_now() - start;
+    if (be->seconds) be->seconds[kernel] += backend_now(be) - start;
     if (be->leave) be->leave(be);
 }
 
@@ -71,11 +80,13 @@ static void move_row(backend *be, const matrix *row, float *out, const float *in
         int64_t count = row->cols - at < PART ? row->cols - at : PART;
         matrix part = matrix_columns(*row, at, count);
         if (out) be->read(be, wide, part.data, matrix_bytes(&part));
+        backend_finish(be);
         for (int64_t i = 0; i < count; i++) {
             if (out) out[at + i] = (float)wide[i];
             else wide[i] = (double)in[at + i];
         }
         if (in) be->write(be, part.data, wide, matrix_bytes(&part));
+        backend_finish(be);
     }
 }
 
@@ -91,6 +102,7 @@ static void move_floats(backend *be, const matrix *m, float *out, const float *i
         else be->write(be, row.data, from, matrix_bytes(&row));
         if (packed) break;
     }
+    backend_finish(be);
 }
 
 void backend_write_floats(backend *be, const matrix *to, const float *from) {
@@ -122,30 +134,21 @@ static void null_read(backend *be, void *to, const void *from, size_t bytes) {
     memset(to, 0, bytes);
 }
 
-static void null_close(backend *be) {
-    backend_free_lock(be);
-    mem_free(be);
-}
-
 #define NULL_KERNEL(name, type)                                                                    \
     static void null_##name(void *context, const type *args) { (void)context, (void)args; }
 KERNELS(NULL_KERNEL)
 #undef NULL_KERNEL
 
-int null_backend_open(backend **be, pcv_error *err) {
-    int status = mem_get(be, sizeof **be, "a backend", err);
-    if (status) return status;
-    **be = (backend){
-        .name = "null",
-#define NULL_SLOT(name, type) .k.name = null_##name,
-        KERNELS(NULL_SLOT)
+void backend_make_null(backend *be) {
+    be->name = "null";
+#define NULL_SLOT(slot, type) be->k.slot = null_##slot;
+    KERNELS(NULL_SLOT)
 #undef NULL_SLOT
-            .alloc = null_alloc,
-        .free = null_free,
-        .write = null_write,
-        .read = null_read,
-        .close = null_close,
-    };
-    backend_init_lock(*be);
-    return 0;
+    be->alloc = null_alloc;
+    be->free = null_free;
+    be->write = null_write;
+    be->read = null_read;
+    be->finish = NULL;
+    be->pass_begin = NULL;
+    be->pass_end = NULL;
 }

@@ -1,9 +1,10 @@
 /* A backend: device memory and a table of kernels over it.
  *
  * Memory that a backend hands out is opaque: kernels dereference it, everyone else goes through
- * `write` and `read`. backends/registry.h opens one by its name. Two more exist: null, whose memory is only
- * counted and whose kernels do nothing, for planning; and, in the tests, a guard that makes tensor memory
- * fault outside kernels.
+ * `write` and `read`. Kernels, writes and reads run in the order in which they were asked for, but perhaps later:
+ * backend_finish waits until all are done. backends/registry.h opens a backend by its name. Two more are made of an
+ * open one: null, whose memory is only counted and whose kernels do nothing, for planning; and, in the tests, a guard
+ * that makes tensor memory fault outside kernels.
  *
  *     run_kernel(be, norm_fwd, .x = x->m, .y = y->m, ...); */
 #ifndef TENSOR_BACKEND_H
@@ -43,9 +44,20 @@ struct backend {
     /* Device memory, 64-byte aligned, its contents undefined; NULL when there is none. */
     void *(*alloc)(backend *be, size_t bytes);
     void (*free)(backend *be, void *memory, size_t bytes);
+    size_t (*available)(backend *be); /* how much there is still, about */
+    bool on_host;                     /* it is the host's, which takes of it too */
+
+    /* Both may return before they are done: what is written must stay, and what is read is not there, until finish
+     * has returned. Where it is not set, there is nothing to wait for. */
     void (*write)(backend *be, void *to, const void *from, size_t bytes);
     void (*read)(backend *be, void *to, const void *from, size_t bytes);
+    void (*finish)(backend *be);
     void (*close)(backend *be);
+
+    /* How the work of some kernels is cut, by shapes alone: the ops that run them make scratch for it. */
+    int64_t (*norm_parts)(const backend *be, int64_t rows); /* sums over the rows in norm_bwd */
+    int64_t (*attend_chunks)(const backend *be, int64_t batch, int64_t heads, int64_t keys); /* of keys in attend_bwd */
+    int64_t logits; /* that cross_entropy computes at once */
 
     /* Around every kernel when set: the guard backend opens and closes memory here. */
     void (*enter)(backend *be);
@@ -87,6 +99,12 @@ KERNELS(KERNEL_TYPE)
 double backend_enter(backend *be);
 void backend_leave(backend *be, int kernel, double start);
 
+/* Waits until everything that was asked for is done. */
+void backend_finish(backend *be);
+
+/* Seconds since a fixed point (base/clock.h), when everything that was asked for is done. */
+double backend_now(backend *be);
+
 void backend_pass_begin(backend *be, backend_pass kind);
 void backend_pass_end(backend *be, backend_pass kind, double work);
 
@@ -94,11 +112,13 @@ void backend_pass_end(backend *be, backend_pass kind, double work);
 int backend_alloc(backend *be, void *slot, size_t bytes, const char *purpose, pcv_error *err);
 void backend_free(backend *be, void *memory, size_t bytes);
 
-/* Between packed floats in host memory and reals of the device. */
+/* Between packed floats in host memory and reals of the device; done when they return. */
 void backend_write_floats(backend *be, const matrix *to, const float *from);
 void backend_read_floats(backend *be, float *to, const matrix *from);
 
-/* A backend for planning: counts memory, computes nothing. */
-int null_backend_open(backend **be, pcv_error *err);
+/* Makes the null backend of an open one that has handed out nothing yet: from now on memory is only counted and
+ * nothing is computed, but what ops and plans ask is answered as before, so that a plan is that of the backend
+ * which will run. */
+void backend_make_null(backend *be);
 
 #endif

@@ -64,7 +64,7 @@ typedef struct norm_args {
 } norm_args;
 
 /* dx = beta dx + ..., dw[i] and db[i] added to with beta_w[i], beta_b[i]. Absent outputs are
- * skipped. partial [parts, 4 C] is scratch. */
+ * skipped. partial [parts, 4 C] is scratch for as many parts as the backend's norm_parts says. */
 typedef struct norm_bwd_args {
     matrix dx, dy, x, stats, set, partial;
     matrix w[2], dw[2], db[2];
@@ -162,7 +162,8 @@ typedef struct attend_bwd_args {
     matrix grad_o, dq, dk, dv; /* grad_o: dL/do */
     matrix dp, dr;             /* overwritten, where fwd has p and r */
     matrix delta;              /* scratch [batch N, H]: rows of o . do */
-    matrix partial, partial_p; /* scratch [chunks batch N, H D] for dq and dp, chunks = attend_chunks() */
+    int64_t chunks;            /* of the keys: as many as the backend's attend_chunks says */
+    matrix partial, partial_p; /* scratch [chunks batch N, H D] for dq and dp, where there are several */
     matrix partial_r;          /* scratch [batch chunks distances, H D] for dr */
 } attend_bwd_args;
 
@@ -239,14 +240,5 @@ enum {
         KERNEL_COUNT
 };
 extern const char *const kernel_names[KERNEL_COUNT];
-
-/* Into how many parts norm_bwd cuts its rows, and attend_bwd the keys: by shape alone. */
-static inline int64_t norm_parts(int64_t rows) { return rows < 64 ? 1 : rows < 1024 ? rows / 32 : 32; }
-
-static inline int64_t attend_chunks(int64_t batch, int64_t heads, int64_t keys) {
-    int64_t wanted = 16 / (batch * heads), longest = keys / 256; /* 16 units for 16 cores */
-    int64_t chunks = wanted < longest ? wanted : longest;
-    return chunks < 1 ? 1 : chunks;
-}
 
 #endif

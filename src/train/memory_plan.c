@@ -25,18 +25,21 @@ int plan_memory(const model_config *config, const train_config *c, memory_plan *
     loss_sum result = {0};
     int status = 0;
     TRY(check_host(config, c, err));
-    TRY(null_backend_open(&be, err));
+    TRY(step_backend(&be, c, err));
+    *plan = (memory_plan){.available = be->available(be)};
+    backend_make_null(be);
     TRY(model_open(&m, config, be, true, err));
     m->recompute = c->recompute;
     TRY(step_open(&b, m, c->batch, err));
-    *plan = (memory_plan){.parameters = m->params.total, .weights = matrix_bytes(&m->params.values)};
+    plan->parameters = m->params.total;
+    plan->weights = matrix_bytes(&m->params.values);
     plan->optimizer = optimizer_bytes(&m->params, c->ema > 0);
     plan->constants = be->bytes_now - 2 * plan->weights;
     TRY(tape_init_plan(&t, be, err));
     step_take_full(&b, c->batch);
     TRY(step_run(&b, &t, m, c, 0, 1, &result, err));
     plan->tensors = t.pool.high;
-    plan->host = arena_bytes(&t.host);
+    plan->host = be->on_host ? arena_bytes(&t.host) : 0;
     plan->total = 2 * plan->weights + plan->optimizer + plan->constants + plan->tensors;
 out:
     step_close(&b);
@@ -46,15 +49,23 @@ out:
     return status;
 }
 
+int plan_available(const train_config *c, size_t *bytes, pcv_error *err) {
+    backend *be = NULL;
+    int status = step_backend(&be, c, err);
+    if (status) return status;
+    *bytes = be->available(be);
+    be->close(be);
+    return 0;
+}
+
 int plan_check(const memory_plan *plan, const model_config *m, const train_config *c, pcv_error *err) {
-    size_t have = memory_available();
     const double gib = 1 << 30;
-    if (plan->total + plan->host <= have) return 0;
+    if (plan->total + plan->host <= plan->available) return 0;
     return fail(err, PCV_MEMORY,
                 "training needs %.2f GiB (weights, gradients and moments %.2f, activations %.2f), but %.2f "
                 "are available; lower --batch (%lld), --context (%lld), --latents (%lld) or --channels "
                 "(%lld)%s", (double)plan->total / gib, (double)(plan->total - plan->tensors) / gib,
-                (double)plan->tensors / gib, (double)have / gib, (long long)c->batch,
+                (double)plan->tensors / gib, (double)plan->available / gib, (long long)c->batch,
                 (long long)m->context, (long long)m->latents, (long long)m->channels,
                 c->recompute < 2 ? ", or use --recompute all" : "");
 }

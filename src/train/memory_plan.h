@@ -12,7 +12,8 @@ typedef struct memory_plan {
     size_t constants;    /* position tables, memories */
     size_t tensors;      /* the tape's pool, exactly */
     size_t total;        /* of the above */
-    size_t host;         /* beside it: what describes a batch, rows and nodes */
+    size_t host;         /* beside it, where it takes of the same memory: what describes a batch, rows and nodes */
+    size_t available;    /* what the backend has */
 } memory_plan;
 
 /* The model must be complete (model_config_check). */
@@ -20,5 +21,8 @@ int plan_memory(const model_config *m, const train_config *c, memory_plan *plan,
 
 /* PCV_MEMORY, with what to lower, when a plan does not fit. */
 int plan_check(const memory_plan *plan, const model_config *m, const train_config *c, pcv_error *err);
+
+/* What the backend of a configuration has. */
+int plan_available(const train_config *c, size_t *bytes, pcv_error *err);
 
 #endif
