@@ -16,6 +16,7 @@ static int read_slice(void *context, int index, uint64_t offset, void *out, size
     parameter_slice s = parameters_slice(e->p, index % e->p->names);
     const char *from = (const char *)b->values.data + s.offset * sizeof(float) + offset;
     e->p->be->read(e->p->be, out, from, bytes);
+    backend_finish(e->p->be);
     return 0;
 }
 

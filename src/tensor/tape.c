@@ -45,6 +45,7 @@ static void drop_newer(tape *t, const tensor *mark, const tensor *keep) {
 }
 
 void tape_reset(tape *t) {
+    backend_finish(t->be);
     drop_newer(t, NULL, NULL);
     t->newest = NULL;
     t->last = NULL;
@@ -105,14 +106,7 @@ tensor *tape_floats(tape *t, const float *values, int64_t rows, int64_t cols) {
     return x;
 }
 
-tensor *tape_ints(tape *t, const int32_t *values, int64_t rows) {
-    tensor *x = new_tensor(t, rows, 1, I32);
-    if (!t->status) t->be->write(t->be, x->m.data, values, matrix_bytes(&x->m));
-    x->keep = true;
-    return x;
-}
-
-/* Each array begins at a multiple of 64 bytes. */
+/* Each array begins at a multiple of 64 bytes. The copy stays until the tape is reset, which waits for the write. */
 static int64_t aligned_rows(int64_t rows) { return (rows + 15) / 16 * 16; }
 
 void tape_int_arrays(tape *t, const int_array *list, size_t count) {
@@ -131,6 +125,12 @@ void tape_int_arrays(tape *t, const int_array *list, size_t count) {
         at += aligned_rows(list[i].rows);
     }
     if (!t->status) t->be->write(t->be, whole->m.data, all, matrix_bytes(&whole->m));
+}
+
+tensor *tape_ints(tape *t, const int32_t *values, int64_t rows) {
+    tensor *x;
+    tape_int_arrays(t, &(int_array){&x, values, rows}, 1);
+    return x;
 }
 
 void tape_read(tape *t, const tensor *x, float *values) {
