@@ -85,8 +85,9 @@ typedef enum pcv_group { PCV_MODEL, PCV_TRAINING, PCV_SAMPLING, PCV_EVALUATION, 
 typedef struct pcv_option {
     const char *name;     /* without dashes */
     const char *argument; /* what its value is: "N", "X", a list of names; NULL: a switch */
-    const char *initial;  /* default as text */
+    const char *initial;  /* the default that is in force, as text */
     const char *help;     /* one sentence */
+    const char *architectures; /* that have it, "perceiver-ar, transformer"; NULL: all, or the one that was chosen */
 } pcv_option;
 
 /* The i-th option of a group; false when there is none. */
@@ -94,12 +95,18 @@ PCV_API bool pcv_option_at(pcv_group group, int i, pcv_option *option);
 
 typedef struct pcv_settings pcv_settings;
 
+/* The same for what was chosen so far (NULL: nothing): of the options that the chosen architecture ("arch") has, with
+ * the defaults of the dialect and preset. What *option says is valid until the next call with the same settings. */
+PCV_API bool pcv_option_of(pcv_settings *settings, pcv_group group, int i, pcv_option *option);
+
 PCV_API int pcv_settings_open(pcv_settings **settings, pcv_error *err);
 PCV_API void pcv_settings_close(pcv_settings *settings);
 
 /* Chooses a value; PCV_USAGE when there is no such setting or value. What is chosen here wins over a config
  * file, which wins over a preset, which wins over a dialect's and the built-in defaults, whatever the order of
- * the calls. Choosing a setting again replaces its value, but for "stop", of which there may be several. */
+ * the calls. Choosing a setting again replaces its value, but for "stop", of which there may be several. What the
+ * model's architecture has not (pcv_option.architectures) is refused with PCV_USAGE by the calls that use it, unless a
+ * preset or a config file said it, which may serve several architectures. */
 PCV_API int pcv_settings_set(pcv_settings *settings, const char *name, const char *value,
                              pcv_error *err);
 

@@ -548,10 +548,11 @@ no_leftovers
 # ---------------------------------------------------------------- architectures, compare
 
 begin "architectures"
+basic=${small/--latents 8 /} # what all have
 for arch in transformer "sparse-transformer --sparse-stride 8" "transformer-xl --memory 24"; do
     name=${arch%% *}
     # shellcheck disable=SC2086 # several options
-    works train set -o "arch-$name" $small --arch $arch --steps 12 --eval-every 100
+    works train set -o "arch-$name" $basic --arch $arch --steps 12 --eval-every 100
     works eval "arch-$name" --tokens 500 --json
     cp out "$name.json"
     json "$name.json"
@@ -560,10 +561,14 @@ for arch in transformer "sparse-transformer --sparse-stride 8" "transformer-xl -
     works score "arch-$name" text/1.txt
     works info "arch-$name"
     has out "$name"
+    ! grep -Eq '^  (latents|query|initial_cross|self_reach|cross_heads) ' out || fail "info of a $name lists what it has not"
+    ! grep -Eq '"(latents|query|prefix_dropout)":' "arch-$name/config.json" || fail "config.json of a $name holds what it has not"
+    fails $usage "--latents: $name has no such setting, but perceiver-ar" generate "arch-$name" --latents 4 --length 1
+    fails $usage "--latents: $name has no such setting" train -o "arch-$name" --resume --latents 4
     # shellcheck disable=SC2086
-    works plan $small --arch $arch --probe 0
+    works plan $basic --arch $arch --probe 0
     # shellcheck disable=SC2086
-    works train set -o "half-$name" $small --arch $arch --steps 12 --eval-every 100 --save-every 5
+    works train set -o "half-$name" $basic --arch $arch --steps 12 --eval-every 100 --save-every 5
     rm -r "half-$name/checkpoints/step-00000012" "half-$name/model.safetensors"
     works train -o "half-$name" --resume
     cmp -s "arch-$name/model.safetensors" "half-$name/model.safetensors" ||
@@ -572,11 +577,12 @@ for arch in transformer "sparse-transformer --sparse-stride 8" "transformer-xl -
 done
 works eval arch-transformer-xl --tokens 500 --memory 48 --json
 json out
-fails $config 'sparse.stride is 64, which is more than the context of 32' train set -o refused $small --arch sparse-transformer \
+fails $usage '--memory: transformer has no such setting, but transformer-xl' eval arch-transformer --memory 48
+fails $config 'sparse.stride is 64, which is more than the context of 32' train set -o refused $basic --arch sparse-transformer \
     --sparse-stride 64 --steps 1
-fails $config 'sparse.summary is 9' train set -o refused $small --arch sparse-transformer --sparse fixed --sparse-stride 8 \
+fails $config 'sparse.summary is 9' train set -o refused $basic --arch sparse-transformer --sparse fixed --sparse-stride 8 \
     --sparse-summary 9 --steps 1
-fails $config 'start-length' train set -o refused $small --arch transformer-xl --start-length 8 --steps 1
+fails $config 'start-length' train set -o refused $basic --arch transformer-xl --start-length 8 --steps 1
 fails $config 'gathers its keys' generate arch-sparse-transformer --cache bf16 --length 1
 
 begin "compare"
@@ -622,6 +628,8 @@ fails $usage "'y' is not a whole number" compare set -o refused --archs transfor
 fails $usage "'x' is not a whole number" compare set -o refused --depths x
 fails $usage 'does not grow' compare set -o refused --contexts 64,32
 fails "$usage" "transformre" compare set -o refused --archs transformre
+fails $usage '--sparse-stride: none of perceiver-ar, transformer has it, but sparse-transformer' compare set -o refused \
+    --archs perceiver-ar,transformer --sparse-stride 8
 fails $usage 'is there twice' compare set -o refused --archs transformer,transformer
 fails $usage 'nothing to compare' compare set -o refused --cost-only --quality-only
 fails $usage "'time' is not one of parameters" compare set -o refused --equal time

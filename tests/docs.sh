@@ -31,7 +31,11 @@ perceiver() {
         *" --resume "*) "$program" "$@" --steps 6 --minutes 0 ;;
         *) "$program" "$@" $small ;;
         esac ;;
-    plan | bench) "$program" "$@" --context 96 --latents 32 --channels 16 --heads 2 --cross-heads 2 --layers 1 ;;
+    plan | bench)
+        case " $* " in
+        *" --arch "*) "$program" "$@" --context 96 --channels 16 --heads 2 --layers 1 ;;
+        *) "$program" "$@" --context 96 --latents 32 --channels 16 --heads 2 --cross-heads 2 --layers 1 ;;
+        esac ;;
     eval)
         case " $* " in
         *" --sweep "*) "$program" "$@" --values 4,16 --tokens 200 ;;

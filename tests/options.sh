@@ -42,10 +42,64 @@ for command in "" $commands; do
     awk 'length > 79 { exit 1 }' out || fail "a line of more than 79 columns"
 done
 tr '\n' ' ' <train.help | tr -s ' ' >flat
-for shown in 'width of the latents (default 256)' '--[no-]query-residual the cross-attention adds to its query (default on)' \
+for shown in 'width of the layers (default 256)' 'channels that rotary positions turn (default 1)' \
+    'have biases (default none)' '--norm layer|rms normalization (default rms)' '--[no-]query-residual the cross-attention adds to its query (default on)' \
     '--[no-]tied the head shares the token embedding (default off)'; do
     grep -qF -- "$shown" flat || fail "help does not say '$shown'"
 done
+
+begin "help tells what applies to which architecture"
+section() { awk -v title="$1" '/^[A-Z]/ { on = $0 == title } on' "${2-out}"; } # of a help text
+works help train
+for flag in latents:perceiver-ar sparse-stride:sparse-transformer memory:transformer-xl \
+    'rotary:perceiver-ar, transformer, sparse-transformer'; do
+    section "Model: ${flag#*:}" | grep -q -- "^  --${flag%%:*} " || fail "--${flag%%:*} is not among those of ${flag#*:}"
+done
+section Model | grep -q -- '^  --layers ' || fail "--layers is not among those of all"
+! section Model | grep -Eq -- '--(latents|memory|rotary) ' || fail "an option of some is among those of all"
+works help train --arch transformer-xl
+cp out xl.help
+for words in "train --arch transformer-xl --help" "train -h --arch transformer-xl" "train -h --arch=transformer-xl --nonsense" \
+    "--help train --arch transformer-xl"; do
+    # shellcheck disable=SC2086
+    works $words
+    check "'$words' is help train --arch transformer-xl" cmp -s out xl.help
+done
+fails $usage "'lstm' is not one of" train --arch lstm --help
+section Model xl.help | grep -q -- '^  --memory ' || fail "no --memory of a transformer-xl"
+! grep -Eq -- '--(latents|rotary|sparse|\[no-\]qk-norm) ' xl.help || fail "an option that a transformer-xl has not"
+! grep -q '^Model: ' xl.help || fail "sections of others in the help of one architecture"
+[ "$(section Training xl.help)" = "$(works help train && section Training)" ] || fail "training options depend on --arch"
+works help train --preset books --dialect official
+tr '\n' ' ' <out | tr -s ' ' >flat2
+for shown in 'width of the layers (default 192)' 'have biases (default all)' 'turn (default 0.5)' 'learning rate (default 0.0015)' \
+    'to start from (default official)' 'empty: one axis as long as the context --rotary'; do
+    grep -qF -- "$shown" flat2 || fail "help with a preset and a dialect does not say '$shown'"
+done
+works help eval
+section 'Evaluation: transformer-xl' | grep -q -- --memory || fail "eval --memory is not said to be a transformer-xl's"
+"$perceiver" --man >man
+grep -q '^## Model OPTIONS OF transformer-xl$' man || fail "the man page does not say what a transformer-xl has"
+
+begin "what an architecture has not is refused by name, where it was given by hand"
+one="--vocab 300 --context 16 --channels 8 --heads 1 --layers 1"
+refuses() { fails $usage "$@"; }
+# shellcheck disable=SC2086
+{
+    refuses '^perceiver plan: --latents: transformer has no such setting, but perceiver-ar$' plan --probe 0 $one --arch transformer --latents 4
+    refuses '--rotary: transformer-xl has .* but perceiver-ar, transformer, sparse-transformer$' plan --probe 0 $one --arch transformer-xl --rotary 1
+    refuses '--sparse: perceiver-ar has .* but sparse-transformer$' plan --probe 0 $one --sparse fixed
+    refuses '--query-residual: transformer has' plan --probe 0 $one --arch transformer --no-query-residual
+    refuses '--memory: sparse-transformer has' train copy:16 -o x $one --arch sparse-transformer --sparse-stride 4 --memory 4 --steps 1
+    refuses '--memory: perceiver-ar has' bench train $one --latents 4 --memory 4
+    works plan --probe 0 $one --arch transformer --preset tiny
+    works plan --probe 0 $one --arch transformer-xl --dialect official
+    works plan --probe 0 $one --latents 4
+}
+check "nothing was made" [ ! -e x ]
+echo '{"architecture": "transformer", "latents": 3, "memory": 7, "prefix_dropout": 0.5, "sparse": {"kind": "fixed"}}' >c.json
+# shellcheck disable=SC2086
+works plan --probe 0 $one --config c.json
 
 begin "output that cannot be written"
 for words in --help --version --man "help train" "train -h" "plan --vocab 300 --probe 0" "info copy:16"; do

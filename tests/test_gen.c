@@ -209,6 +209,40 @@ static void impossible_models(void **state) {
     assert_int_equal(failed, 0);
 }
 
+/* What help calls the default is what is in force: without a word, and with a dialect, a preset and an architecture. */
+static void defaults_in_force(void **state) {
+    (void)state;
+    static const char *const choices[][3] = { /* dialect, preset, architecture */
+        {0}, {"official"}, {NULL, "codes"}, {"flaxformer", "books", "transformer"}, {NULL, "copy-131072-paper"},
+        {NULL, NULL, "transformer-xl"}};
+    static union { model_config model; train_config train; sample_config sample; eval_config eval; token_config tokens; } c, told;
+    for (size_t i = 0; i < COUNT(choices); i++) {
+        pcv_settings *s;
+        must(pcv_settings_open(&s, &err));
+        if (choices[i][0]) must(pcv_settings_set(s, "dialect", choices[i][0], &err));
+        if (choices[i][1]) must(pcv_settings_set(s, "preset", choices[i][1], &err));
+        if (choices[i][2]) must(pcv_settings_set(s, "arch", choices[i][2], &err));
+        for (pcv_group g = 0; g < PCV_GROUPS; g++) {
+            pcv_option o, same;
+            int count = 0;
+            must(g == PCV_MODEL ? settings_model(s, &c.model, &err) : g == PCV_TRAINING ? settings_train(s, &c.train, &err) :
+                 g == PCV_SAMPLING ? settings_sample(s, &c.sample, &err) : g == PCV_EVALUATION ? settings_eval(s, &c.eval, &err) :
+                 settings_tokens(s, &c.tokens, &err));
+            for (int k = 0; pcv_option_of(s, g, k, &o); k++, count++) {
+                const field *f = fields_by_flag(settings_table(g), o.name);
+                if (!f || !strcmp(o.name, "arch") || f->type == FIELD_STRINGS) continue;
+                must(field_parse(f, &told, o.initial, o.name, &err));
+                if (!field_same(f, &told, &c)) test_failed("choice %zu, --%s: default %s\n", i, o.name, o.initial);
+                if (i == 0 && (!pcv_option_at(g, k, &same) || strcmp(same.initial, o.initial) || same.name != o.name))
+                    test_failed("--%s: %s without settings\n", o.name, same.initial);
+                if (choices[i][2] && o.architectures) test_failed("--%s: for %s\n", o.name, o.architectures);
+            }
+            assert_true(count > 5);
+        }
+        pcv_settings_close(s);
+    }
+}
+
 /* Every key of a model, those of one architecture that lacks them set to something else than their defaults. */
 static json_t *all_keys(const model_config *own) {
     static model_config c;
@@ -517,7 +551,7 @@ static void schedules(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(layers_of_settings), T(every_preset), T(refused_settings), T(impossible_models),
-        T(settings_of_architectures), T(settings_without_memory), T(greedy), T(truncations), T(masked_ids), T(repetition),
+        T(defaults_in_force), T(settings_of_architectures), T(settings_without_memory), T(greedy), T(truncations), T(masked_ids), T(repetition),
         T(seeds), T(not_finite), T(schedules),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

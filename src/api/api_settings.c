@@ -3,8 +3,13 @@
 #include "base/text.h"
 #include "config/settings.h"
 #include "gen/engine.h"
+#include "model/applicable.h"
 
-bool pcv_option_at(pcv_group group, int i, pcv_option *option) { return settings_option(group, i, option); }
+bool pcv_option_at(pcv_group group, int i, pcv_option *option) { return option_at(NULL, group, i, option); }
+
+bool pcv_option_of(pcv_settings *settings, pcv_group group, int i, pcv_option *option) {
+    return option_at(settings, group, i, option);
+}
 
 int pcv_settings_open(pcv_settings **settings, pcv_error *err) { return settings_open(settings, err); }
 

@@ -89,6 +89,32 @@ static const char *const group_titles[PCV_GROUPS] = {
     [PCV_MODEL] = "Model", [PCV_TRAINING] = "Training", [PCV_SAMPLING] = "Sampling",
     [PCV_EVALUATION] = "Evaluation", [PCV_TOKENS] = "Tokens"};
 
+typedef void title_fn(page *p, const char *group, const char *architectures);
+typedef void option_fn(page *p, const pcv_option *o);
+
+static bool same(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
+
+/* Was the section of these architectures there before option i? */
+static bool is_done(pcv_settings *s, pcv_group group, int i, const char *architectures) {
+    pcv_option o;
+    for (int k = 0; k < i && pcv_option_of(s, group, k, &o); k++)
+        if (same(o.architectures, architectures)) return true;
+    return false;
+}
+
+/* The options of a group: those of all architectures first, then a section for each set of architectures that have some
+ * of their own. Settings may say which one counts. */
+static void each_section(pcv_settings *s, pcv_group group, title_fn *title, option_fn *option, page *p) {
+    pcv_option first, o;
+    for (int i = 0; pcv_option_of(s, group, i, &first); i++) {
+        const char *architectures = first.architectures;
+        if (is_done(s, group, i, architectures)) continue;
+        title(p, group_titles[group], architectures);
+        for (int k = i; pcv_option_of(s, group, k, &o); k++)
+            if (same(o.architectures, architectures)) option(p, &o);
+    }
+}
+
 static const char exit_statuses[] =
     "0 success, 64 wrong usage, 65 bad data, 66 no such input, 70 numeric failure, 71 memory, 73 cannot create, 74 "
     "input or output, 75 interrupted and resumable, 78 configuration.";
@@ -97,7 +123,14 @@ static const char numbers[] =
     "Numbers are decimal: 5, -1, and where a fraction makes sense also 0.5 and 1e-4; no spaces, plus signs, letters or "
     "separators of thousands.";
 
-void print_command_help(const command *c) {
+static void print_title(page *p, const char *group, const char *architectures) {
+    char title[256];
+    snprintf(title, sizeof title, architectures ? "%s: %s" : "%s", group, architectures);
+    putchar('\n');
+    put_paragraph(p, title, 2);
+}
+
+void print_command_help(const command *c, pcv_settings *settings) {
     page p = page_open();
     char usage[256];
     snprintf(usage, sizeof usage, "perceiver %s %s", c->name, c->usage);
@@ -106,13 +139,10 @@ void print_command_help(const command *c) {
     put_paragraph(&p, c->summary, 0);
     printf("\nOptions\n");
     for (int i = 0; i < MOST_OPTIONS && c->options[i].name; i++)
-        print_option(&p, &(pcv_option){c->options[i].name, c->options[i].argument, NULL, c->options[i].help});
-    print_option(&p, &(pcv_option){"help", NULL, NULL, "this text"});
-    for (int g = 0; g < c->group_count; g++) {
-        pcv_option o;
-        printf("\n%s\n", group_titles[c->groups[g]]);
-        for (int i = 0; pcv_option_at(c->groups[g], i, &o); i++) print_option(&p, &o);
-    }
+        print_option(&p, &(pcv_option){.name = c->options[i].name, .argument = c->options[i].argument,
+                                       .help = c->options[i].help});
+    print_option(&p, &(pcv_option){.name = "help", .help = "this text"});
+    for (int g = 0; g < c->group_count; g++) each_section(settings, c->groups[g], print_title, print_option, &p);
     printf("\nExample\n");
     p.column = printf("  ");
     put_words(&p, c->example, 6);
@@ -129,7 +159,8 @@ void print_help(void) {
         putchar('\n');
     }
     putchar('\n');
-    put_paragraph(&p, "'perceiver help COMMAND' lists its options, 'perceiver --version' tells the version.", 0);
+    put_paragraph(&p, "'perceiver help COMMAND' lists its options: with --arch NAME those that this kind of model has, "
+                  "with --dialect NAME or --preset NAME their defaults. 'perceiver --version' tells the version.", 0);
     put_paragraph(&p, numbers, 0);
     printf("Exit status: ");
     p.column = 13;
@@ -146,7 +177,14 @@ static void man_text(const char *text) {
     }
 }
 
-static void man_option(const pcv_option *o) {
+static void man_title(page *p, const char *group, const char *architectures) {
+    (void)p;
+    if (architectures) printf("## %s OPTIONS OF %s\n\n", group, architectures);
+    else printf("# %s OPTIONS\n\n", group);
+}
+
+static void man_option(page *p, const pcv_option *o) {
+    (void)p;
     char left[512];
     const char *initial = shown_default(o);
     option_text(left, sizeof left, o);
@@ -170,16 +208,13 @@ void print_man_page(void) {
     for (const command *c = commands; c->name; c++) {
         printf("# PERCEIVER %s\n\n*perceiver %s* %s\n\n%s.\n\n", c->name, c->name, c->usage, c->summary);
         for (int i = 0; i < MOST_OPTIONS && c->options[i].name; i++)
-            man_option(&(pcv_option){c->options[i].name, c->options[i].argument, NULL, c->options[i].help});
+            man_option(NULL, &(pcv_option){.name = c->options[i].name, .argument = c->options[i].argument,
+                                           .help = c->options[i].help});
         for (int g = 0; g < c->group_count; g++)
             printf("and the %s options below.\n\n", group_titles[c->groups[g]]);
         printf("Example: %s\n\n", c->example);
     }
-    for (int g = 0; g < PCV_GROUPS; g++) {
-        pcv_option o;
-        printf("# %s OPTIONS\n\n", group_titles[g]);
-        for (int i = 0; pcv_option_at((pcv_group)g, i, &o); i++) man_option(&o);
-    }
+    for (int g = 0; g < PCV_GROUPS; g++) each_section(NULL, (pcv_group)g, man_title, man_option, NULL);
     printf("# NUMBERS\n\n%s\n\n# ENVIRONMENT\n\n"
            "*PERCEIVER_KERNELS*\n\tTakes kernels of another level than the best, which --version names: plain, "
            "reference, or one in between. What this processor has not is refused, with those that it has.\n\n"

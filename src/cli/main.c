@@ -132,7 +132,7 @@ static int run(const command *c, int argc, char **argv) {
     int status = arguments_parse(&a, c, argc, argv, &err);
     const char *config = status || a.help ? NULL : arguments_value(&a, "config");
     if (config) status = pcv_settings_read(a.settings, config, &err);
-    if (!status && a.help) print_command_help(c);
+    if (!status && a.help) print_command_help(c, a.settings);
     else if (!status) {
         say_threads(a.settings);
         status = c->run(&a, &err);
@@ -147,12 +147,14 @@ static int no_command(const char *name, pcv_error *err) {
                     near ? near : "", near ? "'?" : "; perceiver --help lists them");
 }
 
+static bool is_help(const char *name) {
+    return !strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help");
+}
+
 /* What is not a command; `of` is the argument behind it, or NULL. False: nor one of these. */
 static bool page(const char *name, const char *of, int *status, pcv_error *err) {
-    if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
-        const command *c = of ? command_find(of) : NULL;
-        if (c) print_command_help(c);
-        else if (of) *status = no_command(of, err);
+    if (is_help(name)) {
+        if (of) *status = no_command(of, err);
         else print_help();
     } else if (!strcmp(name, "--version") || !strcmp(name, "-V") || !strcmp(name, "version")) {
         printf("perceiver " PCV_VERSION " (kernels: %s)\n", pcv_kernel_levels()[0]);
@@ -196,6 +198,13 @@ int main(int argc, char **argv) {
     }
     const command *c = command_find(argv[1]);
     if (c) return run(c, argc - 1, argv + 1);
+    c = argc > 2 && is_help(argv[1]) ? command_find(argv[2]) : NULL;
+    if (c) { /* "help train ..." is "train ... --help" */
+        char help[] = "--help";
+        memmove(argv + 1, argv + 2, (size_t)(argc - 2) * sizeof *argv);
+        argv[argc - 1] = help;
+        return run(c, argc - 1, argv + 1);
+    }
     if (!page(argv[1], argc > 2 ? argv[2] : NULL, &status, &err)) status = no_command(argv[1], &err);
     return finish("", status, &err);
 }

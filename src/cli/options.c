@@ -144,8 +144,8 @@ static int take_long(arguments *a, const long_table *t, int i, const char *value
     int what = t->what[i];
     if (what >= 0) return take_own(a, what, value, open_list, err);
     *open_list = -1;
-    a->help = what == IS_HELP;
-    if (a->help) return 0;
+    a->help |= what == IS_HELP;
+    if (what == IS_HELP) return 0;
     if (what == IS_OFF) return pcv_settings_set(a->settings, name + strlen("no-"), "false", err);
     return pcv_settings_set(a->settings, name, value ? value : "true", err);
 }
@@ -178,7 +178,7 @@ int arguments_parse(arguments *a, const command *c, int argc, char **argv, pcv_e
     status = pcv_settings_open(&a->settings, err);
     optind = 0;
     opterr = 0;
-    for (int code; !status && !a->help && (code = getopt_long(argc, argv, t.letters, t.list, NULL)) != -1;) {
+    for (int code; !status && (code = getopt_long(argc, argv, t.letters, t.list, NULL)) != -1;) {
         const char *word = optind > 0 ? argv[optind - 1] : "";
         if (code == 1) status = take_plain(a, optarg, open_list, err);
         else if (code == ':') status = cli_fail(err, PCV_USAGE, "option '%s' needs a value", word);
@@ -194,8 +194,9 @@ int arguments_parse(arguments *a, const command *c, int argc, char **argv, pcv_e
             status = take_own(a, own_index(c, letter), optarg, &open_list, err);
         }
     }
-    while (!status && !a->help && optind < argc) status = take_plain(a, argv[optind++], -1, err); /* behind "--" */
-    return status || a->help ? status : check_count(a, err);
+    if (a->help) return 0;
+    while (!status && optind < argc) status = take_plain(a, argv[optind++], -1, err); /* behind "--" */
+    return status ? status : check_count(a, err);
 }
 
 void arguments_free(arguments *a) {

@@ -34,7 +34,7 @@ struct arguments {
     pcv_settings *settings;
     const char **plain; /* [count], NULL-terminated */
     int count;
-    bool help; /* was asked for: nothing else counts */
+    bool help; /* was asked for: nothing else counts, but settings that decide what it tells */
     const char *value[MOST_OPTIONS]; /* of each own option; a switch that is on has "" */
     const char **list[MOST_OPTIONS]; /* of OPTION_LIST and OPTION_REPEATED, NULL-terminated, or NULL */
     int list_count[MOST_OPTIONS];
@@ -51,7 +51,7 @@ const command *command_find(const char *name);
 const char *command_nearest(const char *name);
 
 void print_help(void);
-void print_command_help(const command *c);
+void print_command_help(const command *c, pcv_settings *settings); /* those that were chosen so far */
 void print_man_page(void); /* in scdoc format */
 
 #endif

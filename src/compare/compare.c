@@ -7,6 +7,8 @@
 #include "compare/cost.h"
 #include "compare/page.h"
 #include "compare/quality.h"
+#include "model/applicable.h"
+#include "model/model.h"
 #include "train/memory_plan.h"
 
 #include <stdio.h>
@@ -88,14 +90,23 @@ static int take_rate(comparison *c, const char *part, pcv_error *err) {
 static int parse_lists(comparison *c, const train_config *t, pcv_error *err) {
     const pcv_compare_options *o = c->options;
     int status = 0;
-    const char *all = "perceiver-ar,transformer,sparse-transformer,transformer-xl";
-    TRY(each_part(o->archs ? o->archs : all, "archs", MOST_ARCHS, take_arch, c, err));
+    for (int i = 0; i < MODEL_TYPES && !o->archs; i++) TRY(take_arch(c, model_types[i]->name, err));
+    if (o->archs) TRY(each_part(o->archs, "archs", MOST_ARCHS, take_arch, c, err));
     TRY(each_part(o->depths ? o->depths : "1,6,12,36", "depths", MOST_VALUES, take_depth, c, err));
     TRY(each_part(o->contexts ? o->contexts : "512,1024,2048,4096,8192,16384,32768,65536,131072", "contexts",
                   MOST_VALUES, take_context, c, err));
     if (o->rates) TRY(each_part(o->rates, "rates", MOST_VALUES, take_rate, c, err));
     if (!c->rates) c->rate[c->rates++] = t->lr;
 out:
+    return status;
+}
+
+/* They are for all entries: a setting that one of them has is no mistake. */
+static int share_settings(comparison *c, pcv_error *err) {
+    unsigned all = 0;
+    for (int i = 0; i < c->entries; i++) all |= 1u << c->entry[i].architecture;
+    int status = settings_fit_some(c->settings, all, PCV_MODEL, err);
+    settings_share(c->settings);
     return status;
 }
 
@@ -229,6 +240,7 @@ int compare_run(const pcv_compare_options *options, pcv_settings *settings, cons
     TRY(plan_available(&t, &available, err));
     if (o.memory_limit == 0) o.memory_limit = (double)available / (1 << 30);
     TRY(parse_lists(c, &t, err));
+    TRY(share_settings(c, err));
     c->batch = t.batch;
     TRY(check_output(&o, err));
     if (o.minutes == 0) o.minutes = t.minutes > 0 ? t.minutes : 30;

@@ -18,6 +18,8 @@ struct pcv_settings {
     setting given[MOST_SETTINGS];
     json_t *file; /* a config.json, or NULL */
     char *path;   /* its path */
+    bool shared;  /* by models of several architectures */
+    char shown[256]; /* the default that was told last */
 };
 
 static const field_table *const tables[PCV_GROUPS] = {
@@ -105,27 +107,60 @@ static const char *argument_name(const field *f) {
     return "NAME";
 }
 
-/* What a setting is when nothing is said: the default dialect's value, or the row's own. */
-static const char *usual_value(const field_table *table, const field *f) {
-    size_t key = strlen(f->key);
-    if (table != &model_fields) return f->initial;
-    for (const char *at = made.usual; *at; at += strlen(at) + 1)
-        if (!strncmp(at, f->key, key) && at[key] == '=') return at + key + 1;
+/* Keys of training have this in front of them in a combination's list. */
+static const char *prefix_of(const field_table *table) { return table == &train_fields ? "training." : ""; }
+
+/* The value of a key in a combination's list, up to a space or its end; NULL: it says nothing of it. */
+static const char *list_value(const char *values, const char *prefix, const char *key) {
+    size_t front = strlen(prefix), size = strlen(key);
+    for (const char *at = values; *at; at += strcspn(at, " "), at += strspn(at, " "))
+        if (!strncmp(at, prefix, front) && !strncmp(at + front, key, size) && at[front + size] == '=')
+            return at + front + size + 1;
+    return NULL;
+}
+
+/* The dialect (i 0) or preset (i 1) that was asked for, a dialect also by way of its preset; NULL: none was. */
+static const preset *combination_given(const pcv_settings *s, int i) {
+    const char *name = settings_get(s, combinations[i].name), *chosen = settings_get(s, "preset");
+    const preset *p = i == 0 && !name && chosen ? preset_find(presets, chosen) : NULL;
+    if (p) name = p->dialect;
+    return name ? preset_find(combinations[i].list, name) : NULL;
+}
+
+/* What was asked for, or what is without a word. */
+static const preset *combination_in_force(const pcv_settings *s, int i) {
+    const preset *p = combination_given(s, i);
+    return p ? p : preset_find(combinations[i].list, combinations[i].initial);
+}
+
+/* What a setting is when nothing is said of it: the preset's value, the dialect's, or the row's own. */
+static const char *usual_value(pcv_settings *s, pcv_group group, const field *f) {
+    const bool in_lists = group == PCV_MODEL || group == PCV_TRAINING;
+    for (int i = COMBINATIONS - 1; i >= 0 && in_lists; i--) {
+        const preset *p = combination_in_force(s, i);
+        const char *value = p ? list_value(p->values, prefix_of(tables[group]), f->key) : NULL;
+        if (!value) continue;
+        if (!s) return made.usual + (value - p->values); /* the same list, cut */
+        snprintf(s->shown, sizeof s->shown, "%.*s", (int)strcspn(value, " "), value);
+        return s->shown;
+    }
     return f->initial;
 }
 
-bool settings_option(pcv_group group, int i, pcv_option *option) {
+const field_table *settings_table(pcv_group group) { return tables[group]; }
+
+bool settings_option(pcv_settings *s, pcv_group group, int i, pcv_option *option) {
     need_texts();
     if (group == PCV_MODEL && i < COMBINATIONS) {
-        *option = (pcv_option){combinations[i].name, made.combination[i], combinations[i].initial,
-                               combinations[i].help};
+        const char *initial = i == 0 ? combination_in_force(s, i)->name : ""; /* a preset may say the dialect */
+        *option = (pcv_option){combinations[i].name, made.combination[i], initial, combinations[i].help, NULL};
         return true;
     }
     if (group == PCV_MODEL) i -= COMBINATIONS;
     for (int k = 0; k < tables[group]->count; k++) {
         const field *f = &tables[group]->rows[k];
         if (!f->flag || i-- > 0) continue;
-        *option = (pcv_option){f->flag, argument_name(f), usual_value(tables[group], f), f->help};
+        *option = (pcv_option){f->flag, argument_name(f), usual_value(s, group, f), f->help, NULL};
         return true;
     }
     return false;
@@ -154,6 +189,10 @@ const char *settings_get(const pcv_settings *s, const char *name) {
         if (!strcmp(s->given[i].name, name)) value = s->given[i].value;
     return value;
 }
+
+void settings_share(pcv_settings *s) { s->shared = true; }
+
+bool settings_are_shared(const pcv_settings *s) { return s && s->shared; }
 
 packing settings_packing(const pcv_settings *s, const char *name) {
     const char *given = settings_get(s, name);
@@ -312,34 +351,15 @@ static int apply_given(const pcv_settings *s, const field_table *table, void *ob
     return 0;
 }
 
-/* Keys of training have this in front of them in a combination's list. */
-static const char *prefix_of(const field_table *table) { return table == &train_fields ? "training." : ""; }
-
-/* The dialect (i 0) or preset (i 1) that was asked for, a dialect also by way of its preset; NULL: none was. */
-static const preset *combination_given(const pcv_settings *s, int i) {
-    const char *name = settings_get(s, combinations[i].name), *chosen = settings_get(s, "preset");
-    const preset *p = i == 0 && !name && chosen ? preset_find(presets, chosen) : NULL;
-    if (p) name = p->dialect;
-    return name ? preset_find(combinations[i].list, name) : NULL;
-}
-
 /* What was given, weakest first, over what *object holds; a combination that was not given is `fallback`'s. */
 static int apply_all(const pcv_settings *s, const field_table *table, bool fallback, void *object, pcv_error *err) {
     for (int i = 0; i < COMBINATIONS; i++) {
-        const preset *p = combination_given(s, i);
-        if (!p && fallback) p = preset_find(combinations[i].list, combinations[i].initial);
+        const preset *p = fallback ? combination_in_force(s, i) : combination_given(s, i);
         int status = p ? settings_apply_list(p->values, table, prefix_of(table), object, err) : 0;
         if (status) return status;
     }
     int status = read_file_part(s, table, table == &train_fields, object, err);
     return status ? status : apply_given(s, table, object, err);
-}
-
-static bool list_has(const char *values, const char *prefix, const char *key) {
-    size_t front = strlen(prefix), size = strlen(key);
-    for (const char *at = values; *at; at += strcspn(at, " "), at += strspn(at, " "))
-        if (!strncmp(at, prefix, front) && !strncmp(at + front, key, size) && at[front + size] == '=') return true;
-    return false;
 }
 
 static bool file_has(const json_t *json, const char *prefix, const char *key) {
@@ -365,7 +385,7 @@ setting_source settings_source(const pcv_settings *s, const field_table *table, 
     }
     for (int i = COMBINATIONS - 1; i >= 0; i--) {
         const preset *p = combination_given(s, i);
-        if (!p || !list_has(p->values, prefix, f->key)) continue;
+        if (!p || !list_value(p->values, prefix, f->key)) continue;
         bool itself = settings_get(s, combinations[i].name) != NULL; /* and not by way of a preset */
         snprintf(name, size, "--%s %s", itself ? combinations[i].name : "preset",
                  itself ? p->name : settings_get(s, "preset"));

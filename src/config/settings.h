@@ -7,8 +7,12 @@
 #include "config/run_config.h"
 #include "config/token_config.h"
 
-/* As pcv_option_at, and the calls named pcv_settings_... of perceiver.h. */
-bool settings_option(pcv_group group, int i, pcv_option *option);
+/* The i-th option of a group, with the default of the dialect and preset that were chosen; s may be NULL. What it says
+ * is valid until the next call with the same settings. */
+bool settings_option(pcv_settings *s, pcv_group group, int i, pcv_option *option);
+const field_table *settings_table(pcv_group group);
+
+/* As the calls named pcv_settings_... of perceiver.h. */
 int settings_open(pcv_settings **settings, pcv_error *err);
 void settings_close(pcv_settings *s);
 int settings_set(pcv_settings *s, const char *name, const char *value, pcv_error *err);
@@ -32,6 +36,10 @@ setting_source settings_source(const pcv_settings *s, const field_table *table, 
                                size_t size);
 
 const char *settings_get(const pcv_settings *s, const char *name); /* as given, or NULL */
+
+/* From now on they are for models of several architectures: what one lacks is no mistake. */
+void settings_share(pcv_settings *s);
+bool settings_are_shared(const pcv_settings *s);
 packing settings_packing(const pcv_settings *s, const char *name); /* of --weights and --cache */
 
 /* Named combinations: "a=1 b=2" lists of keys of config.json ("training." in front of training's). */

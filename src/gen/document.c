@@ -224,7 +224,7 @@ int generate_document(pcv_engine *engine, const pcv_document_options *o, const p
         return fail(err, PCV_USAGE, "a scale of %d, expected 1 to %d, of pictures", w.scale, MOST_SCALE);
     int status = t->type->check_name(t, o->output, err);
     if (!status && pictures) status = check_size(&w, t->config.size * w.scale, t->config.size * w.scale, err);
-    if (!status) status = settings_sample(settings, &w.config, err);
+    if (!status) status = engine_sampling(engine, settings, &w.config, err);
     if (status) return status;
     if (!grid && !many) w.documents = 1;
     status = grid ? write_grid(&w, err) : many ? write_completions(&w, err) : write_one(&w, err);

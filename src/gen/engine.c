@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "config/settings.h"
 #include "data/dataset.h"
+#include "model/applicable.h"
 #include "model/config_file.h"
 #include "model/weights.h"
 
@@ -117,6 +118,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     TRY(mem_get(&c, sizeof *c, "a configuration", err));
     TRY(path_join(path, run, RUN_CONFIG, err));
     TRY(config_read(path, c, &train, &extra, err));
+    TRY(settings_fit(settings, c, PCV_EVALUATION, err));
     const char *name = json_string_value(json_object_get(extra, "dataset"));
     const char *kind = json_string_value(json_object_get(extra, "kind"));
     snprintf(e->dataset, sizeof e->dataset, "%s", name ? name : "");
@@ -200,11 +202,16 @@ void session_stop(pcv_session *s) {
     s->recent = NULL;
 }
 
+int engine_sampling(const pcv_engine *e, const pcv_settings *settings, sample_config *config, pcv_error *err) {
+    int status = settings_fit(settings, &e->m->config, PCV_SAMPLING, err);
+    return status ? status : settings_sample(settings, config, err);
+}
+
 int session_open(pcv_session **out, pcv_engine *engine, const pcv_settings *settings,
                      pcv_error *err) {
     pcv_session *s = NULL;
     sample_config config;
-    int status = settings_sample(settings, &config, err);
+    int status = engine_sampling(engine, settings, &config, err);
     if (!status) status = mem_get(&s, sizeof *s, "a session", err);
     if (status) return status;
     status = session_start(s, engine->m, &engine->tokens, &config, err);

@@ -32,6 +32,9 @@ int engine_open(pcv_engine **engine, const char *run, const pcv_settings *settin
 void engine_close(pcv_engine *e);
 const char *engine_text(const pcv_engine *e, int32_t id, size_t *size);
 
+/* The sampling settings, unless one is for other architectures. */
+int engine_sampling(const pcv_engine *e, const pcv_settings *settings, sample_config *config, pcv_error *err);
+
 int session_open(pcv_session **session, pcv_engine *engine, const pcv_settings *settings, pcv_error *err);
 void session_close(pcv_session *s);
 int session_feed(pcv_session *s, const int32_t *ids, size_t count, pcv_error *err);

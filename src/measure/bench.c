@@ -6,6 +6,7 @@
 #include "base/watch.h"
 #include "config/settings.h"
 #include "gen/timeline.h"
+#include "model/applicable.h"
 #include "train/optimizer.h"
 #include "train/memory_plan.h"
 #include "train/step.h"
@@ -374,6 +375,7 @@ int bench_run(const char *what, const pcv_settings *settings, pcv_timing_fn *fn,
     int status = 0;
     TRY(mem_get(&config, sizeof *config, "a benchmark", err));
     TRY(settings_model(settings, config, err));
+    TRY(settings_fit(settings, config, PCV_MODEL, err));
     TRY(settings_train(settings, &c, err));
     if (!config->vocab_size) config->vocab_size = 259;
     TRY(model_config_check(config, err));

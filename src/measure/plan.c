@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "config/settings.h"
 #include "measure/probe.h"
+#include "model/applicable.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -112,6 +113,7 @@ int plan_report(const pcv_settings *settings, const char *dataset_name, double p
     *r = (pcv_plan_report){0};
     TRY(mem_get(&config, sizeof *config, "a plan", err));
     TRY(settings_model(settings, config, err));
+    TRY(settings_fit(settings, config, PCV_MODEL, err));
     TRY(settings_train(settings, &c, err));
     if (dataset_name) {
         TRY(dataset_open(&d, dataset_name, 1, err));

@@ -4,12 +4,12 @@
 #include <pthread.h>
 
 #define POINTER(name, type) &type,
-static const model_type *const types[] = {ARCHITECTURES(POINTER)};
+const model_type *const model_types[MODEL_TYPES] = {ARCHITECTURES(POINTER)};
 #undef POINTER
 
-enum { TYPES = sizeof types / sizeof *types, MOST_ROWS = 128 };
+enum { MOST_ROWS = 128 };
 
-const model_type *model_type_of(const model_config *c) { return types[c->architecture]; }
+const model_type *model_type_of(const model_config *c) { return model_types[c->architecture]; }
 
 /* Positions that all run through the layers are described by four times as many numbers. */
 int64_t model_most_tokens(const model_config *c) {
@@ -19,10 +19,10 @@ int64_t model_most_tokens(const model_config *c) {
 /* ------------------------------------------------------------------ settings */
 
 /* Of each architecture the rows that apply to it, and the rest. */
-static field has_rows[TYPES][MOST_ROWS], lacks_rows[TYPES][MOST_ROWS];
-static field_table has[TYPES], lacks[TYPES];
+static field has_rows[MODEL_TYPES][MOST_ROWS], lacks_rows[MODEL_TYPES][MOST_ROWS];
+static field_table has[MODEL_TYPES], lacks[MODEL_TYPES];
 
-static bool lists(const model_type *type, const char *key) {
+bool model_type_lists(const model_type *type, const char *key) {
     for (int i = 0; i < MOST_SETTING_LISTS && type->settings[i]; i++)
         if (name_is_one_of(key, type->settings[i])) return true;
     return false;
@@ -30,12 +30,12 @@ static bool lists(const model_type *type, const char *key) {
 
 static void make_tables(void) {
     CHECK(model_fields.count <= MOST_ROWS, "%d settings of models", model_fields.count);
-    for (int t = 0; t < TYPES; t++) {
+    for (int t = 0; t < MODEL_TYPES; t++) {
         has[t].rows = has_rows[t];
         lacks[t].rows = lacks_rows[t];
         for (int i = 0; i < model_fields.count; i++) {
             const field *f = &model_fields.rows[i];
-            if (lists(types[t], f->key)) has_rows[t][has[t].count++] = *f;
+            if (model_type_lists(model_types[t], f->key)) has_rows[t][has[t].count++] = *f;
             else lacks_rows[t][lacks[t].count++] = *f;
         }
     }

@@ -23,6 +23,10 @@ typedef struct model_part {
     const char *prefix, *name;
 } model_part;
 
+#define COUNT_ONE(name, type) +1
+enum { MODEL_TYPES = ARCHITECTURES(COUNT_ONE) };
+#undef COUNT_ONE
+extern const model_type *const model_types[MODEL_TYPES]; /* by config.architecture */
 const model_type *model_type_of(const model_config *c);
 
 /* Gives what does not apply to the architecture its default, fills in what follows from other members (cross_heads,
@@ -33,5 +37,6 @@ int64_t model_most_tokens(const model_config *c); /* that the host describes at 
 
 /* The rows of model_fields that apply to the architecture. */
 const field_table *model_settings(const model_config *c);
+bool model_type_lists(const model_type *type, const char *key); /* among its settings */
 
 #endif

@@ -40,7 +40,9 @@ struct model_type {
     bool remembers;   /* segments follow each other, and layers see those before by way of a model_memory */
     bool relative;    /* layers measure distances: there are no other positions, whatever the data says */
     bool gathers;     /* keys and values from the caches, which are reals then */
-    const char *const *settings[MOST_SETTING_LISTS]; /* keys of model_fields that it has, each list NULL-terminated */
+    /* Lists, NULL-terminated, of the keys of model_fields that it has, and with "evaluation." or "sampling." in front
+     * of those groups' keys that others lack. */
+    const char *const *settings[MOST_SETTING_LISTS];
     const model_part *parts; /* ends with a NULL prefix */
     int (*check)(const model_config *c, pcv_error *err); /* what it cannot be, beyond model_config_check's; or NULL */
     model_flops (*flops)(const model_config *c, int64_t inputs, int64_t latents);

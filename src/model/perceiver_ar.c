@@ -267,7 +267,7 @@ static const char *const settings[] = {
     "latents", "input_channels", "cross_heads", "cross_mlp_ratio", "query", "query_layers", "query_residual",
     "initial_cross", "latent_kv_norm", "cross_width", "positions.rotary.query_offset",
     "positions.rotary.cross_head_group", "latents_per_position", "self_reach", "cross_after_layers", "prefix_dropout",
-    "latent_dropout", NULL};
+    "latent_dropout", "sampling.latents", NULL};
 
 static const model_part parts[] = {
     {"token_embedding", "token embedding"}, {"position_embedding", "position embedding"}, {"query", "query"},

@@ -217,7 +217,7 @@ static tensor *xl_hidden(tape *t, model *m, pass *p) {
 
 /* ------------------------------------------------------------------ what it says of itself */
 
-static const char *const settings[] = {"memory", NULL};
+static const char *const settings[] = {"memory", "evaluation.memory", NULL};
 
 static const model_part parts[] = {
     {"token_embedding", "token embedding"}, {"layers", "self-attention layers"}, {"output", "head"}, {0}};

@@ -2,6 +2,7 @@
  * in a way that cannot be an accident. */
 #include "base/fields.h"
 #include "config/run_files.h"
+#include "model/applicable.h"
 #include "model/config_file.h"
 #include "train/trainer.h"
 
@@ -76,6 +77,7 @@ static int check_model(const trainer *w, pcv_error *err) {
     TRY(dataset_shape(w->d, w->settings, given, err));
     int fits = model_config_check(given, &reason); /* fills in what is left open */
     TRY(check_equal(w, &model_fields, given, &w->mc, true, err));
+    TRY(settings_fit(w->settings, &w->mc, PCV_MODEL, err));
     if (fits) status = fail(err, reason.code, "%s", reason.message);
 out:
     mem_free(given);

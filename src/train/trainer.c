@@ -11,6 +11,7 @@
 #include "base/temporary.h"
 #include "base/text.h"
 #include "base/watch.h"
+#include "model/applicable.h"
 #include "model/config_file.h"
 #include "train/begin.h"
 #include "train/memory_plan.h"
@@ -66,6 +67,7 @@ static int new_run(trainer *w, pcv_error *err) {
         goto out;
     }
     TRY(settings_model(w->settings, &w->mc, err));
+    TRY(settings_fit(w->settings, &w->mc, PCV_MODEL, err));
     TRY(settings_train(w->settings, &w->c, err));
     TRY(dataset_open(&w->d, w->options->dataset, (uint64_t)w->c.seed, err));
     if (!utf8_valid(w->d->name)) {
