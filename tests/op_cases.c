@@ -207,6 +207,34 @@ static tensor *run_copy(tape *t, tensor *const in[], const op_case *c) {
     return y;
 }
 
+/* Rows go to other rows of a larger matrix, one of them nowhere. */
+static tensor *run_copy_scattered(tape *t, tensor *const in[], const op_case *c) {
+    static const int32_t to[] = {7, 0, -1, 3, 8};
+    tensor *y = copy_of(t, in[1]);
+    (void)c;
+    tape_kernel(t, copy, .y = y->m, .x = in[0]->m, .index = tape_ints(t, to, 5)->m);
+    return y;
+}
+
+/* Products whose rows do not know of each other. */
+static tensor *run_linear_by_row(tape *t, tensor *const in[], const op_case *c) {
+    (void)c;
+    t->by_row = true;
+    tensor *y = linear(t, in[0], in[1], in[2]);
+    t->by_row = false;
+    return y;
+}
+
+/* Two sequences read the third and the first of three lots of keys; p as of attend. */
+static tensor *run_attend_slots(tape *t, tensor *const in[], const op_case *c) {
+    static const int32_t slots[] = {2, 0};
+    int keys = c->in[1].rows / 3;
+    attend_spec s = case_spec(t, c, 2 * keys);
+    s.slots = tape_ints(t, slots, 2);
+    s.keys = keys;
+    return attend(t, in[0], in[1], in[2], &s);
+}
+
 /* p[0]: a packed type. Reals are packed, copied as they are, and unpacked. */
 static tensor *run_pack(tape *t, tensor *const in[], const op_case *c) {
     matrix packed[2];
@@ -315,6 +343,11 @@ const op_case op_cases[] = {
     {"copy", run_copy, 2, {{5, 40}, {5, 38}}, {0}, CASE_FORWARD},
     {"copy, added", run_copy, 2, {{5, 40}, {5, 38}}, {100}, CASE_FORWARD},
     {"copy, added to a half", run_copy, 2, {{5, 40}, {5, 38}}, {50}, CASE_FORWARD},
+    {"copy, scattered", run_copy_scattered, 2, {{5, 38}, {9, 38}}, {0}, CASE_FORWARD},
+    {"linear, by row", run_linear_by_row, 3, {{11, 67}, {21, 67}, {1, 21}}, {0}, CASE_FORWARD},
+    {"attend, slots", run_attend_slots, 3, {{50, 12}, {210, 12}, {210, 12}}, {2, 2, MASK_RAGGED, 0}, CASE_FORWARD},
+    {"attend, slots, few queries", run_attend_slots, 3, {{4, 12}, {900, 12}, {900, 12}}, {2, 3, MASK_CAUSAL, 0},
+     CASE_FORWARD},
     {"copy, packed to bf16", run_pack, 1, {{5, 37}}, {BF16}, CASE_FORWARD},
     {"copy, packed to 8 bits", run_pack, 1, {{5, 37}}, {I8}, CASE_FORWARD},
     {"column sum", run_column_sum, 2, {{33, 79}, {1, 75}}, {0}, CASE_FORWARD},

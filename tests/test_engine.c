@@ -123,6 +123,7 @@ static void only_kernels_touch_memory(void **state) {
     (void)state;
     backend *be;
     tape t;
+    decoder own;
     timeline line;
     const float *logits;
     double loss;
@@ -131,12 +132,14 @@ static void only_kernels_touch_memory(void **state) {
     must(tape_init(&t, be, 0, &err));
     train_once(be, m, &t, &loss);
     assert_true(isfinite(loss) && loss > 0);
-    must(timeline_open(&line, m, PCV_REFILL, 0, 0, &err));
+    must(decoder_open(&own, m, &err));
+    must(timeline_open(&line, &own, PCV_REFILL, 0, 0, &err));
     for (int i = 0; i < 60; i++) {
         must(timeline_append(&line, (int32_t[]){i % 31}, 1, &err));
         must(timeline_logits(&line, &logits, &err));
     }
     timeline_close(&line);
+    decoder_close(&own);
     /* and the guard guards: the kernel of the operating system may not read a weight for us either */
     int ends[2];
     assert_int_equal(pipe(ends), 0);
@@ -152,6 +155,7 @@ static void only_kernels_touch_memory(void **state) {
 /* What a model computes, and the file of its weights: read back from it, they are written into a second one. */
 static void use(backend *be, float *logits, char hash[HASH_TEXT]) {
     uint64_t size;
+    decoder own;
     timeline line;
     const float *found;
     model *m = build(be, small, false), *again = build(be, small, false);
@@ -159,7 +163,8 @@ static void use(backend *be, float *logits, char hash[HASH_TEXT]) {
     run_kernel(be, fill, .y = again->params.values);
     must(weights_save(&m->params, &values[0], 1, NULL, at("weights.safetensors"), hash, &size, &err));
     must(weights_load(&again->params, &values[1], 1, at("weights.safetensors"), &err));
-    must(timeline_open(&line, again, PCV_REFILL, 0, 0, &err));
+    must(decoder_open(&own, again, &err));
+    must(timeline_open(&line, &own, PCV_REFILL, 0, 0, &err));
     for (int part = 0; part < 3; part++) {
         int32_t ids[20];
         for (int i = 0; i < 20; i++) ids[i] = (7 * i + part) % 31;
@@ -168,6 +173,7 @@ static void use(backend *be, float *logits, char hash[HASH_TEXT]) {
         memcpy(logits + 31 * part, found, 31 * sizeof *logits);
     }
     timeline_close(&line);
+    decoder_close(&own);
     model_close(again);
     model_close(m);
     be->close(be);

@@ -56,13 +56,15 @@ static void slide(void **state) {
     (void)state;
     for (int i = 0; i < 3; i++) {
         backend *be;
+        decoder own;
         timeline w;
         int32_t ids[9];
         const float *logits;
         for (int j = 0; j < 9; j++) ids[j] = krasserm_token(j);
         must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         model *m = krasserm_model(be, &krasserm_cases[i]);
-        must(timeline_open(&w, m, PCV_SLIDE, 6, 6, &err));
+        must(decoder_open(&own, m, &err));
+        must(timeline_open(&w, &own, PCV_SLIDE, 6, 6, &err));
         must(timeline_append(&w, ids, 8, &err));
         must(timeline_logits(&w, &logits, &err));
         must(timeline_append(&w, ids + 8, 1, &err));
@@ -70,6 +72,7 @@ static void slide(void **state) {
         assert_int_equal(timeline_latents(&w), 6);
         compare(logits, krasserm_cases[i].slid, 2e-8, "after a slide", krasserm_cases[i].name);
         timeline_close(&w);
+        decoder_close(&own);
         model_close(m);
         be->close(be);
     }

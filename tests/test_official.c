@@ -501,9 +501,11 @@ static const int decoding_latents[8] = {1, 2, 3, 4, 2, 3, 4, 2};
 
 static void decode(backend *be, const decoding *d, double tolerance) {
     model *m = build(be, d->changes, 12, false);
+    decoder own;
     timeline w;
     const float *logits;
-    must(timeline_open(&w, m, PCV_REFILL, 4, 1, &err));
+    must(decoder_open(&own, m, &err));
+    must(timeline_open(&w, &own, PCV_REFILL, 4, 1, &err));
     must(timeline_append(&w, d->prompt, 5, &err));
     for (int i = 0; i < 8; i++) {
         must(timeline_logits(&w, &logits, &err));
@@ -521,6 +523,7 @@ static void decode(backend *be, const decoding *d, double tolerance) {
         must(timeline_append(&w, (int32_t[]){best}, 1, &err));
     }
     timeline_close(&w);
+    decoder_close(&own);
     model_close(m);
 }
 

@@ -510,9 +510,35 @@ static void planned_memory(void **state) {
     for (int cut = CUT_NORMS; cut < CUTS; cut++) assert_true(others[cut]);
 }
 
+/* Rows of a product by row have the bits that each has alone, for every number of rows and type of weights. */
+static void rows_of_products(void **state) {
+    (void)state;
+    static const int64_t sizes[][3] = {{2, 5, 7}, {9, 33, 64}, {13, 70, 131}, {64, 17, 40}};
+    static const dtype types[] = {F32, BF16, I8};
+    for (const char *const *level = cpu_levels(); *level; level++)
+        for (int k = 0; k < 12; k++) {
+            const int64_t *z = sizes[k / 3];
+            backend *be;
+            must(backend_open(&be, "cpu", &(backend_options){.level = *level, .threads = 2}, &err));
+            matrix a = typed_matrix(be, z[0], z[2], F32, 1), b = typed_matrix(be, z[1], z[2], types[k % 3], 2);
+            matrix bias = typed_matrix(be, 1, z[1], F32, 3), all = typed_matrix(be, z[0], z[1], F32, 4);
+            matrix one = typed_matrix(be, 1, z[1], F32, 4);
+            run_kernel(be, gemm, .c = all, .a = a, .b = b, .bias = bias, .transpose_b = true, .by_row = true);
+            for (int64_t r = 0; r < z[0]; r++) {
+                run_kernel(be, gemm, .c = one, .a = matrix_rows(a, r, 1), .b = b, .bias = bias, .transpose_b = true,
+                           .by_row = true);
+                if (memcmp(one.data, matrix_rows(all, r, 1).data, (size_t)z[1] * sizeof(float)))
+                    test_failed("%s, type %d: row %d of %d is another than alone\n", *level, types[k % 3], (int)r, (int)z[0]);
+            }
+            matrix *list[] = {&a, &b, &bias, &all, &one};
+            for (int m = 0; m < 5; m++) drop(be, list[m]);
+            be->close(be);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(levels), cmocka_unit_test(every_slot_has_a_case), cmocka_unit_test(bf16_products),
-                                       cmocka_unit_test(packed_products), cmocka_unit_test(packed_attention),
+                                       cmocka_unit_test(packed_products), cmocka_unit_test(rows_of_products), cmocka_unit_test(packed_attention),
                                        cmocka_unit_test(attention_maps), cmocka_unit_test(sharp_attention), cmocka_unit_test(growing_passes),
                                        cmocka_unit_test(planned_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -192,6 +192,7 @@ static int64_t next_feed(rng *r, int64_t context) {
 
 static void follow(model *m, tape *t, const story *s) {
     enum { MOST = 1000 };
+    decoder own;
     timeline w;
     int32_t ids[MOST];
     float expected[VOCAB];
@@ -200,7 +201,8 @@ static void follow(model *m, tape *t, const story *s) {
     int64_t tokens = 0, most = 4 * context + 24, requests = context + 40;
     rng r = rng_make(s->seed, RNG_TEST, 1);
     for (int i = 0; i < MOST; i++) ids[i] = token(i);
-    must(timeline_open(&w, m, s->window, s->latents * group, s->first * group, &err));
+    must(decoder_open(&own, m, &err));
+    must(timeline_open(&w, &own, s->window, s->latents * group, s->first * group, &err));
     definition d = {.m = m, .window = s->window, .N = s->latents ? s->latents : m->config.latents / group};
     if (!m->type->has_latents) d.N = d.first = context;
     else d.first = s->first ? s->first : d.N / 2 ? d.N / 2 : 1;
@@ -217,6 +219,7 @@ static void follow(model *m, tape *t, const story *s) {
         if (!w.remembers) assert_int_equal(timeline_latents(&w), p.reach ? least(p.latents, d.N) : p.latents);
     }
     timeline_close(&w);
+    decoder_close(&own);
 }
 
 static void follow_policies(model *m, const char *spec, const size *s, uint64_t *seed) {
@@ -295,7 +298,165 @@ static void causality(void **state) {
     }
 }
 
+/* ------------------------------------------------------------------ many on one decoder */
+
+enum { TOGETHER = 5, ROUNDS = 40 };
+
+/* A timeline on the decoder of all, and one that lives the same on a decoder of its own. */
+typedef struct twin {
+    timeline shared, lone;
+    decoder own;
+    bool asked;
+} twin;
+
+static void twin_open(twin *x, decoder *all, model *m, int window) {
+    must(timeline_open(&x->shared, all, window, 0, 0, &err));
+    must(decoder_open(&x->own, m, &err));
+    must(timeline_open(&x->lone, &x->own, window, 0, 0, &err));
+}
+
+static void twin_close(twin *x) {
+    timeline_close(&x->shared);
+    timeline_close(&x->lone);
+    decoder_close(&x->own);
+}
+
+static void twin_append(twin *x, rng *r, int64_t count) {
+    for (; count > 0; count--) {
+        int32_t id = token((int)rng_below(r, 1000));
+        must(timeline_append(&x->shared, &id, 1, &err));
+        must(timeline_append(&x->lone, &id, 1, &err));
+    }
+}
+
+/* What happens to a timeline between two requests: mostly one token, sometimes several, none, or an end of it goes. */
+static void twin_live(twin *x, rng *r) {
+    int64_t length = timeline_length(&x->shared), kept = 1 + (int64_t)rng_below(r, (uint64_t)length);
+    switch (rng_below(r, 12)) {
+    case 0: twin_append(x, r, 1 + (int64_t)rng_below(r, 6)); break;
+    case 1: break;
+    case 2:
+        if (timeline_truncate(&x->shared, kept) != timeline_truncate(&x->lone, kept)) test_failed("%s\n", "one truncates");
+        break;
+    default: twin_append(x, r, 1);
+    }
+}
+
+/* Logits of many timelines in one pass have the bits that each has alone. */
+static void same_together(model *m, const char *spec, int window) {
+    static twin all[TOGETHER];
+    decoder d;
+    rng r = rng_make(31, RNG_TEST, (uint32_t)window);
+    int passes = 0;
+    must(decoder_open(&d, m, &err));
+    for (int i = 0; i < TOGETHER; i++) {
+        twin_open(&all[i], &d, m, window);
+        twin_append(&all[i], &r, 1 + (int64_t)rng_below(&r, 12));
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        timeline *asked[TOGETHER];
+        int64_t count = 0;
+        for (int i = 0; i < TOGETHER; i++) {
+            if (round) twin_live(&all[i], &r);
+            all[i].asked = rng_below(&r, 5) > 0;
+            if (all[i].asked) asked[count++] = &all[i].shared;
+        }
+        if (rng_below(&r, 8) == 0) { /* one leaves, and its slot is somebody else's */
+            twin *x = &all[rng_below(&r, TOGETHER)];
+            if (!x->asked) {
+                twin_close(x);
+                twin_open(x, &d, m, window);
+                twin_append(x, &r, 1 + (int64_t)rng_below(&r, 5));
+            }
+        }
+        if (count) must(timelines_logits(asked, count, &err));
+        passes += count > 1;
+        for (int i = 0; i < TOGETHER; i++) {
+            const float *logits;
+            if (!all[i].asked) continue;
+            must(timeline_logits(&all[i].lone, &logits, &err));
+            if (memcmp(logits, all[i].shared.logits, VOCAB * sizeof *logits))
+                test_failed("%s, window %d, round %d, timeline %d: logit 0 is %.9g together, %.9g alone\n", spec, window,
+                            round, i, (double)all[i].shared.logits[0], (double)logits[0]);
+        }
+    }
+    assert_true(passes > ROUNDS / 2);
+    for (int i = 0; i < TOGETHER; i++) twin_close(&all[i]);
+    decoder_close(&d);
+}
+
+static void together_as_alone(void **state) {
+    (void)state;
+    backend *be;
+    must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
+    for (int v = 0; v < VARIANTS; v++) {
+        model *m = variant(be, variants[v], &(size){12, 5, 2, 16});
+        for (int window = PCV_REFILL; window <= (m->type->remembers ? PCV_REFILL : PCV_SLIDE); window++)
+            same_together(m, variants[v], window);
+        model_close(m);
+    }
+    be->close(be);
+}
+
+/* What goes on from a copy, and what goes on from a shorter timeline, is what a fresh one of the same tokens says. */
+static void ends_and_copies(void **state) {
+    (void)state;
+    backend *be;
+    must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
+    for (int v = 0; v < VARIANTS; v++) {
+        model *m = variant(be, variants[v], &(size){12, 5, 2, 8});
+        decoder d;
+        timeline a, b, fresh;
+        const float *x, *y;
+        int32_t ids[30];
+        for (int i = 0; i < 30; i++) ids[i] = token(i + 77);
+        must(decoder_open(&d, m, &err));
+        must(timeline_open(&a, &d, PCV_REFILL, 0, 0, &err));
+        must(timeline_open(&b, &d, PCV_REFILL, 0, 0, &err));
+        must(timeline_open(&fresh, &d, PCV_REFILL, 0, 0, &err));
+        must(timeline_append(&a, ids, 6, &err));
+        for (int i = 6; i < 10; i++) {
+            must(timeline_logits(&a, &x, &err));
+            must(timeline_append(&a, ids + i, 1, &err));
+        }
+        timeline_copy(&b, &a);
+        for (int i = 10; i < 30; i++) { /* both go on alike, past the context */
+            must(timeline_append(&a, ids + i, 1, &err));
+            must(timeline_append(&b, ids + i, 1, &err));
+            must(timeline_logits(&a, &x, &err));
+            must(timeline_logits(&b, &y, &err));
+            if (memcmp(x, y, VOCAB * sizeof *x)) test_failed("%s: a copy differs at token %d\n", variants[v], i);
+        }
+        timeline_reset(&a);
+        must(timeline_append(&a, ids, 11, &err));
+        must(timeline_logits(&a, &x, &err));
+        must(timeline_append(&a, ids + 11, 1, &err));
+        must(timeline_logits(&a, &x, &err));
+        assert_true(timeline_truncate(&a, 9));
+        assert_int_equal(timeline_length(&a), 9);
+        must(timeline_append(&a, ids + 20, 2, &err));
+        must(timeline_append(&fresh, ids, 9, &err));
+        must(timeline_append(&fresh, ids + 20, 2, &err));
+        must(timeline_logits(&a, &x, &err));
+        must(timeline_logits(&fresh, &y, &err));
+        for (int i = 0; i < VOCAB; i++) close_to((double)x[i], (double)y[i], 1e-5, variants[v]);
+        must(timeline_append(&b, ids, 30, &err));
+        must(timeline_logits(&b, &x, &err));
+        assert_false(timeline_truncate(&b, 1)); /* it has left the window */
+        assert_false(timeline_truncate(&b, timeline_length(&b) + 1));
+        assert_true(timeline_truncate(&b, 0));
+        assert_int_equal(timeline_length(&b), 0);
+        timeline_close(&a);
+        timeline_close(&b);
+        timeline_close(&fresh);
+        decoder_close(&d);
+        model_close(m);
+    }
+    be->close(be);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_policy_as_defined), cmocka_unit_test(causality)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_policy_as_defined), cmocka_unit_test(causality),
+                                       cmocka_unit_test(together_as_alone), cmocka_unit_test(ends_and_copies)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -286,6 +286,7 @@ static void sweeps_are_means_of_scores(void **state) {
 static void follow(pcv_engine *e, const dataset *d, const char *what) {
     eval_config c;
     pcv_scores scores;
+    decoder own;
     timeline line;
     int32_t ids[MOST];
     const float *logits;
@@ -296,7 +297,8 @@ static void follow(pcv_engine *e, const dataset *d, const char *what) {
     pcv_settings *s = same_settings(&c);
     must(read_tokens(d, SPLIT_TEST, 0, 0, n, ids, NULL));
     must(pcv_score(e, ids, (size_t)n, true, s, &scores, &err));
-    must(timeline_open(&line, e->m, PCV_EXACT, 0, 0, &err));
+    must(decoder_open(&own, e->m, &err));
+    must(timeline_open(&line, &own, PCV_EXACT, 0, 0, &err));
     for (int64_t i = 0; i + 1 < n; i++) {
         must(timeline_append(&line, ids + i, 1, &err));
         must(timeline_logits(&line, &logits, &err));
@@ -306,6 +308,7 @@ static void follow(pcv_engine *e, const dataset *d, const char *what) {
                             (double)logits[id], (double)scores.logits[i * scores.vocabulary + id]);
     }
     timeline_close(&line);
+    decoder_close(&own);
     pcv_scores_free(&scores);
     pcv_settings_close(s);
 }

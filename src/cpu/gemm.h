@@ -15,7 +15,7 @@ static inline matrix gemm_widened(cpu_context *c, const matrix *x) {
 
 /* True when gemv takes it. */
 static inline bool gemm_is_gemv(const gemm_args *a) {
-    return a->c.rows <= GEMV_ROWS && a->transpose_b && !a->transpose_a;
+    return (a->c.rows <= GEMV_ROWS || a->by_row) && a->transpose_b && !a->transpose_a;
 }
 
 #endif

@@ -24,7 +24,7 @@
 #define SIMD_LEVELS(X) X(plain, true)
 #endif
 
-/* C [m <= GEMV_ROWS, n] = A [m, k] B [n, k]^T + beta C + bias. */
+/* C [m, n] = A [m, k] B [n, k]^T + beta C + bias: GEMV_ROWS rows at a time, each as if it were alone. */
 typedef void gemv_fn(void *context, const gemm_args *args);
 enum { GEMV_ROWS = 4 };
 

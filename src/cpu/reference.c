@@ -59,29 +59,26 @@ static void store_i8(matrix y, int64_t r, matrix x) {
     memcpy(to + y.stride - 4, &factor, sizeof factor);
 }
 
-static void convert(const copy_args *a) {
-    matrix y = a->y, x = a->x;
-    for (int64_t r = 0; r < y.rows; r++) {
-        if (y.type == x.type) memcpy((char *)y.data + (size_t)(r * y.stride) * dtype_bytes(y.type),
-                                     (const char *)x.data + (size_t)(r * x.stride) * dtype_bytes(x.type),
-                                     (size_t)(y.type == I8 ? y.stride : 2 * y.cols));
-        else if (y.type == BF16) store_bf16(y, r, x);
-        else if (y.type == I8) store_i8(y, r, x);
-        else for (int64_t i = 0; i < y.cols; i++) row(y, r)[i] = element(x, r, i);
-    }
+/* One row that changes its type, or keeps a packed one. */
+static void convert_row(matrix y, matrix x) {
+    if (y.type == x.type) memcpy(y.data, x.data, (size_t)(y.type == I8 ? y.stride : 2 * y.cols));
+    else if (y.type == BF16) store_bf16(y, 0, x);
+    else if (y.type == I8) store_i8(y, 0, x);
+    else for (int64_t i = 0; i < y.cols; i++) row(y, 0)[i] = element(x, 0, i);
 }
 
 static bool is_packed(matrix m) { return m.type == BF16 || m.type == I8; }
 
 static void copy(void *context, const copy_args *a) {
     (void)context;
-    if (is_packed(a->y) || is_packed(a->x)) {
-        convert(a);
-        return;
+    bool convert = is_packed(a->y) || is_packed(a->x);
+    for (int64_t r = 0; r < a->x.rows; r++) {
+        int64_t to = a->index.data ? int_at(a->index, r) : r;
+        if (to < 0) continue;
+        matrix y = matrix_rows(a->y, to, 1), x = matrix_rows(a->x, r, 1);
+        if (convert) convert_row(y, x);
+        else for (int64_t c = 0; c < y.cols; c++) row(y, 0)[c] = scaled(row(y, 0)[c], a->beta) + row(x, 0)[c];
     }
-    for (int64_t r = 0; r < a->y.rows; r++)
-        for (int64_t c = 0; c < a->y.cols; c++)
-            row(a->y, r)[c] = scaled(row(a->y, r)[c], a->beta) + row(a->x, r)[c];
 }
 
 static void gemm(void *context, const gemm_args *a) {
@@ -329,9 +326,9 @@ typedef struct query {
 } query;
 
 static query query_at(const attend_args *a, int64_t row_index, int64_t head) {
-    int64_t N = a->q.rows / a->batch, M = a->k.rows / a->batch;
+    int64_t N = a->q.rows / a->batch, M = a->slots.data ? a->keys : a->k.rows / a->batch, sequence = row_index / N;
     query q = {.row = row_index, .head = head, .width = a->q.cols / a->heads};
-    q.first_key = row_index / N * M;
+    q.first_key = (a->slots.data ? int_at(a->slots, sequence) : sequence) * M;
     q.self = row_index % N;
     q.begin = int_at(a->begin, row_index);
     q.end = int_at(a->end, row_index);

@@ -101,10 +101,15 @@ typedef struct shape {
 static shape shape_of(const attend_args *a) {
     shape s = {.B = a->batch, .H = a->heads, .D = a->q.cols / a->heads};
     s.N = a->q.rows / a->batch;
-    s.M = a->k.rows / a->batch;
+    s.M = a->slots.data ? a->keys : a->k.rows / a->batch;
     s.padded = (s.D + VW - 1) / VW * VW;
     s.panels = (s.N + PANEL - 1) / PANEL;
     return s;
+}
+
+/* The row of k and v that is key 0 of sequence b. */
+static int64_t first_key(const attend_args *a, const shape *s, int64_t b) {
+    return (a->slots.data ? ((const int32_t *)a->slots.data)[b * a->slots.stride] : b) * s->M;
 }
 
 static const float *head_row(matrix m, int64_t r, int64_t head, int64_t width) {
@@ -367,9 +372,9 @@ static void forward_block(cpu_context *context, const attend_args *a, const shap
     }
     memset(w.o_t, 0, (size_t)(panels * size) * sizeof *w.o_t);
     for (int64_t at = from / TILE * TILE; at < to; at += TILE) {
-        int64_t count = smaller(TILE, s->M - at);
-        pack_rows(a->k, s, b * s->M + at, count, head, 1, w.k);
-        pack_rows(a->v, s, b * s->M + at, count, head, 1, w.v);
+        int64_t count = smaller(TILE, to - at), key = first_key(a, s, b) + at;
+        pack_rows(a->k, s, key, count, head, 1, w.k);
+        pack_rows(a->v, s, key, count, head, 1, w.v);
         for (int64_t p = 0; p < panels; p++) forward_tile(a, s, &w, b, head, at, count, p);
     }
     for (int64_t p = 0; p < panels; p++)
@@ -383,14 +388,14 @@ static void forward_block(cpu_context *context, const attend_args *a, const shap
 static inline __attribute__((always_inline)) void
 few_keys_of(const dtype type, cpu_context *context, const attend_args *a, const shape *s, int64_t query,
             int64_t from, int64_t to, float *out, int64_t apart) {
-    int64_t b = query / s->N, self = query % s->N, D = s->D, count = to - from;
+    int64_t b = query / s->N, self = query % s->N, D = s->D, count = to - from, key = first_key(a, s, b) + from;
     float *scores = cpu_scratch(context, (size_t)(s->H * (count + VW)) * sizeof *scores);
     const float *q = head_row(a->q, query, 0, D);
     const int32_t *hidden = a->hidden.data ? (const int32_t *)a->hidden.data + b * s->M : NULL;
     int64_t far = a->r.rows - ((const int32_t *)a->end.data)[query * a->end.stride]; /* row of r for key 0 */
     for (int64_t j = 0; j < count; j++) {
-        const char *k = typed_row(&a->k, b * s->M + from + j, 0, D);
-        float factor = a->scale * row_factor(&a->k, b * s->M + from + j);
+        const char *k = typed_row(&a->k, key + j, 0, D);
+        float factor = a->scale * row_factor(&a->k, key + j);
         bool unseen = hidden && hidden[from + j] && from + j != self;
         for (int64_t h = 0; h < s->H; h++) {
             const void *x = k + (size_t)(h * D) * dtype_bytes(type);
@@ -419,8 +424,8 @@ few_keys_of(const dtype type, cpu_context *context, const attend_args *a, const 
         out[h * apart + D + 1] = sum;
     }
     for (int64_t j = 0; j < count; j++) {
-        const char *v = typed_row(&a->v, b * s->M + from + j, 0, D);
-        float factor = row_factor(&a->v, b * s->M + from + j);
+        const char *v = typed_row(&a->v, key + j, 0, D);
+        float factor = row_factor(&a->v, key + j);
         for (int64_t h = 0; h < s->H; h++) {
             float *to_ = out + h * apart, share = scores[h * count + j];
             if (share == 0) continue; /* values that a sharp attention does not read */
@@ -455,20 +460,34 @@ static void few_join(const attend_args *a, const shape *s, int64_t query, int64_
     ((float *)a->lse.data)[query * a->lse.stride + head] = sum == 0 ? INFINITY : top + logf(sum);
 }
 
+/* The keys that a query sees, in parts for the threads: by their number alone, so that a query's result does not depend
+ * on what else is in the batch. */
+typedef struct few_range {
+    int64_t begin, count, chunks;
+} few_range;
+
+static few_range few_range_of(const attend_args *a, int64_t query) {
+    int64_t begin = ((const int32_t *)a->begin.data)[query * a->begin.stride];
+    int64_t count = ((const int32_t *)a->end.data)[query * a->end.stride] - begin;
+    if (count < 0) count = 0;
+    return (few_range){begin, count, count / FEW_KEYS + 1};
+}
+
 static void attend_few(cpu_context *context, const attend_args *a, const shape *s) {
-    int64_t rows = s->B * s->N, chunks = s->M / FEW_KEYS + 1, part = s->D + 2;
-    float *parts = cpu_shared_scratch(context, 0, (size_t)(rows * s->H * chunks * part) * sizeof *parts);
+    int64_t rows = s->B * s->N, most = 1, part = s->D + 2;
+    for (int64_t q = 0; q < rows; q++) most = few_range_of(a, q).chunks > most ? few_range_of(a, q).chunks : most;
+    float *parts = cpu_shared_scratch(context, 0, (size_t)(rows * s->H * most * part) * sizeof *parts);
 #pragma omp parallel for num_threads(context->threads)
-    for (int64_t u = 0; u < rows * chunks; u++) {
-        int64_t query = u / chunks, c = u % chunks;
-        int64_t begin = ((const int32_t *)a->begin.data)[query * a->begin.stride];
-        int64_t end = ((const int32_t *)a->end.data)[query * a->end.stride];
-        int64_t count = end > begin ? end - begin : 0;
-        few_keys(context, a, s, query, begin + count * c / chunks, begin + count * (c + 1) / chunks,
-                 parts + (query * s->H * chunks + c) * part, chunks * part);
+    for (int64_t u = 0; u < rows * most; u++) {
+        int64_t query = u / most, c = u % most;
+        few_range r = few_range_of(a, query);
+        if (c >= r.chunks) continue;
+        few_keys(context, a, s, query, r.begin + r.count * c / r.chunks, r.begin + r.count * (c + 1) / r.chunks,
+                 parts + (query * s->H * most + c) * part, most * part);
     }
+#pragma omp parallel for num_threads(context->threads)
     for (int64_t u = 0; u < rows * s->H; u++)
-        few_join(a, s, u / s->H, u % s->H, chunks, parts + u * chunks * part);
+        few_join(a, s, u / s->H, u % s->H, few_range_of(a, u / s->H).chunks, parts + u * most * part);
 }
 
 static void attend_fwd(void *context, const attend_args *a) {

@@ -1,5 +1,6 @@
 /* Products of a few rows with a matrix of weights: y_r = W x_r + b. The weights, of any type, are read once,
- * in order; the speed is that of memory. Each output is one dot product over a row of W. */
+ * in order; the speed is that of memory. Each output is one dot product over a row of W, and has the same bits for any
+ * number of rows. */
 #include "cpu/gemm.h"
 #include "cpu/simd.h"
 
@@ -7,13 +8,13 @@
 
 enum { OUTPUTS = 4 }; /* rows of W at a time: enough independent sums to hide latency */
 
-/* out [OUTPUTS][rows] = dot products of `outputs` rows of W with each row of A. */
+/* out [OUTPUTS][rows] = dot products of `outputs` rows of W with `rows` rows of A, from `first` on. */
 static inline __attribute__((always_inline)) void
-dots_of(const dtype type, const gemm_args *a, const int rows, const int outputs, int64_t n, float *out) {
+dots_of(const dtype type, const gemm_args *a, const int rows, const int outputs, int64_t first, int64_t n, float *out) {
     vf sum[OUTPUTS][GEMV_ROWS];
     int64_t apart = a->b.stride * (int64_t)dtype_bytes(type);
     const char *w = (const char *)a->b.data + n * apart;
-    const float *x = a->a.data;
+    const float *x = (const float *)a->a.data + first * a->a.stride;
     for (int o = 0; o < outputs; o++)
         for (int r = 0; r < rows; r++) sum[o][r] = vf_set(0);
     const int64_t size = (int64_t)dtype_bytes(type), line = 64 / size, whole = a->a.cols / line * line;
@@ -41,27 +42,27 @@ dots_of(const dtype type, const gemm_args *a, const int rows, const int outputs,
 }
 
 static inline __attribute__((always_inline)) void
-dots(const gemm_args *a, const int rows, const int outputs, int64_t n, float *out) {
-    if (a->b.type == BF16) dots_of(BF16, a, rows, outputs, n, out);
-    else if (a->b.type == I8) dots_of(I8, a, rows, outputs, n, out);
-    else dots_of(F32, a, rows, outputs, n, out);
+dots(const gemm_args *a, const int rows, const int outputs, int64_t first, int64_t n, float *out) {
+    if (a->b.type == BF16) dots_of(BF16, a, rows, outputs, first, n, out);
+    else if (a->b.type == I8) dots_of(I8, a, rows, outputs, first, n, out);
+    else dots_of(F32, a, rows, outputs, first, n, out);
 }
 
-static void outputs_of(const gemm_args *a, int64_t n, int outputs) {
+static void outputs_of(const gemm_args *a, int64_t first, int count, int64_t n, int outputs) {
     float dot[OUTPUTS * GEMV_ROWS];
 #define CASE(r)                                                                                    \
     case r:                                                                                        \
-        if (outputs == OUTPUTS) dots(a, r, OUTPUTS, n, dot);                                       \
+        if (outputs == OUTPUTS) dots(a, r, OUTPUTS, first, n, dot);                                \
         else                                                                                       \
-            for (int o = 0; o < outputs; o++) dots(a, r, 1, n + o, dot + o * GEMV_ROWS);           \
+            for (int o = 0; o < outputs; o++) dots(a, r, 1, first, n + o, dot + o * GEMV_ROWS);    \
         break;
-    switch (a->c.rows) {
+    switch (count) {
         CASE(1) CASE(2) CASE(3) CASE(4)
     }
 #undef CASE
-    for (int64_t r = 0; r < a->c.rows; r++)
+    for (int64_t r = 0; r < count; r++)
         for (int o = 0; o < outputs; o++) {
-            float *y = (float *)a->c.data + r * a->c.stride + n + o;
+            float *y = (float *)a->c.data + (first + r) * a->c.stride + n + o;
             float bias = a->bias.data ? ((const float *)a->bias.data)[n + o] : 0;
             *y = (a->beta == 0 ? 0 : a->beta * *y) + dot[o * GEMV_ROWS + r] + bias;
         }
@@ -73,7 +74,10 @@ void SIMD_NAME(gemv_)(void *context, const gemm_args *a) {
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t g = 0; g < groups; g++) {
         int64_t n = g * OUTPUTS, left = a->c.cols - n;
-        outputs_of(a, n, left < OUTPUTS ? (int)left : OUTPUTS);
+        for (int64_t r = 0; r < a->c.rows; r += GEMV_ROWS) { /* behind the first the weights come from the cache */
+            int rows = a->c.rows - r < GEMV_ROWS ? (int)(a->c.rows - r) : GEMV_ROWS;
+            outputs_of(a, r, rows, n, left < OUTPUTS ? (int)left : OUTPUTS);
+        }
     }
 }
 

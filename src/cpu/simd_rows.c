@@ -57,33 +57,29 @@ static void store_bf16(matrix y, int64_t r, const float *x) {
     }
 }
 
-/* Copies that change the type, or keep a packed one. */
-static void convert(void *context, const copy_args *a) {
-    matrix y = a->y, x = a->x;
-    size_t size = (size_t)(y.type == I8 ? y.stride : y.cols) * dtype_bytes(y.type);
-    PARALLEL(context)
-    for (int64_t r = 0; r < y.rows; r++) {
-        const char *from = (const char *)x.data + (size_t)(r * x.stride) * dtype_bytes(x.type);
-        char *to = (char *)y.data + (size_t)(r * y.stride) * dtype_bytes(y.type);
-        vf factor = vf_set(row_factor(&x, r));
-        if (y.type == x.type) memcpy(to, from, size);
-        else if (y.type == BF16) store_bf16(y, r, row(x, r));
-        else if (y.type == I8) store_i8(y, r, row(x, r));
-        else FOR_VECTORS(y.cols) STORE(row(y, r), vf_load_type(x.type, from, i, lanes) * factor);
+/* One row that changes its type, or keeps a packed one. */
+static void convert_row(matrix y, matrix x) {
+    if (y.type == x.type) memcpy(y.data, x.data, (size_t)(y.type == I8 ? y.stride : y.cols) * dtype_bytes(y.type));
+    else if (y.type == BF16) store_bf16(y, 0, row(x, 0));
+    else if (y.type == I8) store_i8(y, 0, row(x, 0));
+    else {
+        vf factor = vf_set(row_factor(&x, 0));
+        FOR_VECTORS(y.cols) STORE(row(y, 0), vf_load_type(x.type, x.data, i, lanes) * factor);
     }
 }
 
 static void copy(void *context, const copy_args *a) {
-    if (a->y.type != F32 || a->x.type != F32) {
-        convert(context, a);
-        return;
-    }
+    bool convert = a->y.type != F32 || a->x.type != F32;
     PARALLEL(context)
-    for (int64_t r = 0; r < a->y.rows; r++) {
-        float *y = row(a->y, r);
-        const float *x = row(a->x, r);
-        if (a->beta == 0) memcpy(y, x, (size_t)a->y.cols * sizeof *y);
-        else FOR_VECTORS(a->y.cols) STORE(y, vf_fma(LOAD(y), vf_set(a->beta), LOAD(x)));
+    for (int64_t r = 0; r < a->x.rows; r++) {
+        int64_t at = a->index.data ? int_at(a->index, r) : r;
+        if (at < 0) continue;
+        matrix to = matrix_rows(a->y, at, 1), from = matrix_rows(a->x, r, 1);
+        float *y = row(to, 0);
+        const float *x = row(from, 0);
+        if (convert) convert_row(to, from);
+        else if (a->beta == 0) memcpy(y, x, (size_t)to.cols * sizeof *y);
+        else FOR_VECTORS(to.cols) STORE(y, vf_fma(LOAD(y), vf_set(a->beta), LOAD(x)));
     }
 }
 

@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FRAME = 1, GAP = 3, FRAME_GREY = 0x80, MOST_CELLS = 1024, MOST_SCALE = 64, SAMPLES = 2 };
+enum { MOST_AT_ONCE = 32, FRAME = 1, GAP = 3, FRAME_GREY = 0x80, MOST_CELLS = 1024, MOST_SCALE = 64, SAMPLES = 2 };
 
 /* A generation of one document after the other. */
 typedef struct writer {
-    model *m;
+    decoder *d;
     const tokenizer *t;
     sample_config config;
     const pcv_document_options *o;
@@ -25,44 +25,88 @@ typedef struct writer {
     double start;
 } writer;
 
-static int report(const writer *w, int64_t done, int64_t expected, pcv_error *err) {
+/* `done` tokens of the `expected` of the documents that are under way. */
+static int report(const writer *w, int64_t under_way, int64_t done, int64_t expected, pcv_error *err) {
     double seconds = clock_now() - w->start;
     pcv_progress p = {.stage = "generating", .seconds = seconds, .unit = "tokens"};
-    p.done = (double)w->number + (expected ? (double)done / (double)expected : 0);
+    p.done = (double)w->number + (expected ? (double)(under_way * done) / (double)expected : 0);
     p.total = (double)w->documents;
     p.rate = seconds > 0 ? (double)w->g->tokens / seconds : 0;
     if (watch_ask(w->watch, &p) != PCV_STOP) return 0;
     return fail(err, PCV_INTERRUPTED, "interrupted; nothing was written");
 }
 
-/* Continues ids[count], without the start token, until the document ends or has the wanted length. */
-static int extend(writer *w, id_list *ids, pcv_error *err) {
-    const tokenizer *t = w->t;
+/* A document that grows. */
+typedef struct growing {
+    pcv_session session;
+    id_list *ids;
+    int64_t wanted, done;
+} growing;
+
+static int begin_growing(writer *w, growing *x, id_list *ids, int64_t number, pcv_error *err) {
     sample_config config = w->config;
-    pcv_session s = {0};
-    int status = 0;
-    double start = clock_now();
-    config.seed += w->number;
-    TRY(session_start(&s, w->m, t, &config, err));
-    TRY(session_feed(&s, ids->v, ids->count, err));
-    int64_t wanted = t->length ? t->length - (int64_t)ids->count : config.length, done = 0;
-    w->g->end = PCV_END_LENGTH;
-    for (; done < wanted; done++) {
-        int32_t id;
-        if (done % 16 == 0) TRY(report(w, done, wanted, err));
-        TRY(session_next(&s, &id, err));
-        if (w->g->tokens == 0) w->g->first_seconds = clock_now() - start;
-        if (id < 0) {
+    config.seed += number;
+    *x = (growing){.ids = ids, .wanted = w->t->length ? w->t->length - (int64_t)ids->count : config.length};
+    int status = session_start(&x->session, w->d, w->t, &config, err);
+    return status ? status : session_feed(&x->session, ids->v, ids->count, err);
+}
+
+/* One more token of each that wants one; *alive: how many did. */
+static int grow(writer *w, growing *all, int64_t count, int64_t *alive, pcv_error *err) {
+    pcv_session *going[MOST_AT_ONCE];
+    int32_t id[MOST_AT_ONCE];
+    int64_t n = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (all[i].done < all[i].wanted) going[n++] = &all[i].session;
+    *alive = n;
+    int status = n ? sessions_next(going, n, id, err) : 0;
+    n = 0;
+    for (int64_t i = 0; i < count && !status; i++) {
+        growing *x = &all[i];
+        if (x->done == x->wanted) continue;
+        int32_t next = id[n++];
+        x->done++;
+        if (next < 0) { /* it ends here */
+            x->wanted = x->done;
             w->g->end = PCV_END_DOCUMENT;
-            break;
+            continue;
         }
         w->g->tokens++;
-        TRY(id_list_add(ids, &id, 1, err));
+        status = id_list_add(x->ids, &next, 1, err);
+    }
+    return status;
+}
+
+/* Continues documents, which begin as ids[count] without the start token, side by side, until each ends or has the
+ * wanted length. The first is number w->number. */
+static int extend(writer *w, id_list *ids, int64_t count, pcv_error *err) {
+    growing *all = NULL;
+    double start = clock_now();
+    int64_t begun = 0, alive = count, longest = 0;
+    int status = 0;
+    TRY(mem_get(&all, (size_t)count * sizeof *all, "documents", err));
+    w->g->end = PCV_END_LENGTH;
+    while (begun < count) {
+        TRY(begin_growing(w, &all[begun], &ids[begun], w->number + begun, err));
+        if (all[begun++].wanted > longest) longest = all[begun - 1].wanted;
+    }
+    for (int64_t done = 0; alive; done++) {
+        if (done % 16 == 0) TRY(report(w, count, done, longest, err));
+        TRY(grow(w, all, count, &alive, err));
+        if (done == 0 && w->g->first_seconds == 0) w->g->first_seconds = clock_now() - start;
     }
     w->g->seconds = clock_now() - w->start - w->g->first_seconds;
 out:
-    session_stop(&s);
+    for (int64_t i = 0; all && i < count; i++) session_stop(&all[i].session);
+    mem_free(all);
     return status;
+}
+
+/* How many documents grow side by side: what a quarter of the free memory holds of their caches. */
+static int64_t at_once(const writer *w) {
+    model *m = w->d->m;
+    size_t most = m->be->available(m->be) / 4 / (timeline_bytes(m, w->config.latents) + 1);
+    return most < 1 ? 1 : most < MOST_AT_ONCE ? (int64_t)most : MOST_AT_ONCE;
 }
 
 /* The beginning of a given file that is kept. */
@@ -104,7 +148,7 @@ static int write_one(writer *w, pcv_error *err) {
     id_list all = {0}, ids = {0};
     int status = 0;
     if (w->o->given && w->o->given[0]) TRY(read_beginning(w, w->o->given[0], &all, &ids, err));
-    TRY(extend(w, &ids, err));
+    TRY(extend(w, &ids, 1, err));
     TRY(w->scale > 1 ? write_enlarged(w, &ids, err) : w->t->type->write(w->t, ids.v, ids.count, w->o->output, err));
     if (w->t->type->draw && path_is_file(w->o->output)) TRY(draw_beside(w, &ids, err)); /* nothing beside a device */
 out:
@@ -154,19 +198,26 @@ static int open_sheet(const writer *w, picture *sheet, int64_t columns, int64_t 
     return status;
 }
 
+static void free_lists(id_list *ids) {
+    for (int64_t i = 0; i < MOST_AT_ONCE; i++) id_list_free(&ids[i]);
+}
+
 static int write_grid(writer *w, pcv_error *err) {
     picture sheet = {0};
-    id_list ids = {0};
+    id_list ids[MOST_AT_ONCE] = {{0}};
+    int64_t columns = w->o->columns, most = at_once(w), count;
     int status = 0;
-    TRY(open_sheet(w, &sheet, w->o->columns, w->o->rows, err));
-    for (w->documents = w->o->columns * w->o->rows; w->number < w->documents; w->number++) {
-        ids.count = 0;
-        TRY(extend(w, &ids, err));
-        TRY(put(w, &sheet, &ids, (int)w->number % w->o->columns, (int)w->number / w->o->columns, err));
+    TRY(open_sheet(w, &sheet, columns, w->o->rows, err));
+    for (w->documents = columns * w->o->rows; w->number < w->documents; w->number += count) {
+        count = w->documents - w->number < most ? w->documents - w->number : most;
+        for (int64_t i = 0; i < count; i++) ids[i].count = 0;
+        TRY(extend(w, ids, count, err));
+        for (int64_t i = 0; i < count; i++)
+            TRY(put(w, &sheet, &ids[i], (int)((w->number + i) % columns), (int)((w->number + i) / columns), err));
     }
     TRY(picture_write(&sheet, w->o->output, err));
 out:
-    id_list_free(&ids);
+    free_lists(ids);
     picture_free(&sheet);
     return status;
 }
@@ -174,40 +225,44 @@ out:
 /* A row for each given picture: itself, what is kept of it, and its completion. */
 static int write_completions(writer *w, pcv_error *err) {
     picture sheet = {0};
-    id_list all = {0}, ids = {0};
+    id_list all = {0}, ids[MOST_AT_ONCE] = {{0}};
+    int64_t most = at_once(w), count;
     int status = 0;
     while (w->o->given[w->documents]) w->documents++;
     TRY(open_sheet(w, &sheet, 3, w->documents, err));
-    for (; w->number < w->documents; w->number++) {
-        all.count = ids.count = 0;
-        TRY(read_beginning(w, w->o->given[w->number], &all, &ids, err));
-        TRY(put(w, &sheet, &all, 0, (int)w->number, err));
-        TRY(put(w, &sheet, &ids, 1, (int)w->number, err));
-        TRY(extend(w, &ids, err));
-        TRY(put(w, &sheet, &ids, 2, (int)w->number, err));
+    for (; w->number < w->documents; w->number += count) {
+        count = w->documents - w->number < most ? w->documents - w->number : most;
+        for (int64_t i = 0; i < count; i++) {
+            all.count = ids[i].count = 0;
+            TRY(read_beginning(w, w->o->given[w->number + i], &all, &ids[i], err));
+            TRY(put(w, &sheet, &all, 0, (int)(w->number + i), err));
+            TRY(put(w, &sheet, &ids[i], 1, (int)(w->number + i), err));
+        }
+        TRY(extend(w, ids, count, err));
+        for (int64_t i = 0; i < count; i++) TRY(put(w, &sheet, &ids[i], 2, (int)(w->number + i), err));
     }
     TRY(picture_write(&sheet, w->o->output, err));
 out:
     id_list_free(&all);
-    id_list_free(&ids);
+    free_lists(ids);
     picture_free(&sheet);
     return status;
 }
 
 /* ------------------------------------------------------------------ what others call */
 
-int document_sample(model *m, const tokenizer *t, const sample_config *config, const char *path, pcv_error *err) {
+int document_sample(decoder *d, const tokenizer *t, const sample_config *config, const char *path, pcv_error *err) {
     bool pictures = t->type->picture != NULL;
     pcv_document_options o = {.output = path, .columns = SAMPLES, .rows = SAMPLES};
     pcv_generation g = {0};
-    writer w = {.m = m, .t = t, .config = *config, .o = &o, .g = &g, .documents = 1, .scale = 1, .start = clock_now()};
+    writer w = {.d = d, .t = t, .config = *config, .o = &o, .g = &g, .documents = 1, .scale = 1, .start = clock_now()};
     return pictures ? write_grid(&w, err) : write_one(&w, err);
 }
 
 int generate_document(pcv_engine *engine, const pcv_document_options *o, const pcv_settings *settings,
                           const pcv_watch *watch, pcv_generation *g, pcv_error *err) {
     const tokenizer *t = &engine->tokens;
-    writer w = {.m = engine->m, .t = t, .o = o, .watch = watch, .g = g, .start = clock_now()};
+    writer w = {.d = &engine->decoder, .t = t, .o = o, .watch = watch, .g = g, .start = clock_now()};
     w.scale = o->scale > 1 ? o->scale : 1;
     bool pictures = t->type->picture != NULL, grid = o->columns > 0, many = o->given && o->given[0] && o->given[1];
     *g = (pcv_generation){0};

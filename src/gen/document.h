@@ -5,7 +5,7 @@
 #include "gen/engine.h"
 
 /* A fresh document as a file, of pictures a sheet of four; for tokenizers that write. */
-int document_sample(model *m, const tokenizer *t, const sample_config *config, const char *path, pcv_error *err);
+int document_sample(decoder *d, const tokenizer *t, const sample_config *config, const char *path, pcv_error *err);
 
 /* As pcv_generate_document. */
 int generate_document(pcv_engine *engine, const pcv_document_options *options, const pcv_settings *settings,

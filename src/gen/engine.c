@@ -145,6 +145,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     if (*prefix) TRY(weights_load_one(&e->m->params, &values, path, err));
     else TRY(weights_load(&e->m->params, &values, 1, path, err));
     TRY(model_pack(e->m, settings_packing(settings, "weights"), settings_packing(settings, "cache"), err));
+    TRY(decoder_open(&e->decoder, e->m, err));
 out:
     json_decref(extra);
     mem_free(c);
@@ -164,6 +165,7 @@ int engine_open(pcv_engine **out, const char *run, const pcv_settings *settings,
 
 void engine_close(pcv_engine *e) {
     if (!e) return;
+    if (e->m) decoder_close(&e->decoder);
     model_close(e->m);
     tokenizer_close(&e->tokens);
     if (e->be) e->be->close(e->be);
@@ -183,12 +185,12 @@ const char *engine_text(const pcv_engine *e, int32_t id, size_t *size) {
 
 /* ------------------------------------------------------------------ sessions */
 
-int session_start(pcv_session *s, model *m, const tokenizer *tokens, const sample_config *config,
+int session_start(pcv_session *s, decoder *d, const tokenizer *tokens, const sample_config *config,
                   pcv_error *err) {
     int status = 0;
     *s = (pcv_session){.config = *config};
-    TRY(timeline_open(&s->line, m, s->config.window, s->config.latents, 0, err));
-    TRY(sampler_open(&s->sampler, &s->config, tokens, m->config.vocab_size, err));
+    TRY(timeline_open(&s->line, d, s->config.window, s->config.latents, 0, err));
+    TRY(sampler_open(&s->sampler, &s->config, tokens, d->m->config.vocab_size, err));
     TRY(session_feed(s, &tokens->start, 1, err));
 out:
     if (status) session_stop(s);
@@ -214,7 +216,7 @@ int session_open(pcv_session **out, pcv_engine *engine, const pcv_settings *sett
     int status = engine_sampling(engine, settings, &config, err);
     if (!status) status = mem_get(&s, sizeof *s, "a session", err);
     if (status) return status;
-    status = session_start(s, engine->m, &engine->tokens, &config, err);
+    status = session_start(s, &engine->decoder, &engine->tokens, &config, err);
     if (status) {
         mem_free(s);
         return status;
@@ -268,22 +270,83 @@ const float *session_logits(pcv_session *s, pcv_error *err) {
     return logits;
 }
 
-int session_next(pcv_session *s, int32_t *id, pcv_error *err) {
-    const float *logits;
-    const tokenizer *t = s->sampler.tokens;
-    if (t->length && (int64_t)s->count > t->length) { /* the start token is not counted */
-        *id = -1;
-        return 0;
-    }
-    int status = timeline_logits(&s->line, &logits, err);
-    if (!status) status = sampler_pick(&s->sampler, logits, s->recent, s->held, s->count, id, err);
+/* A document of known length is at its end; the start token is not counted. */
+static bool is_over(const pcv_session *s) {
+    int64_t length = s->sampler.tokens->length;
+    return length && (int64_t)s->count > length;
+}
+
+/* Draws from the logits that are there, and appends. */
+static int take_token(pcv_session *s, int32_t *id, pcv_error *err) {
+    int status = sampler_pick(&s->sampler, s->line.logits, s->recent, s->held, s->count, id, err);
     if (status == PCV_NUMERIC && s->engine) return engine_not_finite(s->engine, err);
     if (status) return status;
-    if (*id == t->end) {
+    if (*id == s->sampler.tokens->end) {
         *id = -1;
         return 0;
     }
     return session_feed(s, id, 1, err);
+}
+
+int sessions_next(pcv_session *const *s, int64_t count, int32_t *ids, pcv_error *err) {
+    timeline **lines = NULL;
+    int64_t alive = 0;
+    int status = 0;
+    TRY(mem_get(&lines, (size_t)(count + 1) * sizeof *lines, "sessions", err));
+    for (int64_t i = 0; i < count; i++)
+        if (!is_over(s[i])) lines[alive++] = &s[i]->line;
+    if (alive) TRY(timelines_logits(lines, alive, err));
+    for (int64_t i = 0; i < count; i++) {
+        ids[i] = -1;
+        if (!is_over(s[i])) TRY(take_token(s[i], &ids[i], err));
+    }
+out:
+    mem_free(lines);
+    return status;
+}
+
+int session_next(pcv_session *s, int32_t *id, pcv_error *err) { return sessions_next(&s, 1, id, err); }
+
+int session_reset(pcv_session *s, pcv_error *err) {
+    timeline_reset(&s->line);
+    s->held = s->count = 0;
+    return session_feed(s, &s->sampler.tokens->start, 1, err);
+}
+
+int session_truncate(pcv_session *s, int64_t length, pcv_error *err) {
+    int64_t gone = (int64_t)s->count - length;
+    if (length < 1 || gone < 0)
+        return fail(err, PCV_USAGE, "%lld tokens to keep, expected 1 to the session's %zu", (long long)length,
+                    s->count);
+    if (!timeline_truncate(&s->line, length))
+        return fail(err, PCV_USAGE, "%lld tokens to keep, but the first %lld have left the window", (long long)length,
+                    (long long)s->line.dropped);
+    s->count = (size_t)length;
+    s->held -= (size_t)gone < s->held ? (size_t)gone : s->held;
+    if (s->held || !looked_at(s)) return 0;
+    /* what penalties reach had been forgotten: the window knows it */
+    s->count = 0;
+    int status = remember(s, s->line.ids, (size_t)s->line.count, err);
+    s->count = (size_t)length;
+    return status;
+}
+
+int session_fork(pcv_session **out, const pcv_session *s, uint64_t seed, pcv_error *err) {
+    pcv_session *f = NULL;
+    sample_config config = s->config;
+    int status = mem_get(&f, sizeof *f, "a session", err);
+    if (status) return status;
+    config.seed = (int64_t)seed;
+    TRY(session_start(f, s->line.d, s->sampler.tokens, &config, err));
+    timeline_copy(&f->line, &s->line);
+    f->engine = s->engine;
+    f->held = 0;
+    TRY(remember(f, s->recent, s->held, err));
+    f->count = s->count;
+    *out = f;
+out:
+    if (status) session_close(f);
+    return status;
 }
 
 const char *session_text(const pcv_session *s, int32_t id, size_t *size) {

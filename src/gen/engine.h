@@ -11,6 +11,7 @@ struct pcv_engine {
     char weights[4096]; /* their file, for errors */
     backend *be;
     model *m;
+    decoder decoder; /* of its sessions */
     tokenizer tokens;
     char dataset[4096]; /* that the run was trained on */
     char digest[HASH_TEXT]; /* its digest; "": an older version recorded none */
@@ -40,10 +41,16 @@ void session_close(pcv_session *s);
 int session_feed(pcv_session *s, const int32_t *ids, size_t count, pcv_error *err);
 const float *session_logits(pcv_session *s, pcv_error *err);
 int session_next(pcv_session *s, int32_t *id, pcv_error *err);
+int session_reset(pcv_session *s, pcv_error *err);
+int session_truncate(pcv_session *s, int64_t length, pcv_error *err);
+int session_fork(pcv_session **fork, const pcv_session *s, uint64_t seed, pcv_error *err);
+
+/* As pcv_batch_step. */
+int sessions_next(pcv_session *const *s, int64_t count, int32_t *ids, pcv_error *err);
 const char *session_text(const pcv_session *s, int32_t id, size_t *size);
 
-/* As session_open, over a model that somebody else owns. */
-int session_start(pcv_session *s, model *m, const tokenizer *tokens, const sample_config *config,
+/* As session_open, over a decoder that somebody else owns. */
+int session_start(pcv_session *s, decoder *d, const tokenizer *tokens, const sample_config *config,
                   pcv_error *err);
 void session_stop(pcv_session *s);
 

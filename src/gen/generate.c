@@ -7,12 +7,16 @@
 #include <string.h>
 
 typedef struct stream {
+    pcv_session *session;
+    pcv_generation *g;
     const field_strings *stops;
     bool characters; /* keep UTF-8 characters whole */
     text waiting;
     pcv_text_fn *emit;
     void *context;
     bool stopped, refused;
+    bool begins; /* no token yet, behind the start token */
+    bool over;
 } stream;
 
 /* How many of the last bytes of data might begin a stop text; *found: where a whole one begins. */
@@ -51,42 +55,80 @@ static void send(stream *s, bool last) {
     s->waiting.size -= size;
 }
 
-int generate_text(pcv_session *session, pcv_text_fn *emit, void *context, pcv_generation *g,
-                 pcv_error *err) {
-    const data_kind *kind = session->engine ? data_kind_of(session->engine->kind) : NULL;
-    stream s = {.stops = &session->config.stop, .characters = !(kind && kind->raw), .emit = emit, .context = context};
-    double start = clock_now();
-    bool begins = session->count == 1; /* behind the start token */
-    int status = 0;
-    *g = (pcv_generation){.end = PCV_END_LENGTH};
-    while (g->tokens < session->config.length) {
-        int32_t id;
-        size_t size;
-        TRY(session_next(session, &id, err));
-        if (g->tokens == 0) g->first_seconds = clock_now() - start;
-        if (id < 0) {
-            g->end = PCV_END_DOCUMENT;
-            break;
-        }
-        g->tokens++;
-        const char *piece = session_text(session, id, &size);
-        bool invented = begins && session->sampler.tokens->spaced && *piece == ' ';
-        text_bytes(&s.waiting, piece + invented, size - invented);
-        begins = false;
-        if (!text_ok(&s.waiting)) {
-            status = fail(err, PCV_MEMORY, "not enough memory for the text");
-            goto out;
-        }
-        send(&s, false);
-        if (s.stopped || s.refused) {
-            g->end = s.stopped ? PCV_END_STOP : PCV_END_CALLER;
-            break;
-        }
+/* One more token of a stream, -1: the document ends. */
+static int take(stream *s, int32_t id, pcv_error *err) {
+    size_t size;
+    if (id < 0) {
+        s->g->end = PCV_END_DOCUMENT;
+        s->over = true;
+        return 0;
     }
-    if (s.waiting.size && !s.stopped && !s.refused) send(&s, true);
-    if (s.stopped) g->end = PCV_END_STOP;
-    g->seconds = clock_now() - start - g->first_seconds;
-out:
-    text_free(&s.waiting);
+    s->g->tokens++;
+    const char *piece = session_text(s->session, id, &size);
+    bool invented = s->begins && s->session->sampler.tokens->spaced && *piece == ' ';
+    text_bytes(&s->waiting, piece + invented, size - invented);
+    s->begins = false;
+    if (!text_ok(&s->waiting)) return fail(err, PCV_MEMORY, "not enough memory for the text");
+    send(s, false);
+    if (s->stopped || s->refused) s->g->end = s->stopped ? PCV_END_STOP : PCV_END_CALLER;
+    s->over = s->stopped || s->refused || s->g->tokens >= s->session->config.length;
+    return 0;
+}
+
+static void finish(stream *s) {
+    if (s->waiting.size && !s->stopped && !s->refused) send(s, true);
+    if (s->stopped) s->g->end = PCV_END_STOP;
+}
+
+/* The next token of every stream that goes on, of which there are `alive`. */
+static int step(stream *all, int64_t count, pcv_session **sessions, int32_t *ids, int64_t *alive, pcv_error *err) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (!all[i].over) sessions[n++] = all[i].session;
+    *alive = n;
+    int status = n ? sessions_next(sessions, n, ids, err) : 0;
+    n = 0;
+    for (int64_t i = 0; i < count && !status; i++)
+        if (!all[i].over) status = take(&all[i], ids[n++], err);
     return status;
+}
+
+int generate_texts(pcv_session *const *sessions, int64_t count, pcv_text_fn *emit, void *const *contexts,
+                   pcv_generation *g, pcv_error *err) {
+    stream *all = NULL;
+    pcv_session **going = NULL;
+    int32_t *ids = NULL;
+    double start = clock_now(), first = 0;
+    int64_t alive = count;
+    int status = 0;
+    TRY(mem_get(&all, (size_t)count * sizeof *all, "texts", err));
+    TRY(mem_get(&going, (size_t)count * sizeof *going, "texts", err));
+    TRY(mem_get(&ids, (size_t)count * sizeof *ids, "texts", err));
+    for (int64_t i = 0; i < count; i++) {
+        pcv_session *s = sessions[i];
+        const data_kind *kind = s->engine ? data_kind_of(s->engine->kind) : NULL;
+        all[i] = (stream){.session = s, .g = &g[i], .stops = &s->config.stop, .emit = emit, .context = contexts[i],
+                          .characters = !(kind && kind->raw), .begins = s->count == 1};
+        all[i].over = s->config.length < 1;
+        g[i] = (pcv_generation){.end = PCV_END_LENGTH};
+    }
+    while (alive) {
+        TRY(step(all, count, going, ids, &alive, err));
+        if (first == 0) first = clock_now() - start;
+    }
+out:
+    for (int64_t i = 0; all && i < count; i++) {
+        if (!status) finish(&all[i]);
+        g[i].first_seconds = first;
+        g[i].seconds = clock_now() - start - first;
+        text_free(&all[i].waiting);
+    }
+    mem_free(all);
+    mem_free(going);
+    mem_free(ids);
+    return status;
+}
+
+int generate_text(pcv_session *session, pcv_text_fn *emit, void *context, pcv_generation *g, pcv_error *err) {
+    return generate_texts(&session, 1, emit, &context, g, err);
 }

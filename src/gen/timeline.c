@@ -13,7 +13,7 @@ static bool counts_from_end(const timeline *w) { return w->m->config.positions.o
  * cross-attention keeps nothing of its inputs, and may see blocks of them.) */
 static bool any_number(const timeline *w) {
     const model_config *c = &w->m->config;
-    return c->positions.kind == POSITION_NONE && !counts_from_end(w) && w->cache->crosses;
+    return c->positions.kind == POSITION_NONE && !counts_from_end(w) && w->cache->slab->crosses;
 }
 
 /* Number of the window's first token. */
@@ -26,7 +26,23 @@ static void begin_again(timeline *w) {
     w->seen = 0;
 }
 
-int timeline_open(timeline *w, model *m, int window, int64_t latents, int64_t first, pcv_error *err) {
+int decoder_open(decoder *d, model *m, pcv_error *err) {
+    *d = (decoder){.m = m};
+    int status = tape_init(&d->t, m->be, 0, err);
+    if (!status) status = model_slab_open(&d->slab, m, err);
+    if (status) decoder_close(d);
+    return status;
+}
+
+void decoder_close(decoder *d) {
+    if (!d->m) return;
+    model_slab_close(d->slab);
+    tape_free(&d->t);
+    *d = (decoder){0};
+}
+
+/* What follows from the model and what is asked for; nothing is taken yet. */
+static int find_shape(timeline *w, model *m, int window, int64_t latents, int64_t first, pcv_error *err) {
     const model_config *c = &m->config;
     *w = (timeline){.m = m, .window = window, .context = c->context};
     int64_t group = c->latents_per_position;
@@ -38,29 +54,41 @@ int timeline_open(timeline *w, model *m, int window, int64_t latents, int64_t fi
     if (counts_from_end(w) || c->query == QUERY_LEARNED) w->window = PCV_EXACT;
     if (!m->type->has_latents) w->first = w->latents = w->context; /* all that is read runs through the layers */
     if (w->first < 1) w->first = 1;
-    int status = 0;
     if (w->latents < 1 || w->latents > w->context)
         return fail(err, PCV_CONFIG, "--latents: %lld is out of range, expected %lld to the context of %lld",
                     (long long)latents, (long long)group, (long long)w->context);
     if (c->query == QUERY_LEARNED && latents > c->latents)
         return fail(err, PCV_CONFIG, "--latents: %lld, but this model learned a query for each of %lld",
                     (long long)latents, (long long)c->latents);
+    return 0;
+}
+
+/* Rows of the layers' caches. Slide drops from the front: room for another N before the rest is moved. */
+static int64_t layer_rows(const timeline *w) {
+    return (w->latents < w->context ? 2 * w->latents : w->context) * w->m->config.latents_per_position;
+}
+
+int timeline_open(timeline *w, decoder *d, int window, int64_t latents, int64_t first, pcv_error *err) {
+    int status = find_shape(w, d->m, window, latents, first, err);
+    if (status) goto out;
+    w->d = d;
     TRY(mem_get(&w->ids, (size_t)w->room * sizeof *w->ids, "a timeline", err));
-    TRY(mem_get(&w->logits, (size_t)c->vocab_size * sizeof *w->logits, "logits", err));
-    TRY(tape_init(&w->t, m->be, 0, err));
-    /* slide drops from the front: room for another N before the rest is moved */
-    int64_t room = w->latents < w->context ? 2 * w->latents : w->context;
-    TRY(model_cache_open(&w->cache, m, w->context, room * group, err));
+    TRY(mem_get(&w->logits, (size_t)w->m->config.vocab_size * sizeof *w->logits, "logits", err));
+    TRY(model_cache_open(&w->cache, d->slab, w->context, layer_rows(w), err));
     begin_again(w);
 out:
     if (status) timeline_close(w);
     return status;
 }
 
+size_t timeline_bytes(model *m, int64_t latents) {
+    timeline w;
+    return find_shape(&w, m, PCV_REFILL, latents, 0, NULL) ? 0 : model_slab_bytes(m, w.context, layer_rows(&w));
+}
+
 void timeline_close(timeline *w) {
     if (!w->m) return;
-    model_cache_close(w->cache, w->m);
-    tape_free(&w->t);
+    model_cache_close(w->cache);
     mem_free(w->ids);
     mem_free(w->logits);
     *w = (timeline){0};
@@ -79,23 +107,65 @@ int64_t timeline_latents(const timeline *w) { return w->held; }
 /* Are a latent's own keys and values other than those of the same input in the prefix? */
 static bool latents_differ(const timeline *w) { return w->m->config.latent_kv_norm == KV_NORM_QUERY; }
 
-/* Runs the tokens [from, to) of the window; the last `latents` of them become new latents. */
-static int run(timeline *w, int64_t from, int64_t to, int64_t latents, pcv_error *err) {
-    bool token = to - from == 1 && latents == 1;
-    tape_begin(&w->t);
-    if (token) backend_pass_begin(w->m->be, PASS_TOKEN);
-    sequence row = {.ids = w->ids + from, .length = to - from, .behind = w->count - to};
-    row.before = w->cache->first + from;
-    pass p = {.batch = 1, .rows = &row, .latents = latents * w->m->config.latents_per_position, .cache = w->cache};
-    tensor *hidden = model_hidden(&w->t, w->m, &p);
-    if (latents) {
-        tensor *last = tape_rows(&w->t, hidden, hidden->m.rows - 1, 1);
-        tape_read(&w->t, model_logits(&w->t, w->m, last), w->logits);
-    }
-    if (token) backend_pass_end(w->m->be, PASS_TOKEN, 1);
+/* Behind a pass over tokens up to `to` of the window: whose keys and values stay. */
+static void passed(timeline *w, int64_t to, int64_t latents) {
     bool stays = !latents || !latents_differ(w);
     if (stays && w->cache->first + to > w->cache->final) w->cache->final = w->cache->first + to;
-    return tape_end(&w->t, "to generate; lower --latents", err);
+}
+
+static sequence row_of(const timeline *w, int64_t from, int64_t to) {
+    return (sequence){.ids = w->ids + from, .length = to - from, .before = w->cache->first + from,
+                      .behind = w->count - to};
+}
+
+/* The logits behind the last position of each row go to its timeline. */
+static void read_logits(timeline *const *w, int64_t count, tensor *hidden) {
+    tape *t = &w[0]->d->t;
+    int64_t V = w[0]->m->config.vocab_size;
+    tensor *last = count == 1 ? tape_rows(t, hidden, hidden->m.rows - 1, 1) : hidden;
+    float *logits = arena_get(&t->host, (size_t)(count * V) * sizeof *logits);
+    tape_read(t, model_logits(t, w[0]->m, last), logits);
+    for (int64_t i = 0; i < count; i++) memcpy(w[i]->logits, logits + i * V, (size_t)V * sizeof *logits);
+}
+
+/* The end of a pass. Where it failed, what the caches hold is unknown. */
+static int end_pass(timeline *const *w, int64_t count, pcv_error *err) {
+    int status = tape_end(&w[0]->d->t, "to generate; lower --latents", err);
+    for (int64_t i = 0; i < count && status; i++) begin_again(w[i]);
+    return status;
+}
+
+/* Runs the tokens [from, to) of the window; the last `latents` of them become new latents. */
+static int run(timeline *w, int64_t from, int64_t to, int64_t latents, pcv_error *err) {
+    tape *t = &w->d->t;
+    tape_begin(t);
+    sequence row = row_of(w, from, to);
+    pass p = {.batch = 1, .rows = &row, .latents = latents * w->m->config.latents_per_position, .caches = &w->cache};
+    tensor *hidden = model_hidden(t, w->m, &p);
+    if (latents) read_logits(&w, 1, hidden);
+    passed(w, to, latents);
+    return end_pass(&w, 1, err);
+}
+
+/* Runs the last token of each timeline, as one more latent, in one pass. Its bits do not depend on the others. */
+static int run_tokens(timeline *const *w, int64_t count, pcv_error *err) {
+    model *m = w[0]->m;
+    tape *t = &w[0]->d->t;
+    tape_begin(t);
+    backend_pass_begin(m->be, PASS_TOKEN);
+    sequence *rows = arena_get(&t->host, (size_t)count * sizeof *rows);
+    model_cache **caches = arena_get(&t->host, (size_t)count * sizeof *caches);
+    for (int64_t i = 0; i < count; i++) {
+        rows[i] = row_of(w[i], w[i]->count - 1, w[i]->count);
+        caches[i] = w[i]->cache;
+    }
+    pass p = {.batch = count, .rows = rows, .latents = m->config.latents_per_position, .caches = caches};
+    t->by_row = true;
+    read_logits(w, count, model_hidden(t, m, &p));
+    t->by_row = false;
+    for (int64_t i = 0; i < count; i++) passed(w[i], w[i]->count, 1);
+    backend_pass_end(m->be, PASS_TOKEN, (double)count);
+    return end_pass(w, count, err);
 }
 
 /* A model that remembers runs every token once, in order: those that its caches lack. */
@@ -110,9 +180,9 @@ static int forget_segment(timeline *w, pcv_error *err) {
     int64_t gone = w->m->config.context;
     int status = advance(w, err);
     if (status) return status;
-    for (int64_t l = 0; l < w->cache->layers; l++) kv_cache_shift(&w->cache->layer[l], w->m->be, gone);
+    model_cache_drop_latents(w->cache, gone);
+    model_cache_drop_inputs(w->cache, gone);
     memmove(w->ids, w->ids + gone, (size_t)(w->count - gone) * sizeof *w->ids);
-    w->cache->first += gone;
     w->count -= gone;
     w->dropped += gone;
     w->seen = w->count;
@@ -145,20 +215,30 @@ static int restart(timeline *w, int64_t latents, pcv_error *err) {
 /* slide: the oldest latent is no longer seen; its room is used again after N more. */
 static void drop_latent(timeline *w) {
     model_cache *c = w->cache;
-    c->layer_begin += w->m->config.latents_per_position;
+    c->latents_begin += w->m->config.latents_per_position;
     w->held--;
-    if (c->layers == 0 || c->layer[0].count < c->layer[0].k.m.rows) return;
-    for (int64_t l = 0; l < c->layers; l++) kv_cache_shift(&c->layer[l], w->m->be, c->layer_begin);
-    c->layer_begin = 0;
+    if (c->latents + w->m->config.latents_per_position <= c->slab->latents) return;
+    model_cache_drop_latents(c, c->latents_begin);
+    c->latents_begin = 0;
 }
 
-/* One more token behind those that the caches hold. */
-static int step(timeline *w, pcv_error *err) {
+/* Is one more token behind those that the caches hold all that is missing? Then its latent has its place. */
+static bool lacks_one_token(timeline *w) {
+    if (w->count != w->seen + 1) return false;
+    if (w->remembers) return true;
     bool full = w->held == w->latents;
-    if (full && w->window != PCV_SLIDE) return restart(w, w->latents / 2 ? w->latents / 2 : 1, err);
+    if (w->seen == 0 || w->window == PCV_EXACT || (full && w->window != PCV_SLIDE)) return false;
     if (full) drop_latent(w);
     w->held++;
-    return run(w, w->count - 1, w->count, 1, err);
+    return true;
+}
+
+/* All else that may be missing. */
+static int catch_up(timeline *w, pcv_error *err) {
+    if (w->remembers) return advance(w, err);
+    if (w->window == PCV_EXACT) return restart(w, w->latents, err);
+    bool goes_on = w->seen > 0 && w->count == w->seen + 1; /* but the latents are full */
+    return restart(w, !goes_on ? w->first : w->latents / 2 ? w->latents / 2 : 1, err);
 }
 
 /* ------------------------------------------------------------------ the window */
@@ -175,8 +255,7 @@ static void leave(timeline *w, int64_t gone) {
         begin_again(w);
         return;
     }
-    for (int64_t i = 0; i < c->crosses; i++) kv_cache_shift(&c->cross[i], w->m->be, gone);
-    c->first += gone;
+    model_cache_drop_inputs(c, gone);
 }
 
 /* How many leave together, where not even more do not fit. */
@@ -213,19 +292,66 @@ int timeline_append(timeline *w, const int32_t *ids, size_t count, pcv_error *er
     return 0;
 }
 
-int timeline_logits(timeline *w, const float **logits, pcv_error *err) {
-    CHECK(w->count > 0, "logits of an empty timeline");
-    int status = 0;
-    if (!w->ready) {
-        settle(w);
-        if (w->remembers) status = advance(w, err);
-        else if (w->window == PCV_EXACT) status = restart(w, w->latents, err);
-        else if (w->seen > 0 && w->count == w->seen + 1) status = step(w, err);
-        else status = restart(w, w->first, err);
+int timelines_logits(timeline *const *w, int64_t count, pcv_error *err) {
+    timeline **one = NULL;
+    int64_t tokens = 0;
+    int status = mem_get(&one, (size_t)count * sizeof *one, "timelines", err);
+    for (int64_t i = 0; i < count && !status; i++) {
+        CHECK(w[i]->count > 0 && w[i]->d == w[0]->d, "logits of an empty timeline, or of another decoder's");
+        if (w[i]->ready) continue;
+        settle(w[i]);
+        if (lacks_one_token(w[i])) one[tokens++] = w[i];
+        else status = catch_up(w[i], err);
+        w[i]->ready = !status;
+        if (!status) w[i]->seen = w[i]->count;
     }
-    if (status) return status;
-    w->seen = w->count;
-    w->ready = true;
+    if (!status && tokens) status = run_tokens(one, tokens, err);
+    for (int64_t i = 0; i < tokens && status; i++) w[i]->ready = false;
+    mem_free(one);
+    return status;
+}
+
+int timeline_logits(timeline *w, const float **logits, pcv_error *err) {
     *logits = w->logits;
-    return 0;
+    return timelines_logits(&w, 1, err);
+}
+
+/* ------------------------------------------------------------------ other ends */
+
+int64_t timeline_length(const timeline *w) { return w->dropped + w->count; }
+
+bool timeline_truncate(timeline *w, int64_t length) {
+    int64_t kept = length - w->dropped;
+    model_cache *c = w->cache;
+    if (length >= timeline_length(w)) return length == timeline_length(w);
+    if (kept <= 0 && length > 0) return false;
+    if (length == 0) {
+        timeline_reset(w);
+        return true;
+    }
+    w->count = kept;
+    w->ready = false;
+    w->held = 0;
+    if (w->remembers) { /* what was learned stays; the last token runs once more, for its logits */
+        if (w->seen > kept - 1) w->seen = c->inputs = c->latents = kept - 1;
+        c->final = c->first + w->seen;
+        return true;
+    }
+    w->seen = 0;
+    if (c->inputs > kept) c->inputs = kept;
+    if (c->final > c->first + kept) c->final = c->first + kept;
+    model_cache_reset_latents(c);
+    return true;
+}
+
+void timeline_copy(timeline *to, const timeline *from) {
+    CHECK(to->d == from->d && to->room == from->room && to->latents == from->latents, "timelines of two kinds");
+    memcpy(to->ids, from->ids, (size_t)from->count * sizeof *to->ids);
+    memcpy(to->logits, from->logits, (size_t)to->m->config.vocab_size * sizeof *to->logits);
+    to->count = from->count;
+    to->dropped = from->dropped;
+    to->seen = from->seen;
+    to->held = from->held;
+    to->ready = from->ready;
+    model_cache_copy(to->cache, from->cache);
 }

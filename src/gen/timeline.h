@@ -26,15 +26,25 @@
 #ifndef GEN_TIMELINE_H
 #define GEN_TIMELINE_H
 
-#include "model/model.h"
+#include "model/cache.h"
 #include "config/run_config.h"
 
-typedef struct timeline {
+/* What all timelines of a model share: the tape of their passes, and the slab of their caches. */
+typedef struct decoder {
     model *m;
+    tape t;
+    model_slab *slab;
+} decoder;
+
+int decoder_open(decoder *d, model *m, pcv_error *err);
+void decoder_close(decoder *d);
+
+typedef struct timeline {
+    decoder *d;
+    model *m; /* the decoder's */
     int window;      /* pcv_window */
     int64_t context;
     int64_t latents, first; /* positions that are latents: at most, and after a prompt */
-    tape t;
     model_cache *cache;
     int32_t *ids;    /* [room] tokens of the window, and new ones that may still push others out of it */
     int64_t room, count;
@@ -47,14 +57,28 @@ typedef struct timeline {
 } timeline;
 
 /* latents 0: as trained; first 0: half of them. */
-int timeline_open(timeline *w, model *m, int window, int64_t latents, int64_t first, pcv_error *err);
+int timeline_open(timeline *w, decoder *d, int window, int64_t latents, int64_t first, pcv_error *err);
 void timeline_close(timeline *w);
+size_t timeline_bytes(model *m, int64_t latents); /* of the keys and values of one */
 void timeline_reset(timeline *w);
 
 int timeline_append(timeline *w, const int32_t *ids, size_t count, pcv_error *err);
 
 /* The logits of the next token. At least one token must be there. */
 int timeline_logits(timeline *w, const float **logits, pcv_error *err);
+
+/* The same of many timelines of one decoder, in as few passes as can be: all that lack one token share one. Their
+ * logits have the same bits as alone. */
+int timelines_logits(timeline *const *w, int64_t count, pcv_error *err);
+
+/* As if only the first `length` tokens had been appended, and nothing asked; the window still begins behind those that
+ * have left it. False, and nothing done, when there are none left, or not so many. */
+bool timeline_truncate(timeline *w, int64_t length);
+
+/* `to`, opened in the same way, becomes equal to `from`. */
+void timeline_copy(timeline *to, const timeline *from);
+
+int64_t timeline_length(const timeline *w); /* tokens appended */
 
 /* Positions that are latents behind the current logits; under slide the last N. */
 int64_t timeline_latents(const timeline *w);

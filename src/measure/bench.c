@@ -289,6 +289,7 @@ out:
 /* What one more token has to read at least: the weights of linear maps and the caches' keys and values. */
 static double bytes_of_token(const model *m, const timeline *line) {
     const model_cache *cache = line->cache;
+    const model_slab *slab = cache->slab;
     double bytes = 0;
     for (int i = 0; i < m->params.count; i++) {
         const parameter *q = m->params.list[i];
@@ -296,10 +297,11 @@ static double bytes_of_token(const model *m, const timeline *line) {
         if (!table && strncmp(m->params.name[q->first], "position_embedding", 18))
             bytes += (double)matrix_bytes(&q->t.m);
     }
-    for (int64_t i = 0; i < cache->crosses + cache->layers; i++) {
-        const kv_cache *k = i < cache->crosses ? &cache->cross[i] : &cache->layer[i - cache->crosses];
-        int64_t hidden = i < cache->crosses ? 0 : cache->layer_begin;
-        bytes += 2.0 * (double)(k->count - hidden) * (double)k->k.m.stride * (double)dtype_bytes(k->k.m.type);
+    for (int64_t i = 0; i < slab->crosses + slab->layers; i++) {
+        bool cross = i < slab->crosses;
+        const matrix *k = cross ? &slab->cross[i].k : &slab->layer[i - slab->crosses].k;
+        int64_t rows = cross ? cache->inputs : cache->latents - cache->latents_begin;
+        bytes += 2.0 * (double)rows * (double)k->stride * (double)dtype_bytes(k->type);
     }
     return bytes;
 }
@@ -308,6 +310,7 @@ static int bench_generate(const model_config *config, const train_config *c, con
                           pcv_error *err) {
     backend *be = NULL;
     model *m = NULL;
+    decoder d = {0};
     timeline line = {0};
     int32_t *prompt = NULL;
     const float *logits;
@@ -322,7 +325,8 @@ static int bench_generate(const model_config *config, const train_config *c, con
     rng random = rng_make((uint64_t)c->seed, RNG_TEST, 0);
     for (size_t i = 0; i < count; i++) prompt[i] = (int32_t)rng_below(&random, (uint64_t)config->vocab_size);
     /* slide with all latents from the start: what a cached step costs with full caches */
-    TRY(timeline_open(&line, m, PCV_SLIDE, 0, config->latents, err));
+    TRY(decoder_open(&d, m, err));
+    TRY(timeline_open(&line, &d, PCV_SLIDE, 0, config->latents, err));
     double start = backend_now(be);
     TRY(timeline_append(&line, prompt, count, err));
     TRY(timeline_logits(&line, &logits, err));
@@ -353,6 +357,7 @@ static int bench_generate(const model_config *config, const train_config *c, con
 out:
     mem_free(prompt);
     timeline_close(&line);
+    decoder_close(&d);
     model_close(m);
     if (be) be->close(be);
     return status;

@@ -13,7 +13,7 @@ static int64_t real_inputs(const sequence *s) { return s->length - s->padding; }
 /* ------------------------------------------------------------------ which inputs are read */
 
 static bool drops_prefix(const layout *l) {
-    return l->t->training && l->m->config.prefix_dropout > 0 && !l->p->cache && l->p->see == SEE_CAUSAL;
+    return l->t->training && l->m->config.prefix_dropout > 0 && !l->p->caches && l->p->see == SEE_CAUSAL;
 }
 
 /* Inputs of a row that are read: all, or the latents and a fixed part of what stands before them. */
@@ -162,11 +162,11 @@ static void number_positions(layout *l) {
 /* The inputs that a latent sees: up to its own, or those of the whole row, or as the caller says. */
 static void see_inputs(layout *l) {
     const pass *p = l->p;
-    int64_t cached = p->cache ? p->rows[0].before - p->cache->first : 0;
     l->cross_begin = numbers(l, l->B * l->N);
     l->cross_end = numbers(l, l->B * l->N);
     for (int64_t i = 0; i < l->B * l->N; i++) {
         int64_t step = step_of(l, i), row = i / l->N;
+        int64_t cached = p->caches ? p->rows[row].before - p->caches[row]->first : 0;
         int64_t end = p->see == SEE_ALL ? l->kept[row] - p->rows[row].padding : step < 0 ? 0 : cached + step + 1;
         l->cross_begin[i] = p->see == SEE_RANGES ? p->begin[i] : 0;
         l->cross_end[i] = p->see == SEE_RANGES ? p->end[i] : (int32_t)end;
@@ -176,7 +176,7 @@ static void see_inputs(layout *l) {
 /* Which latents the others do not see in this step. */
 static void hide_latents(layout *l) {
     double dropped = l->m->config.latent_dropout;
-    if (!l->t->training || dropped == 0 || l->p->cache) return;
+    if (!l->t->training || dropped == 0 || l->p->caches) return;
     rng random = rng_make(l->t->seed, RNG_LATENT_DROPOUT, l->t->step);
     random.index = (uint64_t)l->p->draw << 32;
     l->hidden = numbers(l, l->B * l->N);
@@ -195,11 +195,10 @@ static void see_earlier_latents(layout *l) {
             l->self_end[r * l->N + n] = (int32_t)(absent ? n + 1 : (n / group + 1) * group);
         }
     }
-    const model_cache *cache = l->p->cache;
-    int32_t held = cache && cache->layers ? (int32_t)cache->layer[0].count : 0;
-    for (int64_t n = 0; n < l->N && cache; n++) {
-        l->self_begin[n] = (int32_t)cache->layer_begin;
-        l->self_end[n] += held;
+    for (int64_t i = 0; i < l->B * l->N && l->p->caches; i++) {
+        const model_cache *cache = l->p->caches[i / l->N];
+        l->self_begin[i] = (int32_t)cache->latents_begin;
+        l->self_end[i] += (int32_t)cache->latents;
     }
 }
 
@@ -214,6 +213,32 @@ static void see_latents(layout *l) {
     for (int64_t i = 0; i < l->B * l->N && reach && l->p->see != SEE_ALL; i++)
         if (l->self_begin[i] < l->self_end[i] - reach) l->self_begin[i] = l->self_end[i] - reach;
     hide_latents(l);
+}
+
+/* ------------------------------------------------------------------ what is kept */
+
+/* Where new keys and values go: those of the inputs that have none yet, and of all latents. */
+static void find_places(layout *l) {
+    const pass *p = l->p;
+    if (!p->caches) return;
+    const model_slab *slab = p->caches[0]->slab;
+    l->slots = numbers(l, l->B);
+    l->cross_put = numbers(l, l->B * l->M);
+    l->layer_put = numbers(l, l->B * l->N);
+    for (int64_t r = 0; r < l->B; r++) {
+        const model_cache *c = p->caches[r];
+        int64_t input = c->slot * slab->context + p->rows[r].before - c->first;
+        int64_t latent = c->slot * slab->latents + c->latents;
+        l->slots[r] = (int32_t)c->slot;
+        for (int64_t i = 0; i < l->M; i++) l->cross_put[r * l->M + i] = (int32_t)(input + i);
+        for (int64_t n = 0; n < l->N; n++) l->layer_put[r * l->N + n] = (int32_t)(latent + n);
+    }
+}
+
+/* Inputs of the row in front of this one have keys and values already. */
+static int64_t fresh_from(const pass *p) {
+    int64_t from = p->caches ? p->caches[0]->final - p->rows[0].before : 0;
+    return from > 0 ? from : 0;
 }
 
 /* ------------------------------------------------------------------ what is to come out */
@@ -256,19 +281,34 @@ static void upload(layout *l, batch *b, tensor **targets, int64_t outputs) {
         {&b->self.begin, l->self_begin, latents},
         {&b->self.end, l->self_end, latents},
         {&b->self.hidden, l->hidden, latents},
+        {&b->cross.slots, l->slots, l->B},
+        {&b->cross_put, l->cross_put, inputs},
+        {&b->layer_put, l->layer_put, latents},
         {targets, l->target, outputs},
     };
     tape_int_arrays(l->t, list, sizeof list / sizeof *list);
     b->features = read_features(l);
     b->cross.batch = b->self.batch = l->B;
+    b->self.slots = b->cross.slots;
+    if (l->p->caches) b->cross.keys = l->p->caches[0]->slab->context;
+    if (l->p->caches) b->self.keys = l->p->caches[0]->slab->latents;
 }
 
 static void check(const model *m, const pass *p, int64_t latents) {
     CHECK(p->batch > 0 && latents % m->config.latents_per_position == 0, "%lld rows, %lld latents, %lld per position",
           (long long)p->batch, (long long)latents, (long long)m->config.latents_per_position);
-    CHECK(!p->cache || (p->batch == 1 && p->see == SEE_CAUSAL), "a cache serves one row that looks back, not %lld",
-          (long long)p->batch);
-    CHECK(!p->adjust || !p->cache, "the layout of a cached pass is not adjusted");
+    for (int64_t r = 0; r < p->batch && p->caches; r++) {
+        const model_cache *c = p->caches[r];
+        int64_t held = p->rows[r].before + p->rows[r].length - c->first;
+        CHECK(p->see == SEE_CAUSAL && !p->adjust && c->slab == p->caches[0]->slab &&
+                  p->rows[r].length == p->rows[0].length &&
+                  p->rows[r].length * m->config.latents_per_position >= latents,
+              "rows of %lld and %lld inputs go on", (long long)p->rows[0].length, (long long)p->rows[r].length);
+        CHECK(p->rows[r].before <= c->first + c->inputs && (!c->slab->crosses || held <= c->slab->context) &&
+                  c->latents + latents <= c->slab->latents && (p->batch == 1 || c->final <= p->rows[r].before),
+              "%lld inputs and %lld latents in a slot of %lld and %lld", (long long)held,
+              (long long)(c->latents + latents), (long long)c->slab->context, (long long)c->slab->latents);
+    }
     for (int64_t r = 0; r < p->batch; r++)
         CHECK(m->config.input_features ? p->rows[r].features != NULL : p->rows[r].ids != NULL || !p->rows[r].length,
               "row %lld has no inputs of the model's kind", (long long)r);
@@ -284,9 +324,11 @@ int batch_make(batch *out, tape *t, const model *m, pass *p, int64_t latents) {
     number_positions(&l);
     see_inputs(&l);
     see_latents(&l);
+    find_places(&l);
     find_targets(&l, p);
     if (p->adjust) p->adjust(&l);
-    *out = (batch){.B = l.B, .M = l.M, .N = l.N, .U = l.U};
+    p->layer_rows = latents;
+    *out = (batch){.B = l.B, .M = l.M, .N = l.N, .U = l.U, .fresh = fresh_from(p)};
     upload(&l, out, &p->targets, p->batch * p->positions);
     return t->status;
 }

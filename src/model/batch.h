@@ -7,7 +7,7 @@
 #ifndef MODEL_BATCH_H
 #define MODEL_BATCH_H
 
-#include "model/model.h"
+#include "model/cache.h"
 
 /* On the host, from the tape's arena; what a pass does not need is NULL. */
 struct layout {
@@ -27,6 +27,8 @@ struct layout {
     int32_t *blind;               /* [B N] -1 for a latent whose query is zero, else the latent */
     int32_t *cross_begin, *cross_end, *self_begin, *self_end; /* [B N] */
     int32_t *hidden;              /* [B N] 1 for latents that the others do not see */
+    int32_t *slots;               /* [B] of the caches */
+    int32_t *cross_put, *layer_put; /* [B M], [B N] rows of the slabs that new keys and values go to */
     int32_t *target;              /* [B outputs] */
 };
 
@@ -43,7 +45,9 @@ typedef struct batch {
     tensor *slot;                   /* [B N, 1] number of a latent within its position, or NULL */
     tensor *is_latent;              /* [B M, 1] 1 for inputs that are latents, 0 for the prefix; or NULL */
     tensor *blind;                  /* [B N, 1] or NULL */
-    attend_spec cross, self;        /* heads and scale are the caller's */
+    attend_spec cross, self;        /* heads and scale are the caller's; with caches over all of a slab */
+    tensor *cross_put, *layer_put;  /* [B M, 1], [B N, 1] rows of the slabs that new keys and values go to, or NULL */
+    int64_t fresh;                  /* inputs in front of this one have keys and values in the caches */
 } batch;
 
 /* Lays out the pass with `latents` latents a row, as many as p->latents or, where all positions run through the

@@ -1,4 +1,4 @@
-#include "model/model.h"
+#include "model/cache.h"
 
 int model_open(model **out, const model_config *config, backend *be, bool grads, pcv_error *err) {
     model *m = NULL;
@@ -51,7 +51,11 @@ static tensor *pooled(tape *t, tensor *hidden, const pass *p) {
     return p->pooled && hidden->m.rows > p->batch ? pool_rows(t, hidden, hidden->m.rows / p->batch) : hidden;
 }
 
-tensor *model_hidden(tape *t, model *m, pass *p) { return pooled(t, m->type->hidden(t, m, p), p); }
+tensor *model_hidden(tape *t, model *m, pass *p) {
+    tensor *hidden = pooled(t, m->type->hidden(t, m, p), p);
+    model_caches_advance(p);
+    return hidden;
+}
 
 tensor *model_logits(tape *t, model *m, tensor *hidden) {
     linear_weights head = m->type->head(m);
@@ -65,58 +69,4 @@ int64_t model_place(const model *m, int64_t from, int64_t inputs, int64_t docume
     int64_t room = context + 1 - (document ? document : middle); /* the last token is no input */
     int64_t at = from + room / 2;
     return middle > 0 && room >= 0 && at + inputs <= context ? at : 0;
-}
-
-/* ------------------------------------------------------------------ caches */
-
-int model_cache_open(model_cache **out, const model *m, int64_t context, int64_t latents,
-                     pcv_error *err) {
-    const model_config *c = &m->config;
-    model_cache *cache = NULL;
-    int status = 0;
-    TRY(mem_get(&cache, sizeof *cache, "a cache", err));
-    int64_t crosses = c->initial_cross + c->cross_after_layers.count;
-    TRY(mem_get(&cache->cross, (size_t)(crosses + 1) * sizeof *cache->cross, "a cache", err));
-    TRY(mem_get(&cache->layer, (size_t)(c->layers + 1) * sizeof *cache->layer, "a cache", err));
-    for (; cache->crosses < crosses; cache->crosses++)
-        TRY(kv_cache_open(&cache->cross[cache->crosses], m->be, m->cache_type, context, model_attention_width(c),
-                          err));
-    for (; cache->layers < c->layers; cache->layers++)
-        TRY(kv_cache_open(&cache->layer[cache->layers], m->be, m->cache_type, latents, c->channels, err));
-    if (m->type->relative)
-        TRY(mem_get(&cache->relative, (size_t)c->layers * sizeof *cache->relative, "a cache", err));
-    for (int64_t l = 0; cache->relative && l < c->layers; l++) {
-        matrix *r = &cache->relative[l];
-        *r = (matrix){.rows = c->memory + c->context, .cols = c->channels, .type = m->be->real};
-        r->stride = dtype_stride(r->type, c->channels);
-        TRY(backend_alloc(m->be, &r->data, matrix_bytes(r), "a cache", err));
-    }
-    *out = cache;
-out:
-    if (status) model_cache_close(cache, m);
-    return status;
-}
-
-void model_cache_close(model_cache *c, const model *m) {
-    if (!c) return;
-    /* the one being opened when memory ran out may be half there */
-    for (int64_t i = 0; c->cross && i <= c->crosses; i++) kv_cache_close(&c->cross[i], m->be);
-    for (int64_t i = 0; c->layer && i <= c->layers; i++) kv_cache_close(&c->layer[i], m->be);
-    for (int64_t l = 0; c->relative && l < c->layers; l++)
-        backend_free(m->be, c->relative[l].data, matrix_bytes(&c->relative[l]));
-    mem_free(c->cross);
-    mem_free(c->layer);
-    mem_free(c->relative);
-    mem_free(c);
-}
-
-void model_cache_reset_latents(model_cache *c) {
-    for (int64_t i = 0; i < c->layers; i++) c->layer[i].count = 0;
-    c->layer_begin = 0;
-}
-
-void model_cache_reset(model_cache *c) {
-    model_cache_reset_latents(c);
-    for (int64_t i = 0; i < c->crosses; i++) c->cross[i].count = 0;
-    c->first = c->final = 0;
 }

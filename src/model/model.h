@@ -87,28 +87,6 @@ tensor *model_loss(tape *t, model *m, tensor *hidden, const pass *p, const loss_
 /* Reads a loss: adds the targets that count to *sum; *each, where it is wanted, is all of it, [rows, LOSS_COLUMNS]. */
 void loss_read(tape *t, const tensor *loss, const pass *p, loss_sum *sum, const float **each);
 
-/* ---- generation
- * A cache holds the keys and values of one timeline: the cross-attention's for every input, computed
- * once, and the layers' for the current latents. With a cache, the row of a pass is the tail of the
- * timeline: ids[0] has index `before`. Inputs behind cross.count get keys and values now; the last
- * `latents` of the row become latents behind those that the layers hold already. */
-struct model_cache {
-    int64_t crosses, layers;
-    kv_cache *cross;   /* [crosses] */
-    kv_cache *layer;   /* [layers] */
-    matrix *relative;  /* [layers] of [memory + context, Z]: a Transformer-XL's keys of distances, or NULL */
-    bool relative_made; /* by the first pass */
-    int64_t first;     /* index in the timeline of row 0 of the cross caches */
-    int64_t final;     /* inputs before this index have keys and values that stay valid */
-    int64_t layer_begin; /* first visible row of the layers' caches */
-};
-
-int model_cache_open(model_cache **c, const model *m, int64_t context, int64_t latents,
-                     pcv_error *err);
-void model_cache_close(model_cache *c, const model *m);
-void model_cache_reset_latents(model_cache *c);
-void model_cache_reset(model_cache *c);
-
 /* ---- segment recurrence
  * The inputs of every layer at the last tokens of each row's earlier segments (Dai et al. 2019, section 3.2). A pass
  * reads one state and writes the other, which counts from the next pass on: until then the walk back may read the

@@ -143,6 +143,13 @@ tensor *block_run(tape *t, block_fn *fn, const void *context, size_t size, tenso
     return out;
 }
 
+int64_t all_positions(const pass *p) {
+    int64_t longest = 1;
+    for (int64_t r = 0; r < p->batch; r++)
+        if (p->rows[r].length > longest) longest = p->rows[r].length;
+    return longest;
+}
+
 tensor *last_positions(tape *t, tensor *x, const pass *p, int64_t N, bool padded_behind) {
     int64_t rows = p->batch * p->latents;
     int32_t *index = arena_get(&t->host, (size_t)(rows + 1) * sizeof *index);
@@ -177,10 +184,14 @@ layer_weights layer_declare(model *m, int64_t index) {
 
 layer_context layer_context_make(const model *m, const batch *b) {
     const model_config *c = &m->config;
-    layer_context k = {.m = m, .rope = b->latent_rope, .seen = b->self};
+    layer_context k = {.m = m, .rope = b->latent_rope, .seen = b->self, .put = b->layer_put};
     k.seen.heads = c->heads;
     k.seen.scale = score_scale(c, c->channels / c->heads);
     return k;
+}
+
+const kv_slab *layer_slab(const pass *p, int64_t index) {
+    return p->caches ? &p->caches[0]->slab->layer[index] : NULL;
 }
 
 static tensor *layer_apply(tape *t, const void *context, tensor *const in[]) {
@@ -200,10 +211,10 @@ static tensor *layer_apply(tape *t, const void *context, tensor *const in[]) {
         turn(t, c, q, k->rope, k->frequency, c->heads, 0);
         turn(t, c, key, k->rope, k->frequency, c->heads, 0);
     }
-    if (k->cache) {
-        kv_cache_put(t, k->cache, k->cache->count, key, value);
-        key = tape_wrap(t, matrix_rows(k->cache->k.m, 0, k->cache->count));
-        value = tape_wrap(t, matrix_rows(k->cache->v.m, 0, k->cache->count));
+    if (k->slab) {
+        kv_slab_put(t, k->slab, k->put, key, value);
+        key = tape_wrap(t, k->slab->k);
+        value = tape_wrap(t, k->slab->v);
     }
     tensor *a = k->attend ? k->attend(t, k, q, key, value) : attend(t, q, key, value, &k->seen);
     a = linear_apply(t, a, &weights->output);

@@ -57,7 +57,8 @@ struct layer_context {
     const tensor *frequency; /* of rotary positions, or NULL */
     tensor *rope;            /* rotary positions of the rows, or NULL */
     attend_spec seen;        /* heads and scale are filled in by layer_context_make */
-    kv_cache *cache;         /* or NULL */
+    const kv_slab *slab;     /* of keys and values that are kept, or NULL */
+    tensor *put;             /* rows of it that the new ones go to */
     attend_fn *attend;       /* NULL: attention over the range that `seen` says */
     const void *pattern;     /* attend's own */
     int64_t index;
@@ -65,6 +66,9 @@ struct layer_context {
 
 layer_weights layer_declare(model *m, int64_t index);
 layer_context layer_context_make(const model *m, const batch *b);
+
+/* The slab of layer `index` of a pass, or NULL. */
+const kv_slab *layer_slab(const pass *p, int64_t index);
 
 /* Runs one layer, recomputed in the backward pass where the model says so. x [rows, Z] -> [rows, Z] */
 tensor *layer_run(tape *t, const layer_context *k, tensor *x);
@@ -80,6 +84,9 @@ void turn(tape *t, const model_config *c, tensor *x, tensor *positions, const te
 /* Runs a block on a copy of `context`; what it reads of its first input is forgotten afterwards. */
 tensor *block_run(tape *t, block_fn *fn, const void *context, size_t size, tensor *const in[], int count,
                   bool recompute);
+
+/* Where every position runs through the layers: those of the longest row. */
+int64_t all_positions(const pass *p);
 
 /* Of the N positions of every row the last p->latents; rows are padded behind their inputs, or in front of them. */
 tensor *last_positions(tape *t, tensor *x, const pass *p, int64_t N, bool padded_behind);

@@ -65,11 +65,12 @@ typedef struct pass {
     attention_map *map; /* or NULL */
 
     /* ---- what is kept from pass to pass */
-    model_cache *cache;   /* generation: one row, see model.h; or NULL */
-    model_memory *memory; /* a transformer-xl's, of the rows' earlier segments; or NULL */
-    uint32_t draw;        /* tells the batches of one update apart where they are random */
+    model_cache *const *caches; /* [batch] of rows that go on (cache.h), all of one slab and one length; or NULL */
+    model_memory *memory;       /* a transformer-xl's, of the rows' earlier segments; or NULL */
+    uint32_t draw;              /* tells the batches of one update apart where they are random */
 
     /* ---- filled in by model_hidden, for as long as the tape's step: the targets of the outputs, negative: none */
+    int64_t layer_rows;     /* positions of each row that run through the layers */
     int64_t positions;      /* outputs of each row */
     const int32_t *target;  /* [batch positions] */
     tensor *targets;        /* the same on the device; NULL where no row has any */

@@ -135,9 +135,7 @@ typedef struct cross_context {
     const model *m;
     const batch *b;
     const cross_block *weights;
-    kv_cache *cache;          /* of this block, or NULL */
-    const model_cache *caches; /* that it belongs to */
-    int64_t before;           /* of the row with a cache */
+    const kv_slab *slab;      /* of keys and values that are kept, or NULL */
     attention_map *map;       /* of the first block, or NULL */
 } cross_context;
 
@@ -152,15 +150,14 @@ static tensor *norm_inputs(tape *t, const cross_context *k, tensor *x, tensor *i
                                    .rms = w->input_norm.rms});
 }
 
-/* Keys and values of the inputs x, from row `from` on; with a cache, all that it then holds. */
+/* Keys and values of the inputs x; with caches those that are new, and then the whole slab. */
 static void keys_values(tape *t, const cross_context *k, tensor *x, tensor *kv[2]) {
     const body *w = k->m->body;
     const model_config *c = &k->m->config;
     const cross_block *weights = k->weights;
-    int64_t C = model_attention_width(c), from = 0, start = k->before;
+    int64_t C = model_attention_width(c), from = k->b->fresh;
     tensor *is_latent = k->b->is_latent, *rope = k->b->rope;
-    if (k->cache) {
-        from = k->caches->final > start ? k->caches->final - start : 0;
+    if (k->slab) {
         x = tape_rows(t, x, from, x->m.rows - from);
         if (is_latent) is_latent = tape_rows(t, is_latent, from, x->m.rows);
         if (rope) rope = tape_rows(t, rope, from, x->m.rows);
@@ -170,10 +167,10 @@ static void keys_values(tape *t, const cross_context *k, tensor *x, tensor *kv[2
     kv[1] = tape_columns(t, both, C, C);
     if (c->qk_norm) kv[0] = norm_apply(t, kv[0], &weights->met[1]);
     turn(t, c, kv[0], rope, &w->cross_frequency, c->cross_heads, c->positions.rotary.head_group);
-    if (!k->cache) return;
-    kv_cache_put(t, k->cache, start + from - k->caches->first, kv[0], kv[1]);
-    kv[0] = tape_wrap(t, matrix_rows(k->cache->k.m, 0, k->cache->count));
-    kv[1] = tape_wrap(t, matrix_rows(k->cache->v.m, 0, k->cache->count));
+    if (!k->slab) return;
+    kv_slab_put(t, k->slab, tape_rows(t, k->b->cross_put, from, x->m.rows), kv[0], kv[1]);
+    kv[0] = tape_wrap(t, k->slab->k);
+    kv[1] = tape_wrap(t, k->slab->v);
 }
 
 /* in: latents z [B N, Z], inputs x [B M, E] */
@@ -235,8 +232,8 @@ static tensor *perceiver_hidden(tape *t, model *m, pass *p) {
     const model_config *c = &m->config;
     batch *b = arena_get(&t->host, sizeof *b);
     batch_make(b, t, m, p, p->latents);
-    cross_context cross = {.m = m, .b = b, .weights = w->cross, .before = p->rows[0].before, .caches = p->cache,
-                           .cache = p->cache ? p->cache->cross : NULL, .map = p->map};
+    cross_context cross = {.m = m, .b = b, .weights = w->cross, .slab = p->caches ? p->caches[0]->slab->cross : NULL,
+                           .map = p->map};
     layer_context layer = layer_context_make(m, b);
     layer.frequency = &w->self_frequency;
 
@@ -244,17 +241,17 @@ static tensor *perceiver_hidden(tape *t, model *m, pass *p) {
     tensor *z = start_latents(t, m, p, b, x);
     if (c->initial_cross) z = cross_run(t, &cross, z, x);
     cross.weights += c->initial_cross;
-    if (cross.cache) cross.cache += c->initial_cross;
+    if (cross.slab) cross.slab += c->initial_cross;
     for (int64_t l = 0; l < c->layers; l++) {
         layer.weights = &w->layer[l];
         layer.index = l;
-        layer.cache = p->cache ? &p->cache->layer[l] : NULL;
+        layer.slab = layer_slab(p, l);
         if (b->N) z = layer_run(t, &layer, z);
         for (int64_t i = 0; i < c->cross_after_layers.count; i++) {
             if (c->cross_after_layers.v[i] != l) continue;
             z = cross_run(t, &cross, z, x);
             cross.weights++;
-            if (cross.cache) cross.cache++;
+            if (cross.slab) cross.slab++;
         }
     }
     if (c->output_norm) z = norm_apply(t, z, &w->head.norm);

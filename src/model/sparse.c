@@ -10,7 +10,7 @@ typedef struct pattern {
 typedef struct span {
     int64_t stride, summary;
     int64_t first;   /* index in the timeline of key row 0 behind the missing ones */
-    int64_t missing; /* rows without input in front (no cache) */
+    int64_t missing; /* rows without input in front (no caches) */
     int64_t N, K;
 } span;
 
@@ -21,8 +21,8 @@ static int32_t *numbers(tape *t, int64_t count) {
 static span span_of(const model_config *c, const pass *p, const batch *b, int64_t r) {
     const sequence *row = &p->rows[r];
     span s = {.stride = c->sparse.stride, .summary = c->sparse.summary, .first = row->before, .N = b->N, .K = b->N};
-    if (p->cache) {
-        int64_t held = p->cache->layer[0].count;
+    if (p->caches) {
+        int64_t held = p->caches[r]->latents;
         s.K += held;
         s.first -= held;
     } else {
@@ -89,8 +89,22 @@ static int64_t fixed_keys(const span *s, int32_t *keys, int32_t *begin, int32_t 
     return count;
 }
 
+/* Row of key 0 of a sequence among all keys. */
+static int64_t first_row(const pass *p, const batch *b, int64_t r) {
+    return p->caches ? p->caches[r]->slot * b->self.keys : r * b->N;
+}
+
+/* Ranges of gathered keys: these are no slots of a slab any more. */
+static attend_spec gathered_spec(tape *t, const model *m, const batch *b, const int32_t *begin, const int32_t *end) {
+    attend_spec s = spec_of(t, m, b, begin, end);
+    s.slots = NULL;
+    s.keys = 0;
+    return s;
+}
+
 static void far_ranges(pattern *f, tape *t, const model *m, const pass *p, const batch *b) {
-    int64_t B = b->B, N = b->N, K = span_of(&m->config, p, b, 0).K, longest = 1;
+    int64_t B = b->B, N = b->N, K = 0, longest = 1;
+    for (int64_t r = 0; r < B; r++) K = span_of(&m->config, p, b, r).K > K ? span_of(&m->config, p, b, r).K : K;
     bool strided = m->config.sparse.kind == SPARSE_STRIDED, reorder = strided && N > 1;
     int32_t *begin = numbers(t, B * N), *end = numbers(t, B * N), *order = numbers(t, B * N);
     int32_t *back = numbers(t, B * N), *all = numbers(t, B * K), *keys;
@@ -105,11 +119,11 @@ static void far_ranges(pattern *f, tape *t, const model *m, const pass *p, const
     keys = numbers(t, B * longest);
     for (int64_t i = 0; i < B * longest; i++) {
         int64_t r = i / longest, k = i % longest;
-        keys[i] = k < count[r] ? (int32_t)(r * K) + all[r * K + k] : -1;
+        keys[i] = k < count[r] ? (int32_t)first_row(p, b, r) + all[r * K + k] : -1;
     }
     f->keys = tape_ints(t, keys, B * longest);
     if (!reorder) {
-        f->far = spec_of(t, m, b, begin, end);
+        f->far = gathered_spec(t, m, b, begin, end);
         return;
     }
     int32_t *first = numbers(t, B * N), *last = numbers(t, B * N);
@@ -121,7 +135,7 @@ static void far_ranges(pattern *f, tape *t, const model *m, const pass *p, const
     }
     f->queries = tape_ints(t, order, B * N);
     f->back = tape_ints(t, back, B * N);
-    f->far = spec_of(t, m, b, first, last);
+    f->far = gathered_spec(t, m, b, first, last);
 }
 
 const void *sparse_make(tape *t, const model *m, const pass *p, const batch *b) {

@@ -48,14 +48,6 @@ static void transformer_close(model *m) {
 
 static linear_weights transformer_head(const model *m) { return ((const body *)m->body)->head.map; }
 
-/* Every position of the longest row runs through the layers. */
-static int64_t all_positions(const pass *p) {
-    int64_t longest = 1;
-    for (int64_t r = 0; r < p->batch; r++)
-        if (p->rows[r].length > longest) longest = p->rows[r].length;
-    return longest;
-}
-
 static tensor *transformer_hidden(tape *t, model *m, pass *p) {
     const body *w = m->body;
     const model_config *c = &m->config;
@@ -69,7 +61,7 @@ static tensor *transformer_hidden(tape *t, model *m, pass *p) {
     for (int64_t l = 0; l < c->layers; l++) {
         k.weights = &w->layer[l];
         k.index = l;
-        k.cache = p->cache ? &p->cache->layer[l] : NULL;
+        k.slab = layer_slab(p, l);
         if (k.pattern) k.attend = l % 2 ? sparse_far : sparse_near;
         x = layer_run(t, &k, x);
     }

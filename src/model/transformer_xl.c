@@ -102,16 +102,20 @@ typedef struct xl_context {
     int64_t batch;
     attend_spec seen;
     matrix memory;   /* [batch rows, Z], or data NULL */
-    kv_cache *cache; /* or NULL */
-    matrix relative; /* the cache's: W_r sinusoid(d) of this layer, data NULL without a cache */
+    const kv_slab *slab; /* of keys and values that are kept, or NULL */
+    tensor *put;         /* rows of it that the new ones go to */
+    matrix relative; /* the slab's: W_r sinusoid(d) of this layer, data NULL without one */
     bool relative_made;
 } xl_context;
 
-/* r [distances, Z] of a layer. Weights do not change while a cache lives, so there it is made once. */
+/* r [distances, Z] of a layer. Weights do not change while a slab lives, so there it is made once, in one way. */
 static tensor *relative_keys(tape *t, const xl_context *k) {
     if (k->relative_made) return tape_wrap(t, k->relative);
     const body *w = k->m->body;
+    bool by_row = t->by_row;
+    t->by_row = false;
     tensor *r = linear_apply(t, tape_wrap(t, w->distances.m), &k->weights->relative);
+    t->by_row = by_row;
     if (k->relative.data) tape_kernel(t, copy, .y = k->relative, .x = r->m);
     return r;
 }
@@ -130,10 +134,10 @@ static tensor *xl_apply(tape *t, const void *context, tensor *const in[]) {
     tensor *q = linear(t, n, weights->query.w, weights->content_bias);
     tensor *p = linear(t, n, weights->query.w, weights->position_bias);
     tensor *r = relative_keys(t, k);
-    if (k->cache) {
-        kv_cache_put(t, k->cache, k->cache->count, key, value);
-        key = tape_wrap(t, matrix_rows(k->cache->k.m, 0, k->cache->count));
-        value = tape_wrap(t, matrix_rows(k->cache->v.m, 0, k->cache->count));
+    if (k->slab) {
+        kv_slab_put(t, k->slab, k->put, key, value);
+        key = tape_wrap(t, k->slab->k);
+        value = tape_wrap(t, k->slab->v);
     }
     tensor *a = linear_apply(t, attend_relative(t, q, p, key, value, r, &k->seen), &weights->output);
     return mlp_apply(t, add(t, x, a, c->dropout), &weights->mlp, c->dropout);
@@ -142,16 +146,17 @@ static tensor *xl_apply(tape *t, const void *context, tensor *const in[]) {
 /* ------------------------------------------------------------------ who sees whom */
 
 /* Index of a row's input n behind the beginning of its first segment. */
-static int64_t place_of(const pass *p, int64_t r, int64_t n) { return p->cache ? p->rows[r].before + n : n; }
+static int64_t place_of(const pass *p, int64_t r, int64_t n) { return p->caches ? p->rows[r].before + n : n; }
 
-static attend_spec see(tape *t, const model *m, const pass *p, int64_t B, int64_t N) {
+static attend_spec see(tape *t, const model *m, const pass *p, const batch *b) {
     const model_config *c = &m->config;
     const model_memory *memory = p->memory;
+    int64_t B = b->B, N = b->M;
     int32_t *begin = arena_get(&t->host, (size_t)(B * N) * sizeof *begin);
     int32_t *end = arena_get(&t->host, (size_t)(B * N) * sizeof *end);
-    int64_t held = p->cache ? p->cache->layer[0].count : memory ? memory->rows : 0;
     for (int64_t i = 0; i < B * N; i++) {
         int64_t r = i / N, n = i % N, place = place_of(p, r, n);
+        int64_t held = p->caches ? p->caches[r]->latents : memory ? memory->rows : 0;
         int64_t segment = place - place % c->context;  /* begins there */
         int64_t back = place - segment + c->memory;    /* tokens in front of this one that it may see */
         int64_t known = memory ? n + memory->count[memory->current][r] : place;
@@ -161,8 +166,9 @@ static attend_spec see(tape *t, const model *m, const pass *p, int64_t B, int64_
         begin[i] = (int32_t)(held + n - back);
     }
     attend_spec s = {.batch = B, .heads = c->heads, .scale = score_scale(c, c->channels / c->heads)};
-    s.begin = tape_ints(t, begin, B * N);
-    s.end = tape_ints(t, end, B * N);
+    s.slots = b->self.slots;
+    s.keys = b->self.keys;
+    tape_int_arrays(t, (int_array[]){{&s.begin, begin, B * N}, {&s.end, end, B * N}}, 2);
     return s;
 }
 
@@ -193,24 +199,25 @@ static tensor *xl_hidden(tape *t, model *m, pass *p) {
         memory->current = !memory->current;
         memory->pending = false;
     }
-    CHECK(!memory || (memory->batch == p->batch && !p->cache), "a memory of %lld rows for %lld",
+    CHECK(!memory || (memory->batch == p->batch && !p->caches), "a memory of %lld rows for %lld",
           (long long)(memory ? memory->batch : 0), (long long)p->batch);
-    batch_make(b, t, m, p, p->latents);
-    xl_context k = {.m = m, .batch = b->B, .seen = see(t, m, p, b->B, b->M)};
+    batch_make(b, t, m, p, all_positions(p));
+    model_slab *slab = p->caches ? p->caches[0]->slab : NULL;
+    xl_context k = {.m = m, .batch = b->B, .seen = see(t, m, p, b), .put = b->layer_put};
     tensor *x = embedding_apply(t, &w->inputs, c, b);
     for (int64_t l = 0; l < c->layers; l++) {
         k.weights = &w->layer[l];
-        k.cache = p->cache ? &p->cache->layer[l] : NULL;
-        if (p->cache) {
-            k.relative = p->cache->relative[l];
-            k.relative_made = p->cache->relative_made;
+        k.slab = layer_slab(p, l);
+        if (slab) {
+            k.relative = slab->relative[l];
+            k.relative_made = slab->relative_made;
         }
         if (memory) k.memory = memory->state[memory->current][l];
         remember(t, p, l, x, b->M);
         x = block_run(t, xl_apply, &k, sizeof k, &x, 1, m->recompute >= 2);
     }
     if (memory) memory->pending = true;
-    if (p->cache) p->cache->relative_made = true;
+    if (slab) slab->relative_made = true;
     x = last_positions(t, x, p, b->M, true);
     return c->output_norm ? norm_apply(t, x, &w->head.norm) : x;
 }

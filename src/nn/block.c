@@ -70,46 +70,66 @@ tensor *mlp_apply(tape *t, tensor *x, const mlp_weights *m, double dropout) {
 
 /* ------------------------------------------------------------------ caches */
 
-int kv_cache_open(kv_cache *c, backend *be, dtype type, int64_t capacity, int64_t channels, pcv_error *err) {
-    *c = (kv_cache){0};
-    for (int i = 0; i < 2; i++) {
-        tensor *x = i ? &c->v : &c->k;
-        x->m = (matrix){.rows = capacity, .cols = channels, .type = type};
-        x->m.stride = dtype_stride(type, channels);
-        int status = backend_alloc(be, &x->m.data, matrix_bytes(&x->m), "a cache", err);
-        if (status) {
-            x->m.data = NULL;
-            return status;
-        }
+static int open_rows(matrix *m, backend *be, dtype type, int64_t rows, int64_t channels, pcv_error *err) {
+    *m = (matrix){.rows = rows, .cols = channels, .stride = dtype_stride(type, channels), .type = type};
+    return rows ? backend_alloc(be, &m->data, matrix_bytes(m), "a cache", err) : 0;
+}
+
+int kv_slab_open(kv_slab *s, backend *be, dtype type, int64_t slots, int64_t capacity, int64_t channels,
+                 pcv_error *err) {
+    *s = (kv_slab){.slots = slots, .capacity = capacity};
+    int status = open_rows(&s->k, be, type, slots * capacity, channels, err);
+    if (!status) status = open_rows(&s->v, be, type, slots * capacity, channels, err);
+    if (status) kv_slab_close(s, be);
+    return status;
+}
+
+void kv_slab_close(kv_slab *s, backend *be) {
+    backend_free(be, s->k.data, matrix_bytes(&s->k));
+    backend_free(be, s->v.data, matrix_bytes(&s->v));
+    *s = (kv_slab){0};
+}
+
+int kv_slab_grow(kv_slab *s, backend *be, int64_t slots, int64_t capacity, const int64_t *held, pcv_error *err) {
+    kv_slab old = *s;
+    if (slots <= old.slots && capacity <= old.capacity) return 0;
+    if (slots < old.slots) slots = old.slots;
+    if (capacity < old.capacity) capacity = old.capacity;
+    int status = kv_slab_open(s, be, old.k.type, slots, capacity, old.k.cols, err);
+    if (status) {
+        *s = old;
+        return status;
     }
+    for (int64_t i = 0; i < old.slots; i++) {
+        int64_t from = i * old.capacity, to = i * capacity;
+        if (!held[i]) continue;
+        run_kernel(be, copy, .y = matrix_rows(s->k, to, held[i]), .x = matrix_rows(old.k, from, held[i]));
+        run_kernel(be, copy, .y = matrix_rows(s->v, to, held[i]), .x = matrix_rows(old.v, from, held[i]));
+    }
+    kv_slab_close(&old, be);
     return 0;
 }
 
-void kv_cache_close(kv_cache *c, backend *be) {
-    backend_free(be, c->k.m.data, matrix_bytes(&c->k.m));
-    backend_free(be, c->v.m.data, matrix_bytes(&c->v.m));
-    *c = (kv_cache){0};
+void kv_slab_put(tape *t, const kv_slab *s, tensor *index, const tensor *k, const tensor *v) {
+    CHECK(index->m.rows == k->m.rows && k->m.rows == v->m.rows, "%lld places for %lld keys and %lld values",
+          (long long)index->m.rows, (long long)k->m.rows, (long long)v->m.rows);
+    tape_kernel(t, copy, .y = s->k, .x = k->m, .index = index->m);
+    tape_kernel(t, copy, .y = s->v, .x = v->m, .index = index->m);
 }
 
-void kv_cache_put(tape *t, kv_cache *c, int64_t at, const tensor *k, const tensor *v) {
-    int64_t rows = k->m.rows;
-    CHECK(at <= c->count && at + rows <= c->k.m.rows, "rows %lld to %lld of a cache of %lld",
-          (long long)at, (long long)(at + rows), (long long)c->k.m.rows);
-    tape_kernel(t, copy, .y = matrix_rows(c->k.m, at, rows), .x = k->m);
-    tape_kernel(t, copy, .y = matrix_rows(c->v.m, at, rows), .x = v->m);
-    if (at + rows > c->count) c->count = at + rows;
-}
-
-void kv_cache_shift(kv_cache *c, backend *be, int64_t from) {
-    CHECK(from > 0 && from <= c->count, "a shift by %lld of %lld", (long long)from,
-          (long long)c->count);
-    backend_hold(be);
-    for (int64_t at = from; at < c->count; at += from) { /* pieces of `from` rows never overlap */
-        int64_t rows = c->count - at < from ? c->count - at : from;
-        matrix k = c->k.m, v = c->v.m;
-        run_kernel(be, copy, .y = matrix_rows(k, at - from, rows), .x = matrix_rows(k, at, rows));
-        run_kernel(be, copy, .y = matrix_rows(v, at - from, rows), .x = matrix_rows(v, at, rows));
+void kv_slab_shift(const kv_slab *s, backend *be, int64_t slot, int64_t count, int64_t from) {
+    CHECK(from > 0 && from <= count && count <= s->capacity, "a shift by %lld of %lld", (long long)from,
+          (long long)count);
+    for (int64_t at = from; at < count; at += from) { /* pieces of `from` rows never overlap */
+        int64_t rows = count - at < from ? count - at : from, row = slot * s->capacity + at;
+        run_kernel(be, copy, .y = matrix_rows(s->k, row - from, rows), .x = matrix_rows(s->k, row, rows));
+        run_kernel(be, copy, .y = matrix_rows(s->v, row - from, rows), .x = matrix_rows(s->v, row, rows));
     }
-    backend_release(be);
-    c->count -= from;
+}
+
+void kv_slab_copy(const kv_slab *s, backend *be, int64_t from, int64_t to, int64_t count) {
+    int64_t x = from * s->capacity, y = to * s->capacity;
+    if (!count || from == to) return;
+    run_kernel(be, copy, .y = matrix_rows(s->k, y, count), .x = matrix_rows(s->k, x, count));
+    run_kernel(be, copy, .y = matrix_rows(s->v, y, count), .x = matrix_rows(s->v, x, count));
 }

@@ -42,18 +42,26 @@ tensor *linear_apply(tape *t, tensor *x, const linear_weights *l);
 /* x + dropout(down(f(up(norm(x))))) */
 tensor *mlp_apply(tape *t, tensor *x, const mlp_weights *m, double dropout);
 
-/* Keys and values of one attention layer that outlive a step: rows [0, count) are filled. */
-typedef struct kv_cache {
-    tensor k, v; /* [capacity, C] */
-    int64_t count;
-} kv_cache;
-int kv_cache_open(kv_cache *c, backend *be, dtype type, int64_t capacity, int64_t channels, pcv_error *err);
-void kv_cache_close(kv_cache *c, backend *be);
+/* Keys and values of one attention layer that outlive a pass, of many sequences: rows [s capacity, (s + 1) capacity)
+ * belong to slot s. */
+typedef struct kv_slab {
+    matrix k, v; /* [slots capacity, C] */
+    int64_t slots, capacity;
+} kv_slab;
+int kv_slab_open(kv_slab *s, backend *be, dtype type, int64_t slots, int64_t capacity, int64_t channels,
+                 pcv_error *err);
+void kv_slab_close(kv_slab *s, backend *be);
 
-/* Stores k and v from row `at` on. */
-void kv_cache_put(tape *t, kv_cache *c, int64_t at, const tensor *k, const tensor *v);
+/* Makes room for more slots, or longer ones. Slot i keeps its first held[i] rows. */
+int kv_slab_grow(kv_slab *s, backend *be, int64_t slots, int64_t capacity, const int64_t *held, pcv_error *err);
 
-/* Forgets the first rows, so that row `from` becomes row 0. */
-void kv_cache_shift(kv_cache *c, backend *be, int64_t from);
+/* Row r of k and v goes to row index[r] of the slab. index: I32 [rows of k, 1] */
+void kv_slab_put(tape *t, const kv_slab *s, tensor *index, const tensor *k, const tensor *v);
+
+/* Of the `count` rows that a slot holds the first are forgotten, so that row `from` becomes row 0. */
+void kv_slab_shift(const kv_slab *s, backend *be, int64_t slot, int64_t count, int64_t from);
+
+/* The first `count` rows of one slot, also in another. */
+void kv_slab_copy(const kv_slab *s, backend *be, int64_t from, int64_t to, int64_t count);
 
 #endif

@@ -24,6 +24,8 @@ enum { IN_Q, IN_K, IN_V, IN_P, IN_R, IN_BEGIN, IN_END, IN_HIDDEN, INPUTS };
 static attend_args arguments(const attend_spec *s, tensor *const in[INPUTS]) {
     attend_args a = {.q = in[IN_Q]->m, .k = in[IN_K]->m, .v = in[IN_V]->m, .begin = s->begin->m, .end = s->end->m};
     if (s->hidden) a.hidden = s->hidden->m;
+    if (s->slots) a.slots = s->slots->m;
+    a.keys = s->keys;
     if (in[IN_P]) a.p = in[IN_P]->m;
     if (in[IN_R]) a.r = in[IN_R]->m;
     a.batch = s->batch;
@@ -83,10 +85,12 @@ static void attend_backward(tape *t, const node *n) {
 tensor *attend_relative(tape *t, tensor *q, tensor *p, tensor *k, tensor *v, tensor *r, const attend_spec *s) {
     int64_t B = s->batch, C = q->m.cols;
     CHECK(C == k->m.cols && C == v->m.cols && C % s->heads == 0 && k->m.rows == v->m.rows && q->m.rows % B == 0 &&
-              k->m.rows % B == 0 && s->begin->m.rows == q->m.rows && s->end->m.rows == q->m.rows,
+              (s->slots || k->m.rows % B == 0) && s->begin->m.rows == q->m.rows && s->end->m.rows == q->m.rows,
           "q [%lld, %lld], k [%lld, %lld], v [%lld, %lld], %lld sequences, %lld heads", (long long)q->m.rows,
           (long long)C, (long long)k->m.rows, (long long)k->m.cols, (long long)v->m.rows, (long long)v->m.cols,
           (long long)B, (long long)s->heads);
+    CHECK(!s->slots || (s->keys > 0 && s->slots->m.rows == B && !s->hidden && !t->recording),
+          "slots of %lld keys for %lld sequences", (long long)s->keys, (long long)B);
     CHECK(!p == !r && (!p || (p->m.cols == C && p->m.rows == q->m.rows && r->m.cols == C)),
           "q [%lld, %lld], p [%lld, %lld], r [%lld, %lld]", (long long)q->m.rows, (long long)C,
           (long long)(p ? p->m.rows : 0), (long long)(p ? p->m.cols : 0), (long long)(r ? r->m.rows : 0),

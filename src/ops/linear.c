@@ -21,7 +21,8 @@ tensor *linear(tape *t, tensor *x, tensor *w, tensor *b) {
           (long long)w->m.rows, (long long)w->m.cols);
     tensor *y = tape_tensor(t, x->m.rows, w->m.rows);
     matrix bias = b ? b->m : (matrix){0};
-    tape_kernel(t, gemm, .c = y->m, .a = x->m, .b = w->m, .bias = bias, .transpose_b = true);
+    tape_kernel(t, gemm, .c = y->m, .a = x->m, .b = w->m, .bias = bias, .transpose_b = true,
+                .by_row = t->by_row);
     tape_record(t, linear_backward, y, (tensor *[]){x, w, b}, 3, 0);
     return y;
 }

@@ -53,6 +53,8 @@ typedef struct attend_spec {
     int64_t batch, heads;
     tensor *begin, *end; /* I32 [B N, 1] */
     tensor *hidden;      /* I32 [B M, 1], or NULL */
+    tensor *slots;       /* I32 [B, 1] which `keys` rows of k and v each sequence reads, forward alone; or NULL */
+    int64_t keys;        /* with slots */
     float scale;
 } attend_spec;
 tensor *attend(tape *t, tensor *q, tensor *k, tensor *v, const attend_spec *spec);

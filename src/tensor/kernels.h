@@ -20,17 +20,18 @@ typedef struct fill_args {
 } fill_args;
 
 /* y = beta y + x, beta 0 unless both are reals. Types may differ: F32 is rounded to BF16 or I8, and these
- * become F32. */
+ * become F32. With `index` (I32 [rows of x, 1]) row r of x goes to row index[r] of y; negative: nowhere. */
 typedef struct copy_args {
-    matrix y, x;
+    matrix y, x, index;
     float beta;
 } copy_args;
 
 /* C [m, n] = A' B' + beta C + bias, A' = A [m, k] or A [k, m] transposed, B' likewise [k, n].
- * bias [1, n] may be absent; beta is 0 or 1. B [n, k], transposed, may be BF16 or I8. */
+ * bias [1, n] may be absent; beta is 0 or 1. B [n, k], transposed, may be BF16 or I8. `by_row` (with A as it lies
+ * and B transposed): each row of C has the bits that it would have alone. */
 typedef struct gemm_args {
     matrix c, a, b, bias;
-    bool transpose_a, transpose_b;
+    bool transpose_a, transpose_b, by_row;
     float beta;
 } gemm_args;
 
@@ -137,13 +138,15 @@ typedef struct rotate_args {
  * hidden[s M + j] is not 0 is seen by query i = j alone. No visible key: o_i = 0. q, o
  * [batch N, H D]; k, v [batch M, H D]; lse [batch N, H] keeps the logarithm of the sum of
  * exponentials, +infinity where no key is visible. Neither direction stores an N x M matrix. Forward, k and v
- * may be BF16 or I8.
+ * may be BF16 or I8. k and v may also hold `keys` rows for each of many sequences, of which sequence s of the batch
+ * reads those of number slots[s] (I32 [batch, 1]); forward alone, and without `hidden`.
  * With p [batch N, H D] and r [distances, H D] the score becomes scale (q_i . k_j + p_i . r[distances - end_i + j])
  * (Dai et al. 2019): r's last row belongs to a query's last visible key, its own, at distance 0. The queries of a
  * sequence that see anything then have ends that grow by one from row to row, and at most `distances` keys. */
 typedef struct attend_args {
-    matrix o, lse, q, k, v, begin, end, hidden, p, r;
+    matrix o, lse, q, k, v, begin, end, hidden, p, r, slots;
     int64_t batch, heads;
+    int64_t keys; /* of a sequence, with slots; else M is the rows of k / batch */
     float scale;
 } attend_args;
 

@@ -64,6 +64,7 @@ struct tape {
     uint32_t draws;     /* ops with randomness so far: their streams */
     bool recording;     /* append nodes */
     bool training;      /* dropout is on */
+    bool by_row;        /* rows of products have the bits that they would have alone: of sequences in one batch */
     int status;         /* PCV_MEMORY once memory ran out */
     uint64_t seed;      /* of dropout */
     uint32_t step;

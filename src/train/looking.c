@@ -91,6 +91,7 @@ static int sample_file(trainer *w, pcv_error *err) {
     char folder[PATH_SIZE], name[128], path[PATH_SIZE];
     const tokenizer *t = &w->d->tokens;
     sample_config c;
+    decoder d = {0};
     int status = 0;
     snprintf(name, sizeof name, RUN_SAMPLES "/" CHECKPOINT "%08lld%s", (long long)w->state.step, t->type->extension);
     TRY(path_join(folder, w->options->run, RUN_SAMPLES, err));
@@ -98,15 +99,18 @@ static int sample_file(trainer *w, pcv_error *err) {
     TRY(folder_make_in(folder, err));
     TRY(settings_sample(NULL, &c, err));
     if (t->second > 0) c.length = (int64_t)fmin(SAMPLE_SECONDS * t->second, SAMPLE_MOST);
-    TRY(document_sample(w->m, t, &c, path, err));
+    TRY(decoder_open(&d, w->m, err));
+    TRY(document_sample(&d, t, &c, path, err));
     metrics_sample_file(&w->log, w->state.step, name);
 out:
+    decoder_close(&d);
     return status;
 }
 
 /* Text that continues a piece of the validation split, into the record. */
 static int sample_text(trainer *w, pcv_error *err) {
     pcv_session s = {0};
+    decoder d = {0};
     sample_config c;
     text out = {0};
     int32_t prompt[PROMPT], id;
@@ -116,7 +120,8 @@ static int sample_text(trainer *w, pcv_error *err) {
     TRY(settings_sample(NULL, &c, err));
     int64_t from = 1 + (length - 2 - count) / 2;
     TRY(dataset_read(w->d, SPLIT_VALIDATION, 0, from, count, prompt, err));
-    TRY(session_start(&s, w->m, &w->d->tokens, &c, err));
+    TRY(decoder_open(&d, w->m, err));
+    TRY(session_start(&s, &d, &w->d->tokens, &c, err));
     TRY(session_feed(&s, prompt, (size_t)count, err));
     for (int64_t i = 0; i < count + SAMPLE; i++) {
         size_t size;
@@ -130,6 +135,7 @@ static int sample_text(trainer *w, pcv_error *err) {
     if (text_ok(&out)) metrics_sample(&w->log, w->state.step, out.data, out.size);
 out:
     session_stop(&s);
+    decoder_close(&d);
     text_free(&out);
     return status;
 }
