@@ -1,3 +1,10 @@
+/* A row of a table, four ways: typed, read from JSON, printed, written to JSON. Each is one switch over the types
+ * without a default, so that the compiler names what a new type lacks. A number is compared with its range where
+ * it is stored: what came through here needs no second look. Rows without a default are other names of a member:
+ * they are read and never written.
+ *
+ * JSON is parsed by jansson, which has no limit and takes a lack of memory for bad text in places; so what a text
+ * may become is counted before any of it is parsed. */
 #include "base/fields.h"
 #include "base/file.h"
 #include "base/mem.h"

@@ -1,3 +1,10 @@
+/* Files by system calls, because every one of them can fail and the error must say where.
+ *
+ * What is written gets its name last: the bytes are flushed, then renamed, then the folder is flushed; the lock on
+ * the temporary file is held until then, so that nobody sweeps it. What stands under the name already is looked at
+ * before anything is made: a link is neither followed nor replaced, a device or a pipe is written to as it is.
+ * Reading goes by read() where it can, because under a map a file that shrinks or a bad disk is a signal; what is
+ * mapped (token files) is read at random and may be larger than memory. */
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/temporary.h"

@@ -1,3 +1,9 @@
+/* Text for people and text for programs, and what stands between them and outside bytes.
+ *
+ * Nothing that comes from a file or a name goes out as it is: show() says how one character is shown, by
+ * utf8_length and is_control, and what writes for terminals, pages and columns differs only in what it does with
+ * the answer. JSON holds all characters but zero, which its reader refuses. text_line needs no memory of its own,
+ * since an error must be told when there is none. */
 #include "base/text.h"
 #include "base/mem.h"
 #include "perceiver.h"

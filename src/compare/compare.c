@@ -1,3 +1,7 @@
+/* From options to a finished comparison: the lists are parsed, all cells planned, so that what does not fit is
+ * known before anything runs; the record of an interrupted comparison is read over the plan, and what still waits
+ * is measured. Cells stand by entry, depth and context, from short to long: a context that takes too long ends its
+ * row. */
 #include "compare/compare.h"
 #include "base/clock.h"
 #include "base/file.h"

@@ -1,3 +1,7 @@
+/* Tables, charts and sentences, all from the cells and runs of the record. The sentences on cost take the first
+ * entry as the measure of the others: what they reach in the time of its step. A length between two measured ones
+ * is interpolated on logarithmic scales, where times of steps are nearly straight lines; beyond the last one
+ * nothing is guessed. */
 #include "compare/page.h"
 #include "base/file.h"
 #include "compare/cost.h"

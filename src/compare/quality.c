@@ -1,3 +1,7 @@
+/* Fair trainings. Parameters are made equal by the depth, time by the clock of the run, and every entry is scored
+ * on the same targets behind the same text (evaluate_points), never by its own validations. A training pauses at
+ * given seconds, as an interrupted one does, is scored and goes on where it was; the time of scoring is not the
+ * run's. */
 #include "compare/quality.h"
 #include "base/clock.h"
 #include "base/file.h"

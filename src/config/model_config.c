@@ -1,3 +1,7 @@
+/* The rows of model_config. A row's default is what a config.json that lacks the key means, so it stays for as
+ * long as there are such files; what is good to train today is the dialect `default` (presets.c). Which
+ * architecture has which rows is said by the architectures (model/architecture.h); what goes together is checked
+ * there, too. */
 #include "config/model_config.h"
 
 #define NAME(name, type) name,

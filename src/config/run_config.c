@@ -1,3 +1,5 @@
+/* The rows of train_config, sample_config and eval_config. As in model_config.c a default of training is what a
+ * config.json that lacks the key means. */
 #include "config/run_config.h"
 
 static const char *const schedules[] = {"constant", "cosine", "linear", "rsqrt", "wsd", NULL};

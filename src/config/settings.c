@@ -1,3 +1,9 @@
+/* Settings are kept as they were given, names and texts, and resolved when somebody asks. So the order of the
+ * calls does not matter: every struct is filled by its table's defaults, then by the dialect, the preset, the
+ * config file and single settings, each over what is there (apply_all). A value is parsed when it is given, too,
+ * into a scratch struct, so that the error comes with the flag and not when training starts.
+ *
+ * Texts for help are made once, on first use, and never change: threads may ask at the same time. */
 #include "config/settings.h"
 #include "base/file.h"
 #include "base/mem.h"

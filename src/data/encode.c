@@ -1,3 +1,6 @@
+/* All inputs in turn. What a tokenizer has to learn is learned first, from good files that are to train on, so
+ * these are looked at before anything is written. How many files are good is known at the end alone: where they
+ * turn out fewer than the splits, what was written is forgotten and each of them is divided. */
 #include "data/encode.h"
 #include "base/available.h"
 #include "base/mem.h"

@@ -1,3 +1,7 @@
+/* A split is two files that are appended to. What turns out bad is taken back to a mark, mostly still in the
+ * buffer; a file that was never cut is hashed as it is written, another is read once more. Reading maps them: the
+ * index is checked as a whole when the folder is opened, so that no length in it needs a second look, and every id
+ * is compared with the vocabulary when it is read. */
 #include "data/folder.h"
 #include "base/mem.h"
 #include "base/fields.h"

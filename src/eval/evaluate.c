@@ -1,3 +1,6 @@
+/* Windows of a block_plan become rows of a pass, and its losses go into tallies: add_row is the one place where a
+ * target is counted. Which windows share a pass changes no more than rounding. A sweep scores the same targets
+ * once for each of its points, window by window, so that the points' differences are surer than the points. */
 #include "eval/evaluate.h"
 #include "base/clock.h"
 #include "base/watch.h"

@@ -1,3 +1,8 @@
+/* Opening a run, and the sessions over it. What is cheap to check is checked first, so that the error is about the
+ * first thing that is wrong: configuration, tokenizer and whether it is the run's own, the memory that there is,
+ * and then the weights. A session is a timeline, a sampler, and the last tokens that sampling looks back at: none,
+ * those that a penalty reaches, or a whole document where the tokenizer masks what cannot follow. A session need
+ * not have an engine: the trainer draws its samples over a decoder of its own (session_start). */
 #include "gen/engine.h"
 #include "backends/registry.h"
 #include "base/file.h"

@@ -1,3 +1,7 @@
+/* Timings. A kernel is timed over matrices of the sizes that the model's layers have, at each level that the
+ * machine runs; a step and a token are timed as training and generation run them, and once more with a clock
+ * around every kernel. The median is told, because another program makes some runs slow and none fast. TIME is a
+ * macro, since what it repeats is a call with an argument struct of its own. */
 #include "measure/bench.h"
 #include "backends/registry.h"
 #include "base/available.h"

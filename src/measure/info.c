@@ -1,3 +1,7 @@
+/* One walk makes two descriptions, text for people and JSON for programs: add_ goes to both (add_line to people
+ * alone), put_ to programs alone. Weights are described by their headers; their data is not read. A setting counts
+ * as chosen when its default in its place would give another value: many a default follows from other settings, so
+ * it is tried (is_usual). */
 #include "measure/info.h"
 #include "base/file.h"
 #include "base/safetensors.h"

@@ -1,3 +1,6 @@
+/* Reading takes two turns, because a tempo may stand in any track and holds for all: first all tracks, with ticks
+ * for times, then ticks become seconds. What sounds is a list for each key, oldest first, since one note-off ends
+ * all notes of its key; a note gets its place among the results when it ends. */
 #include "media/midi_file.h"
 #include "base/mem.h"
 

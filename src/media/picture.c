@@ -1,3 +1,7 @@
+/* PNG by libpng, JPEG by libjpeg-turbo, from and to memory, so that a test or a fuzzer can feed them without a
+ * file. A size in a file is checked before memory is taken for it. An error in libpng jumps back into read_png, so
+ * what is freed there is volatile. Scaling is two passes, along the rows and then down the columns, by weights
+ * that are worked out once. */
 #include "media/picture.h"
 #include "base/file.h"
 #include "base/mem.h"

@@ -1,3 +1,7 @@
+/* Reading goes in pieces: the channels of a piece are mixed, the mean is resampled, and only that is kept, so
+ * memory grows with the sound that comes out, whatever the header says. Mixing first costs one resampler in place
+ * of one for each channel. A WAV file is written here, piece by piece; other formats go through an encoder, which
+ * needs it whole. */
 #include "media/sound_file.h"
 #include "base/mem.h"
 #include "media/sound_encode.h"

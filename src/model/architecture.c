@@ -1,3 +1,7 @@
+/* What is known of an architecture, from the list ARCHITECTURES and what each says of itself. Every setting is one
+ * that it has or one that it lacks; what it lacks gets the one value that is left, so that no configuration holds
+ * what does not apply. Then what is left open follows from the rest, ranges are checked, and last what goes
+ * together, the architecture's own rules among it: whoever has a checked configuration may rely on all of that. */
 #include "model/model.h"
 #include "base/text.h"
 

@@ -1,3 +1,7 @@
+/* The layout of a pass, array by array; each section below fills in some, and nothing reaches the device before
+ * the last. Three numbers name an input: its place in its row, as the caller gave it; its index among the inputs
+ * that are read, since prefix dropout leaves some out; and its row in the batch, M times the sequence plus that
+ * index. -1 is "none" in all of them: padding, or a latent that a short row lacks. */
 #include "model/batch.h"
 #include "base/rng.h"
 

@@ -1,3 +1,7 @@
+/* One self-attention layer serves all architectures: they differ in what a query sees (`seen`, `attend`), in what
+ * is kept (`slab`) and in how many rows run through it. It runs as a block, so that it can be recomputed and
+ * leaves nothing behind when nothing is recorded. Queries, keys and values are one product, and three views of its
+ * columns. The names that are declared here are those in files: who renames one orphans every run. */
 #include "model/parts.h"
 #include "nn/positions.h"
 

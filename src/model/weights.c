@@ -1,3 +1,7 @@
+/* Parameters by name and file. A file holds the slices of one block after the other: tensor i is slice i mod names
+ * of block i div names, under the block's prefix. They are read and written one by one through host memory, so
+ * that no weights are held twice. Values are looked at when they are read: one that is not a number would make
+ * every output so, and nobody could tell where it came from. */
 #include "model/weights.h"
 
 #include <math.h>

@@ -1,3 +1,5 @@
+/* Norms, linear maps and MLPs, and the slabs of keys and values that outlive a pass. Whether a map has a bias, how
+ * it is drawn and whether it decays is decided here and in model/parts.c, from the configuration alone. */
 #include "nn/block.h"
 
 #include <stdio.h>

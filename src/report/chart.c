@@ -1,3 +1,6 @@
+/* A chart is drawn from its lines alone: axes widen over what they hold, ticks are round numbers, and what cannot
+ * be placed (not finite, or not positive on a logarithmic axis) is a gap. Text is measured by its length, for
+ * nothing here knows a font. */
 #include "report/chart.h"
 
 #include <math.h>

@@ -1,3 +1,6 @@
+/* The report is the page report.html with its {{marks}} filled in. It is made from the record and config.json
+ * alone, anew each time: so a resumed run has all of its curve, and a page can be made of any run. The record is
+ * as untrusted as any file: texts are escaped, and names of samples are plain names in the run's own folder. */
 #include "report/report.h"
 #include "base/fields.h"
 #include "base/file.h"

@@ -1,3 +1,7 @@
+/* What is alike for all backends: counted memory, the lock that a pass holds, floats in and out, and the null
+ * backend. That one is an open backend with its kernels and its memory replaced: how work is cut it still answers
+ * as before, so that a plan asks for the scratch that the real one will. What it hands out is an address, for NULL
+ * is "none". */
 #include "tensor/backend.h"
 #include "base/clock.h"
 #include "base/mem.h"

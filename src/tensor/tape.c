@@ -1,3 +1,11 @@
+/* The tape is two lists: nodes, and tensors, newest first. Age decides what may go: what is newer than the node
+ * before was made for this node, by its derivative, or later, and nothing in front of it reads that: it is freed
+ * when the walk has passed the node. Headers stay in the arena until the tape is reset, so that saved records may
+ * point to tensors whose memory is gone.
+ *
+ * Views of columns share values and gradient with their base; views of rows share values alone. A gradient that is
+ * shared (tape_pass_grad) becomes its owner's own before anything is added to it. Running out of memory sets
+ * t->status, and from then on nothing is computed. */
 #include "tensor/tape.h"
 
 #include <string.h>

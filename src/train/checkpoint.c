@@ -1,3 +1,7 @@
+/* A checkpoint is believed step by step: its manifest by a hash over its own values, that it belongs to this run
+ * and seed, its files by length and hash; and only then is anything loaded. A file that is damaged makes the
+ * loader take the checkpoint before. Saving the same step again, when a validation has told more, writes the
+ * manifest alone: weights and moments are there. */
 #include "train/checkpoint.h"
 #include "base/fields.h"
 #include "base/mem.h"
