@@ -168,6 +168,16 @@ fails $usage "did you mean '--no-tied'" plan --no-tie-d
 "$perceiver" --man >man
 grep -qF '*\-\-[no\-]tied*' man || fail "the man page does not have --no-tied"
 
+begin "what computes has a name"
+works plan --vocab 300 --probe 0 $small --device cpu
+fails $config "--device: 'toaster' is not one of cpu" plan --vocab 300 --probe 0 $small --device toaster
+fails $config "--device: 'toaster' is not one of cpu" train copy:16 -o toasted $small --steps 1 --device toaster
+fails $config "--device: 'toaster' is not one of cpu" bench ops $small --device toaster
+check "nothing was made" test ! -e toasted
+PERCEIVER_KERNELS=plain works plan --vocab 300 --probe 0 $small
+PERCEIVER_KERNELS=plane fails $config "PERCEIVER_KERNELS: 'plane' is not one of .*plain, reference; did you mean" plan \
+    --vocab 300 --probe 0 $small
+
 begin "empty names"
 fails $usage "option '-o' needs a value, but it is empty" prepare bytes book.txt -o ''
 fails $usage "option '-o' needs a value, but it is empty" train set --steps 1 -o ''

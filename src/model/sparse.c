@@ -36,13 +36,6 @@ static int64_t row_of(const span *s, int64_t n) { return s->K - s->N + n; }
 static int64_t index_of(const span *s, int64_t row) { return s->first + row - s->missing; }
 static bool absent(const span *s, int64_t n) { return n < s->missing; }
 
-static attend_spec spec_of(tape *t, const model *m, const batch *b, const int32_t *begin, const int32_t *end) {
-    attend_spec s = layer_context_make(m, b).seen;
-    s.begin = tape_ints(t, begin, b->B * b->N);
-    s.end = tape_ints(t, end, b->B * b->N);
-    return s;
-}
-
 static attend_spec near_ranges(tape *t, const model *m, const pass *p, const batch *b) {
     int32_t *begin = numbers(t, b->B * b->N), *end = numbers(t, b->B * b->N);
     for (int64_t i = 0; i < b->B * b->N; i++) {
@@ -53,7 +46,9 @@ static attend_spec near_ranges(tape *t, const model *m, const pass *p, const bat
         begin[i] = (int32_t)(absent(&s, n) ? row : from);
         end[i] = (int32_t)(row + 1);
     }
-    return spec_of(t, m, b, begin, end);
+    attend_spec s = layer_context_make(m, b).seen;
+    tape_int_arrays(t, (int_array[]){{&s.begin, begin, b->B * b->N}, {&s.end, end, b->B * b->N}}, 2);
+    return s;
 }
 
 /* Far keys of a sequence in `keys` [K], their number returned: begin and end of each query are rows of that list.
@@ -94,14 +89,6 @@ static int64_t first_row(const pass *p, const batch *b, int64_t r) {
     return p->caches ? p->caches[r]->slot * b->self.keys : r * b->N;
 }
 
-/* Ranges of gathered keys: these are no slots of a slab any more. */
-static attend_spec gathered_spec(tape *t, const model *m, const batch *b, const int32_t *begin, const int32_t *end) {
-    attend_spec s = spec_of(t, m, b, begin, end);
-    s.slots = NULL;
-    s.keys = 0;
-    return s;
-}
-
 static void far_ranges(pattern *f, tape *t, const model *m, const pass *p, const batch *b) {
     int64_t B = b->B, N = b->N, K = 0, longest = 1;
     for (int64_t r = 0; r < B; r++) K = span_of(&m->config, p, b, r).K > K ? span_of(&m->config, p, b, r).K : K;
@@ -121,11 +108,6 @@ static void far_ranges(pattern *f, tape *t, const model *m, const pass *p, const
         int64_t r = i / longest, k = i % longest;
         keys[i] = k < count[r] ? (int32_t)first_row(p, b, r) + all[r * K + k] : -1;
     }
-    f->keys = tape_ints(t, keys, B * longest);
-    if (!reorder) {
-        f->far = gathered_spec(t, m, b, begin, end);
-        return;
-    }
     int32_t *first = numbers(t, B * N), *last = numbers(t, B * N);
     for (int64_t i = 0; i < B * N; i++) {
         order[i] += (int32_t)(i / N * N);
@@ -133,9 +115,17 @@ static void far_ranges(pattern *f, tape *t, const model *m, const pass *p, const
         first[i] = begin[order[i]];
         last[i] = end[order[i]];
     }
-    f->queries = tape_ints(t, order, B * N);
-    f->back = tape_ints(t, back, B * N);
-    f->far = gathered_spec(t, m, b, first, last);
+    f->far = layer_context_make(m, b).seen;
+    f->far.slots = NULL; /* gathered keys are no slots of a slab any more */
+    f->far.keys = 0;
+    int_array list[] = {
+        {&f->keys, keys, B * longest},
+        {&f->queries, reorder ? order : NULL, B * N},
+        {&f->back, reorder ? back : NULL, B * N},
+        {&f->far.begin, first, B * N},
+        {&f->far.end, last, B * N},
+    };
+    tape_int_arrays(t, list, sizeof list / sizeof *list);
 }
 
 const void *sparse_make(tape *t, const model *m, const pass *p, const batch *b) {
