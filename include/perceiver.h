@@ -159,6 +159,20 @@ PCV_API const float *pcv_session_logits(pcv_session *session, pcv_error *err);
 /* Samples the next token, appends it and stores it in *id; -1 when the model ended the document. */
 PCV_API int pcv_session_next(pcv_session *session, int32_t *id, pcv_error *err);
 
+/* The same for `count` different sessions of one engine, of any lengths, in as few passes over the weights as can be.
+ * Each gets the token that it would get alone. */
+PCV_API int pcv_batch_step(pcv_session *const *sessions, int64_t count, int32_t *ids, pcv_error *err);
+
+/* Empties a timeline; or keeps its first `length` tokens (the start token is one): it goes on as if nothing had
+ * followed them. PCV_USAGE when there are not so many, or the last of them have left the window. */
+PCV_API int pcv_session_reset(pcv_session *session, pcv_error *err);
+PCV_API int pcv_session_truncate(pcv_session *session, int64_t length, pcv_error *err);
+
+/* Opens a session with the same tokens and settings, whose caches are copied, not computed again; it samples with
+ * another seed. */
+PCV_API int pcv_session_fork(pcv_session **fork, const pcv_session *session, uint64_t seed, pcv_error *err);
+PCV_API uint64_t pcv_session_seed(const pcv_session *session);
+
 /* The bytes that a token stands for; *size is 0 for a token that stands for none. */
 PCV_API const char *pcv_session_text(const pcv_session *session, int32_t id, size_t *size);
 
@@ -176,6 +190,11 @@ typedef struct pcv_generation {
  * UTF-8 pass through); ends in front of a --stop text, of which nothing is ever sent. */
 PCV_API int pcv_generate(pcv_session *session, pcv_text_fn *text, void *context,
                          pcv_generation *generation, pcv_error *err);
+
+/* The same for `count` different sessions of one engine, side by side: the text of sessions[i] goes to contexts[i], and
+ * what came of it to generations[i]. */
+PCV_API int pcv_generate_texts(pcv_session *const *sessions, int64_t count, pcv_text_fn *text, void *const *contexts,
+                               pcv_generation *generations, pcv_error *err);
 
 PCV_API int pcv_engine_is_text(const pcv_engine *engine); /* its documents can go through pcv_generate */
 

@@ -32,13 +32,15 @@ for i in 1 2 3; do yes "a line of text number $i, and the next" | head -n 60 >te
 usr/bin/perceiver prepare text text -o data 2>log
 usr/bin/perceiver train data -o run --preset tiny --steps 3 --eval-tokens 64 --threads 1 2>log || fail "training: $(cat log)"
 
-for example in generate surprise; do
+for example in branches generate surprise; do
     # shellcheck disable=SC2046
     cc -Wall -Werror "$source/examples/$example.c" -o $example $(pkg-config --cflags --libs perceiver) \
         -Wl,-rpath,"$library"
 done
 ./generate run "a line" >out || fail "generate ends with $?"
 [ -s out ] || fail "generate wrote nothing"
+./branches run "a line" 3 >out || fail "branches ends with $?"
+[ "$(grep -c '^---- [123]$' out)" = 3 ] || fail "branches: expected three: $(head -n 3 out)"
 ./surprise run text/1.txt >out || fail "surprise ends with $?"
 [ "$(grep -c '^ *[0-9.]*  a line of text number 1' out)" = 60 ] || fail "surprise: expected 60 lines: $(head -n 3 out)"
 status=0

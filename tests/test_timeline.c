@@ -300,7 +300,7 @@ static void causality(void **state) {
 
 /* ------------------------------------------------------------------ many on one decoder */
 
-enum { TOGETHER = 5, ROUNDS = 40 };
+enum { TOGETHER = 5, ROUNDS = 24 };
 
 /* A timeline on the decoder of all, and one that lives the same on a decoder of its own. */
 typedef struct twin {
@@ -388,7 +388,7 @@ static void same_together(model *m, const char *spec, int window) {
 static void together_as_alone(void **state) {
     (void)state;
     backend *be;
-    must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
+    must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
     for (int v = 0; v < VARIANTS; v++) {
         model *m = variant(be, variants[v], &(size){12, 5, 2, 16});
         for (int window = PCV_REFILL; window <= (m->type->remembers ? PCV_REFILL : PCV_SLIDE); window++)

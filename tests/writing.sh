@@ -102,6 +102,30 @@ no_leftovers
 
 # ---------------------------------------------------------------- weights
 
+begin "several samples of one prompt are those of single runs"
+warm() { works generate run --temperature 1.5 --length 40 --prompt $'\nKING' "$@"; }
+for seed in 11 12 13; do
+    warm --seed $seed
+    cp out single-$seed
+done
+warm --seed 11 --samples 3 -o many.txt
+for i in 1 2 3; do check "sample $i" cmp -s many-$i.txt single-$((i + 10)); done
+check "no other file" test ! -e many.txt
+cmp -s single-11 single-12 && fail "two seeds gave one text"
+warm --seed 11 --samples 3
+{ for i in 1 2 3; do
+    [ $i = 1 ] || echo
+    echo "==== sample $i of 3"
+    cat single-$((i + 10))
+    tail -c 1 single-$((i + 10)) | grep -q . && echo
+done; } >expected
+check "on standard output" cmp -s out expected
+mkdir -p taken/s-2.txt
+refuses $cantcreate 'taken/s-2.txt' generate run --samples 3 -o taken/s.txt
+check "nothing was made" test ! -e taken/s-1.txt
+refuses $usage '--samples' generate run --samples 0
+refuses $usage '--echo' generate run --samples 2 --echo --prompt x
+
 begin "the weights of a checkpoint"
 loss() { # loss COMMAND...: of eval
     works eval "$@" --json

@@ -43,6 +43,20 @@ const float *pcv_session_logits(pcv_session *s, pcv_error *err) { return session
 
 int pcv_session_next(pcv_session *s, int32_t *id, pcv_error *err) { return session_next(s, id, err); }
 
+int pcv_batch_step(pcv_session *const *sessions, int64_t count, int32_t *ids, pcv_error *err) {
+    return sessions_next(sessions, count, ids, err);
+}
+
+int pcv_session_reset(pcv_session *s, pcv_error *err) { return session_reset(s, err); }
+
+int pcv_session_truncate(pcv_session *s, int64_t length, pcv_error *err) { return session_truncate(s, length, err); }
+
+int pcv_session_fork(pcv_session **fork, const pcv_session *s, uint64_t seed, pcv_error *err) {
+    return session_fork(fork, s, seed, err);
+}
+
+uint64_t pcv_session_seed(const pcv_session *s) { return (uint64_t)s->config.seed; }
+
 const char *pcv_session_text(const pcv_session *s, int32_t id, size_t *size) { return session_text(s, id, size); }
 
 int64_t pcv_session_length(const pcv_session *s) { return (int64_t)s->count; }
@@ -51,6 +65,11 @@ int64_t pcv_session_length(const pcv_session *s) { return (int64_t)s->count; }
 
 int pcv_generate(pcv_session *s, pcv_text_fn *text, void *context, pcv_generation *generation, pcv_error *err) {
     return generate_text(s, text, context, generation, err);
+}
+
+int pcv_generate_texts(pcv_session *const *sessions, int64_t count, pcv_text_fn *text, void *const *contexts,
+                       pcv_generation *generations, pcv_error *err) {
+    return generate_texts(sessions, count, text, contexts, generations, err);
 }
 
 int pcv_generate_document(pcv_engine *e, const pcv_document_options *options, const pcv_settings *settings,

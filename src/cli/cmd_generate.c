@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/samples.h"
 #include "cli/signals.h"
 
 #include <errno.h>
@@ -94,6 +95,9 @@ static int generate_document(arguments *a, pcv_engine *engine, pcv_error *err) {
         return cli_fail(err, PCV_USAGE, "--prompt is text, but this model generates %s; give --complete FILE",
                         pcv_engine_kind(engine));
     if (!o.output) return cli_fail(err, PCV_USAGE, "-o names the file to make");
+    if (arguments_value(a, "samples"))
+        return cli_fail(err, PCV_USAGE, "--samples: several texts; of pictures --grid makes a sheet, and more %s come "
+                        "with other seeds", pcv_engine_kind(engine));
     if (file && o.given) return cli_fail(err, PCV_USAGE, "--prompt-file and --complete exclude each other");
     if (file) {
         o.given = prompts;
@@ -113,15 +117,26 @@ static int generate_document(arguments *a, pcv_engine *engine, pcv_error *err) {
     return 0;
 }
 
+static int generate_many(pcv_session *s, const prompt *p, int64_t count, const char *output, pcv_error *err) {
+    if (p->echo) return cli_fail(err, PCV_USAGE, "--echo: the samples of --samples share one prompt");
+    int status = samples_check(output, count, err);
+    if (!status) status = feed(s, p, &(sink){0}, err);
+    return status ? status : samples_generate(s, count, output, err);
+}
+
 static int generate_text(arguments *a, pcv_engine *engine, const prompt *p, pcv_error *err) {
-    const char *output = arguments_value(a, "o");
+    const char *output = arguments_value(a, "o"), *samples = arguments_value(a, "samples");
     pcv_session *session = NULL;
+    int64_t count = 1;
+    int status = samples ? pcv_read_whole("--samples", samples, 1, 4096, &count, err) : 0;
+    if (status) return status;
     if (arguments_list(a, "complete") || arguments_value(a, "keep") || arguments_value(a, "grid") ||
         arguments_value(a, "scale"))
         return cli_fail(err, PCV_USAGE, "--complete, --keep, --grid and --scale are not for %s; give --prompt or "
                         "--prompt-file", pcv_engine_kind(engine));
-    int status = pcv_session_open(&session, engine, a->settings, err);
-    if (!status && output) status = generate_file(session, p, output, err);
+    status = pcv_session_open(&session, engine, a->settings, err);
+    if (!status && count > 1) status = generate_many(session, p, count, output, err);
+    else if (!status && output) status = generate_file(session, p, output, err);
     else if (!status) status = generate(session, p, &(sink){0}, err);
     pcv_session_close(session);
     return status;

@@ -56,6 +56,8 @@ const command commands[] = {
      {{"prompt", OPTION_TEXT, "TEXT", "text to continue; none: start a document"},
       {"prompt-file", OPTION_VALUE, "FILE", "file to continue; - is standard input"},
       {"echo", OPTION_SWITCH, NULL, "write the prompt in front of the continuation"},
+      {"samples", OPTION_VALUE, "N", "texts of one prompt, made side by side with the seeds --seed, --seed + 1, ... "
+       "(default 1); with -o story.txt they are story-1.txt, story-2.txt, ..."},
       {"complete", OPTION_LIST, "FILE...", "files to continue; several: pictures, in one sheet"},
       {"keep", OPTION_VALUE, "X", "part of the given files that is kept (default 0.5)"},
       {"grid", OPTION_VALUE, "AxB", "a sheet of so many pictures"},

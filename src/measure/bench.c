@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPEATS = 7, WARMUP = 2, STEPS = 5, PROMPT_SHARE = 2, NEW_TOKENS = 128 };
+enum { REPEATS = 7, WARMUP = 2, STEPS = 5, PROMPT_SHARE = 2, NEW_TOKENS = 128, STEPS_TOGETHER = 9 };
 
 typedef struct report {
     pcv_timing_fn *fn;
@@ -310,6 +310,57 @@ static double bytes_of_token(const model *m, const timeline *line) {
     return bytes;
 }
 
+/* A step of `count` timelines that all stand where `first` stands, which is one of them. */
+static int bench_together(timeline *first, int64_t count, double *seconds, pcv_error *err) {
+    timeline *more = NULL, **all = NULL;
+    backend *be = first->m->be;
+    double list[STEPS_TOGETHER];
+    int64_t opened = 0;
+    int status = 0;
+    TRY(mem_get(&more, (size_t)count * sizeof *more, "timelines", err));
+    TRY(mem_get(&all, (size_t)count * sizeof *all, "timelines", err));
+    TRY(model_slab_reserve(first->d->slab, count, 0, 0, err));
+    all[0] = first;
+    for (opened = 1; opened < count; opened++) {
+        all[opened] = &more[opened];
+        TRY(timeline_open(all[opened], first->d, PCV_SLIDE, 0, first->latents, err));
+        timeline_copy(all[opened], first);
+    }
+    for (int k = -WARMUP; k < STEPS_TOGETHER; k++) {
+        double start = backend_now(be);
+        for (int64_t i = 0; i < count; i++) TRY(timeline_append(all[i], &(int32_t){(int32_t)(i + 2)}, 1, err));
+        TRY(timelines_logits(all, count, err));
+        if (k >= 0) list[k] = backend_now(be) - start;
+    }
+    *seconds = median(list, STEPS_TOGETHER);
+out:
+    for (int64_t i = 1; i < opened; i++) timeline_close(all[i]);
+    mem_free(more);
+    mem_free(all);
+    return status;
+}
+
+/* Rows for growing numbers of sessions, as far as half of the free memory holds their caches. */
+static int bench_sessions(timeline *line, report r, pcv_error *err) {
+    static const int64_t counts[] = {4, 16, 64};
+    backend *be = line->m->be;
+    int status = 0;
+    for (int i = 0; i < 3 && !status; i++) {
+        size_t bytes = (size_t)counts[i] * timeline_bytes(line->m, 0);
+        if (bytes > be->available(be) / 2) break;
+        pcv_timing out = {.tokens = counts[i]};
+        status = bench_together(line, counts[i], &out.seconds, err);
+        if (!status) status = tell(&r, 2 * NEW_TOKENS, 2 * NEW_TOKENS, err);
+        out.seconds_min = out.seconds;
+        out.tokens_per_second = (double)counts[i] / out.seconds;
+        out.peak_bytes = (int64_t)be->bytes_peak;
+        snprintf(out.name, sizeof out.name, "%d sessions", (int)counts[i]);
+        snprintf(out.level, sizeof out.level, "%s", be->level);
+        if (!status) r.fn(r.context, &out);
+    }
+    return status;
+}
+
 static int bench_generate(const model_config *config, const train_config *c, const pcv_settings *settings, report r,
                           pcv_error *err) {
     backend *be = NULL;
@@ -358,6 +409,7 @@ static int bench_generate(const model_config *config, const train_config *c, con
     snprintf(out.name, sizeof out.name, "one token");
     r.fn(r.context, &out);
     report_kernels(be, seconds, NEW_TOKENS, r);
+    TRY(bench_sessions(&line, r, err));
 out:
     mem_free(prompt);
     timeline_close(&line);
