@@ -1,5 +1,6 @@
-/* Files. Every file is written under a temporary name in the same folder (base/temporary.h), flushed to disk
- * and renamed, so that a reader never sees half of one; errors name the path.
+/* Files. What a file_writer makes is written under a temporary name in the same folder (base/temporary.h), flushed
+ * to disk and renamed, so that a reader never sees half of it; errors name the path. Only records that grow line by
+ * line (metrics, comparisons, TensorBoard's events) and devices are written in another way.
  *
  *     file_writer w;
  *     TRY(file_create(&w, path, err));

@@ -31,7 +31,7 @@ void mem_free(void *memory);
  * Returns how many allocations were made since the last call. */
 uint64_t mem_fail_after(uint64_t n);
 
-/* *result = a * b or a + b; false when that does not fit. All sizes from files go through these. */
+/* *result = a * b or a + b; false when that does not fit: for sizes that a file states. */
 bool size_mul(size_t a, size_t b, size_t *result);
 bool size_add(size_t a, size_t b, size_t *result);
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "compare/cost.h"
+#include "config/run_files.h"
 #include "eval/evaluate.h"
 #include "train/memory_plan.h"
 #include "train/train.h"
@@ -222,7 +223,7 @@ static int train_until(comparison *c, const char *run, double seconds, double ba
     pacer w = {.c = c, .pause = seconds, .base = base, .what = what};
     pcv_watch watch = {.progress = pace, .context = &w};
     char config[PATH_SIZE];
-    int status = path_join(config, run, "config.json", err);
+    int status = path_join(config, run, RUN_CONFIG, err);
     if (status) return status;
     pcv_train_options o = {.dataset = c->options->dataset, .run = run, .resume = path_exists(config)};
     status = train_run(&o, c->settings, &watch, report, err);

@@ -34,7 +34,7 @@ struct dataset {
     char place[PATH_SIZE];  /* where it is found from anywhere; of a generator: its name */
     char digest[HASH_TEXT]; /* of all that it holds, or of a generator's name; "": an older version made it */
     char meaning[HASH_TEXT]; /* tokenizer_meaning */
-    char kind[32]; /* "text", "bytes", "copy" */
+    char kind[32]; /* a data_kind's name, or "copy" */
     tokenizer tokens;
     int64_t bytes[SPLITS]; /* of the texts that a split was made from; 0: not known */
     bool generated;       /* documents without end: an evaluation says how many */

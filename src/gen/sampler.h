@@ -1,5 +1,5 @@
-/* From logits to a token. The order is that of Hugging Face and llama.cpp without their options: masked
- * ids, repetition penalty, temperature, top-k, top-p, min-p, then a draw. */
+/* From logits to a token. The order is that of Hugging Face: repetition penalty, masked ids,
+ * temperature, top-k, top-p, min-p, then a draw. */
 #ifndef GEN_SAMPLER_H
 #define GEN_SAMPLER_H
 
@@ -11,7 +11,7 @@ typedef struct sampler {
     const tokenizer *tokens;
     int64_t vocab;
     float *logits;  /* [vocab] working copy */
-    int32_t *order; /* [vocab] ids, likeliest first, as far as needed */
+    int32_t *order; /* [vocab] all ids, likeliest first: sorted where a token is drawn */
 } sampler;
 
 int sampler_open(sampler *s, const sample_config *config, const tokenizer *tokens, int64_t vocab,

@@ -1,5 +1,6 @@
 /* The pieces that models share: weights of a norm, a linear map and an MLP, declared together and
- * applied together. Residual blocks are pre-norm: x + f(norm(x)). */
+ * applied together; and the slabs of keys and values that outlive a pass. Residual blocks are pre-norm:
+ * x + f(norm(x)). */
 #ifndef NN_BLOCK_H
 #define NN_BLOCK_H
 

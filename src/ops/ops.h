@@ -5,7 +5,7 @@
  * N latents (queries), C channels, H heads, D head width, V vocabulary. Weight matrices are
  * [out, in]. Where a struct is passed, its tensors may be NULL when "or NULL" is said.
  *
- * There are twelve, and twenty are the cap: an op that can be written with these is not added. */
+ * They are few, because each needs a derivative and kernels of its own: what can be written with these is no op. */
 #ifndef OPS_OPS_H
 #define OPS_OPS_H
 

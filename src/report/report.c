@@ -274,7 +274,7 @@ int report_write(const char *run, pcv_error *err) {
     text page = {0};
     int status = 0;
     TRY(read_metrics(&r, run, err));
-    TRY(path_join(path, run, "config.json", err));
+    TRY(path_join(path, run, RUN_CONFIG, err));
     TRY(json_read(&config, path, CONFIG_LIMIT, err));
     fill_page(&page, &r, config, run);
     if (!text_ok(&page)) {
