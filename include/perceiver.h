@@ -313,7 +313,7 @@ typedef struct pcv_plan_part {
 } pcv_plan_part;
 
 typedef struct pcv_plan_report {
-    int64_t context, latents; /* of one sequence */
+    int64_t context, latents; /* of one sequence; latents 0: the architecture has none */
     int64_t parameters;
     int parts;
     pcv_plan_part part[16];

@@ -563,6 +563,9 @@ for arch in transformer "sparse-transformer --sparse-stride 8" "transformer-xl -
     has out "$name"
     ! grep -Eq '^  (latents|query|initial_cross|self_reach|cross_heads) ' out || fail "info of a $name lists what it has not"
     ! grep -Eq '"(latents|query|prefix_dropout)":' "arch-$name/config.json" || fail "config.json of a $name holds what it has not"
+    # shellcheck disable=SC2086
+    works plan set $basic --arch $arch --probe 0
+    ! grep -Eq '^latents|cross-attention' out || fail "plan of a $name counts latents"
     fails $usage "--latents: $name has no such setting, but perceiver-ar" generate "arch-$name" --latents 4 --length 1
     fails $usage "--latents: $name has no such setting" train -o "arch-$name" --resume --latents 4
     # shellcheck disable=SC2086
@@ -800,6 +803,8 @@ works info run
 has out 'layers +2'
 has out 'training, where'
 ! grep -q 'token_embedding.weight' out || fail "tensors nobody asked for"
+has out 'data digest +[0-9a-f]{32}$'
+digest=$(sed -n 's/^data digest *//p' out)
 works info run --tensors
 has out 'token_embedding.weight +F32 +\[259, 64\]'
 has out 'tokenizer +bytes'
@@ -807,6 +812,8 @@ works info run --json
 json out
 works info set
 has out 'test documents +1'
+has out "^data digest +$digest\$" # that of the run, which was trained on it
+has out 'tokenizer digest +[0-9a-f]{32}$'
 works info set --json
 json out
 equal "tokens of the test split" "$(number test_tokens out)" "$(($(bytes set/test.tokens) / 2))"

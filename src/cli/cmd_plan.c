@@ -25,13 +25,14 @@ static void print_json(const pcv_plan_report *r) {
 static void print_text(const pcv_plan_report *r) {
     double forward = r->flops_cross + r->flops_self + r->flops_head;
     printf("context          %15" PRId64 " token%s\n", r->context, pcv_plural(r->context));
-    printf("latents          %15" PRId64 "\n", r->latents);
+    if (r->latents) printf("latents          %15" PRId64 "\n", r->latents);
     printf("parameters       %15" PRId64 "\n", r->parameters);
     for (int i = 0; i < r->parts; i++)
         printf("  %-22s %9" PRId64 "  %5.1f %%\n", r->part[i].name, r->part[i].parameters,
                100 * (double)r->part[i].parameters / (double)r->parameters);
     printf("forward pass     %12.3f GFLOP a sequence\n", forward / 1e9);
-    printf("  cross-attention    %8.3f  %5.1f %%\n", r->flops_cross / 1e9, 100 * r->flops_cross / forward);
+    if (r->flops_cross > 0)
+        printf("  cross-attention    %8.3f  %5.1f %%\n", r->flops_cross / 1e9, 100 * r->flops_cross / forward);
     printf("  self-attention     %8.3f  %5.1f %%\n", r->flops_self / 1e9, 100 * r->flops_self / forward);
     printf("  head               %8.3f  %5.1f %%\n", r->flops_head / 1e9, 100 * r->flops_head / forward);
     printf("memory           %12.3f GiB to train\n", gib(r->bytes_total));

@@ -46,6 +46,11 @@ static void add_text(describer *d, const char *key, const char *label, const cha
     json_object_set_new(d->json, key, json_string(value));
 }
 
+/* What says that two things are the same; "": an older version recorded none. */
+static void add_digest(describer *d, const char *key, const char *label, const char *digest) {
+    if (digest && *digest) add_text(d, key, label, digest);
+}
+
 static void put_number(describer *d, const char *key, int64_t value) {
     json_object_set_new(d->json, key, json_integer(value));
 }
@@ -218,7 +223,9 @@ static int describe_run(describer *d, const char *run, pcv_error *err) {
     add_text(d, "kind", "kind", "run");
     add_results(d, &r);
     add_text(d, "dataset", "data set", data ? data : "?");
+    add_digest(d, "digest", "data digest", json_string_value(json_object_get(r.extra, "digest")));
     add_text(d, "tokenizer", "tokenizer", r.tokens.type->name);
+    add_digest(d, "meaning", "tokenizer digest", json_string_value(json_object_get(r.extra, "meaning")));
     add_text(d, "architecture", "architecture", field_name(fields_by_key(&model_fields, "architecture"), r.model));
     TRY(add_weights(d, &r, &file, err));
     TRY(add_settings(d, &r, err));
@@ -243,7 +250,9 @@ static int describe_dataset(describer *d, const char *path, pcv_error *err) {
     if (status) return status;
     add_text(d, "kind", "kind", "data set");
     add_text(d, "data", "data", set->kind);
+    add_digest(d, "digest", "data digest", set->digest);
     add_text(d, "tokenizer", "tokenizer", set->tokens.type->name);
+    add_digest(d, "meaning", "tokenizer digest", set->meaning);
     add_number(d, "vocab_size", "vocabulary", set->tokens.vocab);
     for (int s = 0; s < 3 && !set->generated; s++) {
         char key[64], label[64];

@@ -84,7 +84,7 @@ static void fill_report(pcv_plan_report *r, const model_config *m, const train_c
                         const memory_plan *plan) {
     model_flops f = model_type_of(m)->flops(m, m->context, m->latents);
     r->context = m->context;
-    r->latents = m->latents;
+    r->latents = model_type_of(m)->has_latents ? m->latents : 0;
     r->parameters = plan->parameters;
     r->flops_cross = f.cross;
     r->flops_self = f.self;
