@@ -40,7 +40,9 @@
  *
  * What the library leaves alone: it prints nothing, and neither exits nor changes the process's environment, signals,
  * locale, allocators or number of OpenMP threads. Only a broken contract (NULL where an object is expected, an index
- * out of range) ends the process, with one line on standard error.
+ * out of range) ends the process, with one line on standard error. Running out of memory is a status, wherever it
+ * happens, and what was open stays usable: a session goes on when there is memory again. One thing is beyond us: where
+ * OpenMP's runtime cannot start a thread it ends the process, so opening an engine tries whether they can be started.
  *
  * The first half of this header is stable; what stands below "experimental" may change. */
 #ifndef PERCEIVER_H
@@ -64,7 +66,7 @@ typedef enum pcv_status {
     PCV_DATA = 65,        /* an input file is damaged or not what it should be */
     PCV_NOINPUT = 66,     /* an input does not exist or cannot be read */
     PCV_NUMERIC = 70,     /* a loss or weight is not finite */
-    PCV_MEMORY = 71,      /* memory does not suffice */
+    PCV_MEMORY = 71,      /* memory does not suffice, or threads, or what a library below does with them */
     PCV_CANTCREATE = 73,  /* an output exists already or cannot be made */
     PCV_IO = 74,          /* reading or writing failed */
     PCV_INTERRUPTED = 75, /* stopped on request; what was done is saved and can be resumed */

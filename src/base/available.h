@@ -1,6 +1,5 @@
 /* How much memory this process may still take: what is free in the system, in its control group, and under
- * its own limit. Asked before work starts, because libraries below us do not survive an allocation that
- * fails. And how many cores. */
+ * its own limit. Asked before work starts, so that it does not end in its middle. And how many cores. */
 #ifndef BASE_AVAILABLE_H
 #define BASE_AVAILABLE_H
 

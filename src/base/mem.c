@@ -6,26 +6,31 @@
 #include <sys/mman.h>
 
 static atomic_uint_fast64_t taken, failing_at;
+static atomic_bool failing_alone;
 
-/* True when a test asked for this allocation to fail. */
-static bool refused(void) {
+bool mem_refused(void) {
     uint64_t count = atomic_fetch_add(&taken, 1) + 1;
     uint64_t limit = atomic_load(&failing_at);
-    return limit && count >= limit;
+    return limit && (count == limit || (count > limit && !atomic_load(&failing_alone)));
 }
 
-uint64_t mem_fail_after(uint64_t n) {
+static uint64_t fail_at(uint64_t n, bool alone) {
     uint64_t count = atomic_exchange(&taken, 0);
+    atomic_store(&failing_alone, alone);
     atomic_store(&failing_at, n);
     return count;
 }
+
+uint64_t mem_fail_after(uint64_t n) { return fail_at(n, false); }
+
+uint64_t mem_fail_once(uint64_t n) { return fail_at(n, true); }
 
 static int refuse(size_t bytes, const char *purpose, pcv_error *err) {
     return fail(err, PCV_MEMORY, "not enough memory: %zu bytes for %s", bytes, purpose);
 }
 
 int mem_get(void *slot, size_t bytes, const char *purpose, pcv_error *err) {
-    void *memory = refused() ? NULL : calloc(1, bytes ? bytes : 1);
+    void *memory = mem_refused() ? NULL : calloc(1, bytes ? bytes : 1);
     memcpy(slot, &memory, sizeof memory);
     return memory ? 0 : refuse(bytes, purpose, err);
 }
@@ -33,7 +38,7 @@ int mem_get(void *slot, size_t bytes, const char *purpose, pcv_error *err) {
 int mem_resize(void *slot, size_t bytes, const char *purpose, pcv_error *err) {
     void *old;
     memcpy(&old, slot, sizeof old);
-    void *memory = refused() ? NULL : realloc(old, bytes ? bytes : 1);
+    void *memory = mem_refused() ? NULL : realloc(old, bytes ? bytes : 1);
     if (!memory) return refuse(bytes, purpose, err);
     memcpy(slot, &memory, sizeof memory);
     return 0;
@@ -47,6 +52,17 @@ int mem_string(char **slot, const char *text, pcv_error *err) {
 }
 
 void mem_free(void *memory) { free(memory); }
+
+void *mem_map(size_t bytes) {
+    size_t size = bytes ? bytes : 1;
+    void *memory = mem_refused() ? MAP_FAILED
+                                 : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void mem_unmap(void *memory, size_t bytes) {
+    if (memory) munmap(memory, bytes ? bytes : 1);
+}
 
 bool size_mul(size_t a, size_t b, size_t *result) { return !__builtin_mul_overflow(a, b, result); }
 
@@ -64,16 +80,15 @@ enum { HEADER = 64 };
 _Static_assert(sizeof(struct arena_block) <= HEADER, "what the arena gives is aligned");
 
 static struct arena_block *block_open(size_t bytes) {
-    struct arena_block *b = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (b == MAP_FAILED) return NULL;
-    b->bytes = bytes;
+    struct arena_block *b = mem_map(bytes);
+    if (b) b->bytes = bytes;
     return b;
 }
 
-static void block_close(struct arena_block *b) { munmap(b, b->bytes); }
+static void block_close(struct arena_block *b) { mem_unmap(b, b->bytes); }
 
 int arena_init(arena *a, size_t bytes, pcv_error *err) {
-    *a = (arena){.block = refused() ? NULL : block_open(bytes)};
+    *a = (arena){.block = block_open(bytes)};
     return a->block ? 0 : refuse(bytes, "an arena", err);
 }
 
@@ -96,8 +111,9 @@ size_t arena_bytes(const arena *a) {
 
 static size_t room(const arena *a, const struct arena_block *b) { return b->bytes - HEADER - (a->used - b->begin); }
 
-/* Goes on with a block that has `size` bytes: the next one, or else a new one in its place, as large as all before. */
-static void next_block(arena *a, size_t size) {
+/* Goes on with a block that has `size` bytes: the next one, or else a new one in its place, as large as all before, or
+ * where that is too much, as is needed. */
+static bool next_block(arena *a, size_t size) {
     struct arena_block *full = a->block, *next = full->newer;
     if (next && next->bytes - HEADER < size) {
         full->newer = next->newer;
@@ -108,7 +124,8 @@ static void next_block(arena *a, size_t size) {
     if (!next) {
         size_t all = arena_bytes(a), least = size + HEADER;
         next = block_open(least > all ? least : all);
-        CHECK(next, "no memory for %zu more bytes of an arena that has %zu", size, all);
+        if (!next) next = block_open(least);
+        if (!next) return false;
         next->older = full;
         next->newer = full->newer;
         if (next->newer) next->newer->older = next;
@@ -116,12 +133,14 @@ static void next_block(arena *a, size_t size) {
     }
     next->begin = a->used;
     a->block = next;
+    return true;
 }
 
 void *arena_get(arena *a, size_t bytes) {
     size_t size = (bytes + 63) & ~(size_t)63;
-    CHECK(size >= bytes, "an arena was asked for %zu bytes", bytes);
-    if (size > room(a, a->block)) next_block(a, size);
+    bool testing = atomic_load_explicit(&failing_at, memory_order_relaxed) != 0;
+    if (size < bytes || size > SIZE_MAX - HEADER || (testing && mem_refused())) return NULL;
+    if (size > room(a, a->block) && !next_block(a, size)) return NULL;
     void *memory = (char *)a->block + HEADER + (a->used - a->block->begin);
     a->used += size;
     memset(memory, 0, size);

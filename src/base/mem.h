@@ -27,9 +27,17 @@ int mem_string(char **slot, const char *text, pcv_error *err);
 
 void mem_free(void *memory);
 
-/* Tests only: the n-th allocation from now on fails, and every later one (0: none fails).
- * Returns how many allocations were made since the last call. */
+/* Whole pages, zeroed; NULL when there are none. */
+void *mem_map(size_t bytes);
+void mem_unmap(void *memory, size_t bytes); /* memory may be NULL */
+
+/* Tests only: the n-th allocation from now on fails, and every later one (0: none fails), or it alone. While any is to
+ * fail, each piece of an arena counts as one. Returns how many allocations were made since the last call. */
 uint64_t mem_fail_after(uint64_t n);
+uint64_t mem_fail_once(uint64_t n);
+
+/* One more allocation, of a library's or of a thread: is it to fail? */
+bool mem_refused(void);
 
 /* *result = a * b or a + b; false when that does not fit: for sizes that a file states. */
 bool size_mul(size_t a, size_t b, size_t *result);
@@ -45,7 +53,7 @@ typedef struct arena {
 int arena_init(arena *a, size_t bytes, pcv_error *err);
 void arena_free(arena *a);
 
-/* Zeroed, 64-byte aligned. Callers know before (train/plan.h) that memory suffices: CHECKed. */
+/* Zeroed, 64-byte aligned; NULL when there is none. */
 void *arena_get(arena *a, size_t bytes);
 
 /* Forgets everything that was taken since `mark` (a former value of a->used). */

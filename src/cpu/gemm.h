@@ -5,11 +5,11 @@
 
 #include "cpu/kernels_cpu.h"
 
-/* Packed weights as floats, in the last shared scratch buffer. */
+/* Packed weights as floats, in the last shared scratch buffer; data NULL: no memory. */
 static inline matrix gemm_widened(cpu_context *c, const matrix *x) {
     matrix y = {.rows = x->rows, .cols = x->cols, .stride = x->cols};
     y.data = cpu_shared_scratch(c, CPU_SHARED - 1, matrix_bytes(&y));
-    c->copy(c, &(copy_args){.y = y, .x = *x});
+    if (y.data) c->copy(c, &(copy_args){.y = y, .x = *x});
     return y;
 }
 

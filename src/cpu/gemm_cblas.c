@@ -21,6 +21,7 @@ static void gemm(void *context, const gemm_args *g) {
     }
     gemm_args wide = *g;
     if (g->b.type != F32) wide.b = gemm_widened(context, &g->b);
+    if (!wide.b.data) return;
     g = &wide;
     float beta = g->beta;
     if (g->bias.data) {

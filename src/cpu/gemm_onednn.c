@@ -19,6 +19,7 @@
 #include "cpu/onednn.h"
 
 #include <omp.h>
+#include <stdio.h>
 
 enum {
     SLOTS = 1024,
@@ -58,36 +59,58 @@ static int lend_threads(int threads) {
     return own;
 }
 
-static gemm_state *state_of(cpu_context *c) {
-    if (c->gemm) return c->gemm;
-    gemm_state *s;
-    CHECK(!mem_get(&s, sizeof *s, "product plans", NULL), "no memory for product plans");
-    must(dnnl_engine_create(&s->engine, dnnl_cpu, 0), "making an engine");
-    must(dnnl_stream_create(&s->stream, s->engine, dnnl_stream_default_flags), "making a stream");
-    c->gemm = s;
-    return s;
+/* Calls oneDNN unless a call before has failed, as a test may have any do. */
+#define CALL(status, call)                                                                         \
+    do {                                                                                           \
+        if ((status) == dnnl_success) (status) = mem_refused() ? dnnl_out_of_memory : (call);      \
+    } while (0)
+
+static void failed(cpu_context *c, const char *what, dnnl_status_t status) {
+    char message[128];
+    snprintf(message, sizeof message, "oneDNN: %s failed with status %d", what, (int)status);
+    cpu_failed(c, status == dnnl_out_of_memory ? NULL : message);
+}
+
+static void plan_free(plan *p) {
+    onednn_form *forms[] = {&p->a, &p->b, &p->c, &p->bias, &p->scratch};
+    if (p->primitive) dnnl_primitive_destroy(p->primitive);
+    for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) onednn_form_free(forms[f]);
+    *p = (plan){0};
 }
 
 static void forget_plans(gemm_state *s) {
-    for (int i = 0; i < SLOTS; i++) {
-        plan *p = &s->slot[i];
-        if (!p->primitive) continue;
-        dnnl_primitive_destroy(p->primitive);
-        onednn_form *forms[] = {&p->a, &p->b, &p->c, &p->bias, &p->scratch};
-        for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) onednn_form_free(forms[f]);
-    }
-    memset(s->slot, 0, sizeof s->slot);
+    for (int i = 0; i < SLOTS; i++)
+        if (s->slot[i].primitive) plan_free(&s->slot[i]);
     s->used = 0;
 }
 
-void gemm_close(cpu_context *c) {
-    gemm_state *s = c->gemm;
-    if (!s) return;
+static void state_free(gemm_state *s) {
     forget_plans(s);
-    dnnl_stream_destroy(s->stream);
-    dnnl_engine_destroy(s->engine);
+    if (s->stream) dnnl_stream_destroy(s->stream);
+    if (s->engine) dnnl_engine_destroy(s->engine);
     mem_free(s);
+}
+
+void gemm_close(cpu_context *c) {
+    if (c->gemm) state_free(c->gemm);
     c->gemm = NULL;
+}
+
+/* NULL when it cannot be made. */
+static gemm_state *state_of(cpu_context *c) {
+    gemm_state *s;
+    dnnl_status_t status = dnnl_success;
+    if (c->gemm) return c->gemm;
+    if (mem_get(&s, sizeof *s, "product plans", NULL)) {
+        cpu_failed(c, NULL);
+        return NULL;
+    }
+    CALL(status, dnnl_engine_create(&s->engine, dnnl_cpu, 0));
+    CALL(status, dnnl_stream_create(&s->stream, s->engine, dnnl_stream_default_flags));
+    if (status == dnnl_success) return c->gemm = s;
+    failed(c, "an engine", status);
+    state_free(s);
+    return NULL;
 }
 
 /* Does the implementation of this name leave the depth of such a product to one thread, whatever the number of
@@ -97,61 +120,83 @@ static bool keeps_depth(const char *name, const key *k) {
     return k->threads < AMX_THREADS || !strstr(name, "amx");
 }
 
-static void make_plan(gemm_state *s, plan *p, const key *k) {
-    dnnl_primitive_attr_t attributes;
-    dnnl_post_ops_t after;
-    dnnl_primitive_desc_t planned;
-    *p = (plan){.key = *k};
+static dnnl_status_t make_forms(plan *p) {
+    const key *k = &p->key;
     dnnl_data_type_t type = k->bf16 ? dnnl_bf16 : dnnl_f32;
-    onednn_form_make(&p->a, type, k->m, k->k, k->row_a, k->column_a);
-    onednn_form_make(&p->b, type, k->k, k->n, k->row_b, k->column_b);
-    onednn_form_make(&p->c, dnnl_f32, k->m, k->n, k->row_c, 1);
-    onednn_form_make(&p->bias, dnnl_f32, 1, k->n, k->n, 1);
-    must(dnnl_primitive_attr_create(&attributes), "attributes");
-    must(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user), "scratch");
-    if (k->add) {
-        must(dnnl_post_ops_create(&after), "post-ops");
-        must(onednn_add_to_result(after), "adding");
-        must(dnnl_primitive_attr_set_post_ops(attributes, after), "post-ops");
-        dnnl_post_ops_destroy(after);
-    }
-    int own = lend_threads((int)k->threads);
-    must(onednn_plan_matmul(&planned, s->engine, &p->a, &p->b, k->bias ? &p->bias : NULL, &p->c, attributes),
-         "planning");
-    must(dnnl_primitive_create(&p->primitive, planned), "compiling");
-    lend_threads(own);
-    const char *name = "";
-    dnnl_primitive_desc_query(planned, dnnl_query_impl_info_str, 0, &name);
-    p->whole = keeps_depth(name, k);
-    onednn_plan_scratch(&p->scratch, planned);
-    dnnl_primitive_desc_destroy(planned);
-    dnnl_primitive_attr_destroy(attributes);
+    dnnl_status_t status = dnnl_success;
+    CALL(status, onednn_form_make(&p->a, type, k->m, k->k, k->row_a, k->column_a));
+    CALL(status, onednn_form_make(&p->b, type, k->k, k->n, k->row_b, k->column_b));
+    CALL(status, onednn_form_make(&p->c, dnnl_f32, k->m, k->n, k->row_c, 1));
+    CALL(status, onednn_form_make(&p->bias, dnnl_f32, 1, k->n, k->n, 1));
+    return status;
 }
 
-static const plan *plan_for(gemm_state *s, const key *k) {
+static dnnl_status_t make_attributes(dnnl_primitive_attr_t *attributes, bool add) {
+    dnnl_status_t status = dnnl_success;
+    dnnl_post_ops_t after = NULL;
+    CALL(status, dnnl_primitive_attr_create(attributes));
+    CALL(status, dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user));
+    if (!add) return status;
+    CALL(status, dnnl_post_ops_create(&after));
+    CALL(status, onednn_add_to_result(after));
+    CALL(status, dnnl_primitive_attr_set_post_ops(*attributes, after));
+    if (after) dnnl_post_ops_destroy(after);
+    return status;
+}
+
+/* Fills an empty slot, which stays empty where it fails. */
+static dnnl_status_t make_plan(gemm_state *s, plan *p, const key *k) {
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_primitive_desc_t planned = NULL;
+    const char *name = "";
+    *p = (plan){.key = *k};
+    dnnl_status_t status = make_forms(p);
+    int own = lend_threads((int)k->threads);
+    CALL(status, make_attributes(&attributes, k->add));
+    CALL(status, onednn_plan_matmul(&planned, s->engine, &p->a, &p->b, k->bias ? &p->bias : NULL, &p->c, attributes));
+    CALL(status, onednn_plan_scratch(&p->scratch, planned));
+    CALL(status, dnnl_primitive_create(&p->primitive, planned));
+    lend_threads(own);
+    if (status == dnnl_success) dnnl_primitive_desc_query(planned, dnnl_query_impl_info_str, 0, &name);
+    p->whole = keeps_depth(name, k);
+    if (planned) dnnl_primitive_desc_destroy(planned);
+    if (attributes) dnnl_primitive_attr_destroy(attributes);
+    if (status != dnnl_success) plan_free(p);
+    return status;
+}
+
+/* NULL when there is none and none can be made. */
+static const plan *plan_for(cpu_context *c, gemm_state *s, const key *k) {
     uint64_t hash = 14695981039346656037u; /* FNV-1a */
     for (size_t i = 0; i < sizeof *k / sizeof(int64_t); i++)
         hash = (hash ^ (uint64_t)((const int64_t *)k)[i]) * 1099511628211u;
     size_t i = (hash ^ hash >> 32) % SLOTS;
     for (; s->slot[i].primitive; i = (i + 1) % SLOTS)
         if (!memcmp(&s->slot[i].key, k, sizeof *k)) return &s->slot[i];
-    make_plan(s, &s->slot[i], k);
+    dnnl_status_t status = make_plan(s, &s->slot[i], k);
+    if (status != dnnl_success) {
+        failed(c, "planning a product", status);
+        return NULL;
+    }
     s->used++;
     return &s->slot[i];
 }
 
-static void run_plan(const gemm_state *s, const plan *p, const gemm_args *g, void *scratch) {
+static void run_plan(cpu_context *c, const gemm_state *s, const plan *p, const gemm_args *g, void *scratch) {
     const onednn_form *form[] = {&p->a, &p->b, &p->c, &p->scratch, &p->bias};
     void *data[] = {g->a.data, g->b.data, g->c.data, scratch, g->bias.data};
     int role[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD, DNNL_ARG_BIAS};
-    dnnl_exec_arg_t argument[5];
+    dnnl_exec_arg_t argument[5] = {{0}};
+    dnnl_status_t status = scratch ? dnnl_success : dnnl_out_of_memory;
     int count = p->key.bias ? 5 : 4;
     for (int i = 0; i < count; i++) {
         argument[i].arg = role[i];
-        onednn_form_memory(&argument[i].memory, form[i], s->engine, data[i]);
+        CALL(status, onednn_form_memory(&argument[i].memory, form[i], s->engine, data[i]));
     }
-    must(dnnl_primitive_execute(p->primitive, s->stream, count, argument), "a product");
-    for (int i = 0; i < count; i++) dnnl_memory_destroy(argument[i].memory);
+    CALL(status, dnnl_primitive_execute(p->primitive, s->stream, count, argument));
+    for (int i = 0; i < count; i++)
+        if (argument[i].memory) dnnl_memory_destroy(argument[i].memory);
+    if (status != dnnl_success) failed(c, "a product", status);
 }
 
 static key key_of(const gemm_args *g, bool bf16, int64_t threads) {
@@ -192,10 +237,13 @@ static void run_blocks(cpu_context *c, gemm_state *s, const gemm_args *g) {
     for (int64_t u = 0; u < down * across; u++) {
         gemm_args b = block_of(g, u / across * BLOCK_ROWS, u % across * BLOCK_COLUMNS);
         key k = key_of(&b, c->bf16, 1);
-        plan copy;
+        plan copy = {0};
 #pragma omp critical(gemm_plans)
-        copy = *plan_for(s, &k);
-        run_plan(s, &copy, &b, cpu_scratch(c, onednn_form_bytes(&copy.scratch) + 64));
+        {
+            const plan *p = plan_for(c, s, &k);
+            if (p) copy = *p;
+        }
+        if (copy.primitive) run_plan(c, s, &copy, &b, cpu_scratch(c, onednn_form_bytes(&copy.scratch) + 64));
     }
     lend_threads(own);
 }
@@ -237,6 +285,7 @@ static matrix transposed(cpu_context *c, const matrix *x, int slot) {
     matrix y = {.rows = x->cols, .cols = x->rows, .type = F32};
     y.stride = (x->rows + TURN_TILE - 1) / TURN_TILE * TURN_TILE + TURN_TILE;
     y.data = cpu_shared_scratch(c, slot, matrix_bytes(&y));
+    if (!y.data) return y;
     const float *from = x->data;
     float *to = y.data;
 #pragma omp parallel for num_threads(c->threads) schedule(static)
@@ -263,16 +312,18 @@ static gemm_args along_depth(cpu_context *c, const gemm_args *g) {
 
 static void run_piece(cpu_context *c, const gemm_args *g) {
     gemm_state *s = state_of(c);
+    if (!s) return;
     if (s->used > SLOTS / 2) forget_plans(s); /* shapes that vary without end; here, where no plan is in use */
     key k = key_of(g, c->bf16, c->threads);
-    const plan *p = plan_for(s, &k);
+    const plan *p = plan_for(c, s, &k);
+    if (!p) return;
     if (!p->whole) {
         gemm_args turned = c->bf16 ? *g : along_depth(c, g);
-        run_blocks(c, s, &turned);
+        if (turned.a.data && turned.b.data) run_blocks(c, s, &turned);
         return;
     }
     int own = lend_threads(c->threads);
-    run_plan(s, p, g, cpu_shared_scratch(c, 0, onednn_form_bytes(&p->scratch) + 64));
+    run_plan(c, s, p, g, cpu_shared_scratch(c, 0, onednn_form_bytes(&p->scratch) + 64));
     lend_threads(own);
 }
 
@@ -282,7 +333,7 @@ static matrix rounded(cpu_context *c, const matrix *x, int slot) {
     r.data = cpu_shared_scratch(c, slot, (size_t)(x->rows * x->cols) * sizeof(uint16_t));
     r.stride = x->cols;
     r.type = BF16;
-    c->round_bf16(c, x, r.data);
+    if (r.data) c->round_bf16(c, x, r.data);
     return r;
 }
 
@@ -310,6 +361,7 @@ static void gemm(void *context, const gemm_args *g) {
     }
     gemm_args wide = *g;
     if (g->b.type != F32) wide.b = gemm_widened(c, &g->b);
+    if (!wide.b.data) return;
     g = &wide;
     int64_t rows = g->a.rows, step = g->transpose_a ? DEPTH_PIECE : c->bf16 ? ROUNDED_ROWS : rows;
     for (int64_t at = 0; at < rows; at += step) {
@@ -319,6 +371,7 @@ static void gemm(void *context, const gemm_args *g) {
             if (at == 0 || g->transpose_a) p.b = rounded(c, &p.b, 2);
             else p.b = (matrix){c->shared[2].data, p.b.rows, p.b.cols, p.b.cols, BF16}; /* rounded before */
         }
+        if (!p.a.data || !p.b.data) return;
         run_piece(c, &p);
     }
 }

@@ -5,6 +5,7 @@
 #include "base/text.h"
 
 #include <omp.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -14,16 +15,14 @@ enum { HUGE_PAGE = 1 << 21 };
 
 static void *cpu_alloc(backend *be, size_t bytes) {
     (void)be;
-    void *memory = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                        -1, 0);
-    if (memory == MAP_FAILED) return NULL;
-    if (bytes >= HUGE_PAGE) madvise(memory, bytes, MADV_HUGEPAGE);
+    void *memory = mem_map(bytes);
+    if (memory && bytes >= HUGE_PAGE) madvise(memory, bytes, MADV_HUGEPAGE);
     return memory;
 }
 
 static void cpu_free(backend *be, void *memory, size_t bytes) {
     (void)be;
-    munmap(memory, bytes ? bytes : 1);
+    mem_unmap(memory, bytes);
 }
 
 static void cpu_copy(backend *be, void *to, const void *from, size_t bytes) {
@@ -41,24 +40,32 @@ typedef struct scratch {
     size_t bytes;
 } scratch;
 
-static void *grow(void *slot, size_t bytes) {
+static void *grow(cpu_context *c, void *slot, size_t bytes) {
     scratch s;
     memcpy(&s, slot, sizeof s);
-    if (s.bytes >= bytes) return s.data;
-    if (s.data) munmap(s.data, s.bytes);
+    if (s.data && s.bytes >= bytes) return s.data;
+    mem_unmap(s.data, s.bytes);
     s.bytes = (bytes + 65535) / 65536 * 65536;
     s.data = cpu_alloc(NULL, s.bytes);
-    CHECK(s.data, "no memory for %zu bytes of scratch", s.bytes);
+    if (!s.data) {
+        s.bytes = 0;
+        cpu_failed(c, NULL);
+    }
     memcpy(slot, &s, sizeof s);
     return s.data;
 }
 
 void *cpu_scratch(cpu_context *c, size_t bytes) {
-    return grow(&c->scratch[omp_get_thread_num()], bytes);
+    return grow(c, &c->scratch[omp_get_thread_num()], bytes);
 }
 
 void *cpu_shared_scratch(cpu_context *c, int slot, size_t bytes) {
-    return grow(&c->shared[slot], bytes);
+    return grow(c, &c->shared[slot], bytes);
+}
+
+void cpu_failed(cpu_context *c, const char *message) {
+#pragma omp critical(cpu_failure)
+    if (!c->failure->code) fail(c->failure, PCV_MEMORY, "%s", message ? message : "");
 }
 
 /* ------------------------------------------------------------------ how work is cut */
@@ -82,10 +89,8 @@ static int64_t attend_chunks(const backend *be, int64_t batch, int64_t heads, in
 static void cpu_close(backend *be) {
     cpu_context *c = be->context;
     gemm_close(c);
-    for (int i = 0; i < MOST_THREADS; i++)
-        if (c->scratch[i].data) munmap(c->scratch[i].data, c->scratch[i].bytes);
-    for (int i = 0; i < CPU_SHARED; i++)
-        if (c->shared[i].data) munmap(c->shared[i].data, c->shared[i].bytes);
+    for (int i = 0; i < MOST_THREADS; i++) mem_unmap(c->scratch[i].data, c->scratch[i].bytes);
+    for (int i = 0; i < CPU_SHARED; i++) mem_unmap(c->shared[i].data, c->shared[i].bytes);
     mem_free(c);
     backend_free_lock(be);
     mem_free(be);
@@ -116,6 +121,25 @@ static int choose_precision(backend *be, dtype precision, pcv_error *err) {
     return 0;
 }
 
+static void *pass_gate(void *gate) {
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+    return NULL;
+}
+
+/* Can so many threads run at once? OpenMP ends the process where it cannot start one, so it is tried before. */
+static int try_threads(int count, pcv_error *err) {
+    pthread_t thread[MOST_THREADS];
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    int made = 1; /* this one */
+    pthread_mutex_lock(&gate);
+    while (made < count && !mem_refused() && !pthread_create(&thread[made], NULL, pass_gate, &gate)) made++;
+    pthread_mutex_unlock(&gate);
+    for (int i = 1; i < made; i++) pthread_join(thread[i], NULL);
+    if (made == count) return 0;
+    return fail(err, PCV_MEMORY, "only %d of %d threads can be started; lower --threads", made, count);
+}
+
 static int cpu_open(backend **out, const backend_options *options, pcv_error *err) {
     const cpu_level *level = NULL;
     cpu_context *c = NULL;
@@ -129,8 +153,10 @@ static int cpu_open(backend **out, const backend_options *options, pcv_error *er
                     .close = cpu_close, .norm_parts = norm_parts, .attend_chunks = attend_chunks, .logits = LOGITS,
                     .pass_begin = cpu_pass_begin, .pass_end = cpu_pass_end};
     backend_init_lock(be);
+    c->failure = &be->failure;
     int64_t threads = options->threads > 0 ? options->threads : threads_available(0);
     c->threads = (int)(threads < MOST_THREADS ? threads : MOST_THREADS);
+    TRY(try_threads(c->threads, err));
     fill_table(be, level);
     TRY(choose_precision(be, options->precision, err));
     *out = be;

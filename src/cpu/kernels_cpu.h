@@ -12,6 +12,7 @@
 enum { CPU_SHARED = 4 };
 
 typedef struct cpu_context {
+    pcv_error *failure; /* the backend's: see backend_failed */
     int threads;
     void *gemm; /* the product library's state (gemm_*.c) */
     gemv_fn *gemv;
@@ -26,8 +27,11 @@ typedef struct cpu_context {
     } scratch[MOST_THREADS], shared[CPU_SHARED];
 } cpu_context;
 
+/* What a kernel that cannot do its work says, in any of its threads: the first is remembered. NULL: memory. */
+void cpu_failed(cpu_context *c, const char *message);
+
 /* At least `bytes` of 64-byte aligned scratch memory of the calling OpenMP thread; its contents are
- * undefined. Ends the process when there is none: sizes are small and bounded by tile sizes. */
+ * undefined. NULL when there is none; that is remembered, and the caller goes on without. */
 void *cpu_scratch(cpu_context *c, size_t bytes);
 
 /* The same for memory that all threads use, asked for outside parallel regions; `slot` tells buffers that

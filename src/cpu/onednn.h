@@ -6,7 +6,7 @@
  *     onednn_form_memory(&memory, &a, engine, data);
  *     onednn_form_free(&a);
  *
- * Failures are those of planning and of memory for it; must() ends the program with oneDNN's status. */
+ * Whatever fails says so by its status; forms that were not made can be freed. */
 #ifndef CPU_ONEDNN_H
 #define CPU_ONEDNN_H
 
@@ -18,10 +18,6 @@
 #if DNNL_VERSION_MAJOR < 2 || DNNL_VERSION_MAJOR > 3
 #error "oneDNN 2 or 3 is expected; -DPERCEIVER_GEMM=cblas builds without it"
 #endif
-
-static inline void must(dnnl_status_t status, const char *what) {
-    CHECK(status == dnnl_success, "oneDNN: %s failed with status %d", what, (int)status);
-}
 
 /* How a matrix lies in memory; zero is none. */
 typedef struct onednn_form {
@@ -36,14 +32,15 @@ static inline dnnl_status_t onednn_add_to_result(dnnl_post_ops_t after) { return
 
 static inline void onednn_form_free(onednn_form *f) { (void)f; }
 
-static inline void onednn_form_make(onednn_form *f, dnnl_data_type_t type, int64_t rows, int64_t cols, int64_t row,
-                                    int64_t col) {
+static inline dnnl_status_t onednn_form_make(onednn_form *f, dnnl_data_type_t type, int64_t rows, int64_t cols,
+                                             int64_t row, int64_t col) {
     dnnl_dims_t size = {rows, cols}, stride = {row, col};
-    must(dnnl_memory_desc_init_by_strides(&f->d, 2, size, type, stride), "describing a matrix");
+    return dnnl_memory_desc_init_by_strides(&f->d, 2, size, type, stride);
 }
 
-static inline void onednn_plan_scratch(onednn_form *f, const_dnnl_primitive_desc_t planned) {
+static inline dnnl_status_t onednn_plan_scratch(onednn_form *f, const_dnnl_primitive_desc_t planned) {
     f->d = *dnnl_primitive_desc_query_md(planned, dnnl_query_scratchpad_md, 0);
+    return dnnl_success;
 }
 
 static inline dnnl_status_t onednn_plan_matmul(dnnl_primitive_desc_t *planned, dnnl_engine_t engine,
@@ -67,14 +64,14 @@ static inline void onednn_form_free(onednn_form *f) {
     f->d = NULL;
 }
 
-static inline void onednn_form_make(onednn_form *f, dnnl_data_type_t type, int64_t rows, int64_t cols, int64_t row,
-                                    int64_t col) {
+static inline dnnl_status_t onednn_form_make(onednn_form *f, dnnl_data_type_t type, int64_t rows, int64_t cols,
+                                             int64_t row, int64_t col) {
     dnnl_dims_t size = {rows, cols}, stride = {row, col};
-    must(dnnl_memory_desc_create_with_strides(&f->d, 2, size, type, stride), "describing a matrix");
+    return dnnl_memory_desc_create_with_strides(&f->d, 2, size, type, stride);
 }
 
-static inline void onednn_plan_scratch(onednn_form *f, const_dnnl_primitive_desc_t planned) {
-    must(dnnl_memory_desc_clone(&f->d, dnnl_primitive_desc_query_md(planned, dnnl_query_scratchpad_md, 0)), "scratch");
+static inline dnnl_status_t onednn_plan_scratch(onednn_form *f, const_dnnl_primitive_desc_t planned) {
+    return dnnl_memory_desc_clone(&f->d, dnnl_primitive_desc_query_md(planned, dnnl_query_scratchpad_md, 0));
 }
 
 static inline dnnl_status_t onednn_plan_matmul(dnnl_primitive_desc_t *planned, dnnl_engine_t engine,
@@ -87,8 +84,9 @@ static inline dnnl_status_t onednn_plan_matmul(dnnl_primitive_desc_t *planned, d
 
 static inline size_t onednn_form_bytes(const onednn_form *f) { return dnnl_memory_desc_get_size(ONEDNN_REF(f)); }
 
-static inline void onednn_form_memory(dnnl_memory_t *memory, const onednn_form *f, dnnl_engine_t engine, void *data) {
-    must(dnnl_memory_create(memory, ONEDNN_REF(f), engine, data), "a matrix");
+static inline dnnl_status_t onednn_form_memory(dnnl_memory_t *memory, const onednn_form *f, dnnl_engine_t engine,
+                                               void *data) {
+    return dnnl_memory_create(memory, ONEDNN_REF(f), engine, data);
 }
 
 #endif

@@ -346,6 +346,7 @@ static void forward_tile(const attend_args *a, const shape *s, forward_work *w, 
 static forward_work forward_scratch(cpu_context *context, const attend_args *a, const shape *s) {
     int64_t panels = BLOCK_PANELS * s->D * PANEL, tile = TILE * s->padded;
     float *at = cpu_scratch(context, (size_t)(3 * panels + 2 * tile + (TILE + BAND) * PANEL) * sizeof *at);
+    if (!at) return (forward_work){0};
     forward_work w = {.q_t = at, .o_t = at + panels, .p_t = at + 2 * panels};
     w.k = at + 3 * panels;
     w.v = w.k + tile;
@@ -360,6 +361,7 @@ static void forward_block(cpu_context *context, const attend_args *a, const shap
                           int64_t head, int64_t first_panel) {
     int64_t panels = smaller(BLOCK_PANELS, s->panels - first_panel), size = s->D * PANEL;
     forward_work w = forward_scratch(context, a, s);
+    if (!w.q_t) return;
     int64_t from = INT32_MAX, to = 0;
     for (int64_t p = 0; p < panels; p++) {
         panel_state *state = &w.state[p];
@@ -390,6 +392,7 @@ few_keys_of(const dtype type, cpu_context *context, const attend_args *a, const 
             int64_t from, int64_t to, float *out, int64_t apart) {
     int64_t b = query / s->N, self = query % s->N, D = s->D, count = to - from, key = first_key(a, s, b) + from;
     float *scores = cpu_scratch(context, (size_t)(s->H * (count + VW)) * sizeof *scores);
+    if (!scores) return;
     const float *q = head_row(a->q, query, 0, D);
     const int32_t *hidden = a->hidden.data ? (const int32_t *)a->hidden.data + b * s->M : NULL;
     int64_t far = a->r.rows - ((const int32_t *)a->end.data)[query * a->end.stride]; /* row of r for key 0 */
@@ -477,6 +480,7 @@ static void attend_few(cpu_context *context, const attend_args *a, const shape *
     int64_t rows = s->B * s->N, most = 1, part = s->D + 2;
     for (int64_t q = 0; q < rows; q++) most = few_range_of(a, q).chunks > most ? few_range_of(a, q).chunks : most;
     float *parts = cpu_shared_scratch(context, 0, (size_t)(rows * s->H * most * part) * sizeof *parts);
+    if (!parts) return;
 #pragma omp parallel for num_threads(context->threads)
     for (int64_t u = 0; u < rows * most; u++) {
         int64_t query = u / most, c = u % most;
@@ -533,6 +537,7 @@ static head_queries head_scratch(cpu_context *context, const attend_bwd_args *a,
     int64_t floats = 0, parts = sizeof part / sizeof *part;
     for (int i = 0; i < parts; i++) floats += part[i].floats;
     float *at = cpu_scratch(context, (size_t)floats * sizeof *at + (size_t)s->panels * sizeof(visible));
+    if (!at) return w;
     w.seen = (visible *)(void *)(at + floats);
     for (int i = 0; i < parts; at += part[i++].floats) *part[i].at = at;
     memset(w.q, 0, (size_t)rows * sizeof *w.q);
@@ -546,6 +551,7 @@ static head_queries head_scratch(cpu_context *context, const attend_bwd_args *a,
 static head_queries pack_head(cpu_context *context, const attend_bwd_args *a, const shape *s,
                               int64_t b, int64_t head) {
     head_queries w = head_scratch(context, a, s);
+    if (!w.q_t) return w;
     const attend_args *f = &a->fwd;
     pack_rows(f->q, s, b * s->N, s->N, head, f->scale, w.q);
     pack_rows(a->grad_o, s, b * s->N, s->N, head, 1, w.grad_o);
@@ -645,6 +651,7 @@ static matrix clear_dr(const attend_bwd_args *a, const shape *s, int64_t b, int6
 static void backward_chunk(cpu_context *context, const attend_bwd_args *a, const shape *s,
                            int64_t b, int64_t head, int64_t chunk, int64_t chunks) {
     head_queries w = pack_head(context, a, s, b, head);
+    if (!w.q_t) return;
     if (a->fwd.p.data) w.all_dr = clear_dr(a, s, b, head, chunk, chunks);
     int64_t tiles = (s->M + TILE - 1) / TILE;
     int64_t from = tiles * chunk / chunks * TILE;

@@ -434,7 +434,8 @@ static void rotate(void *context, const rotate_args *a) {
     {
         float *scratch = cpu_scratch(context, (size_t)(2 * bands) * sizeof *scratch);
 #pragma omp for
-        for (int64_t r = 0; r < a->x.rows; r++) rotate_row(a, r, scratch, scratch + bands);
+        for (int64_t r = 0; r < a->x.rows; r++)
+            if (scratch) rotate_row(a, r, scratch, scratch + bands);
     }
 }
 

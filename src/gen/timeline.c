@@ -123,7 +123,8 @@ static void read_logits(timeline *const *w, int64_t count, tensor *hidden) {
     tape *t = &w[0]->d->t;
     int64_t V = w[0]->m->config.vocab_size;
     tensor *last = count == 1 ? tape_rows(t, hidden, hidden->m.rows - 1, 1) : hidden;
-    float *logits = arena_get(&t->host, (size_t)(count * V) * sizeof *logits);
+    float *logits = tape_host(t, (size_t)(count * V) * sizeof *logits);
+    if (!logits) return;
     tape_read(t, model_logits(t, w[0]->m, last), logits);
     for (int64_t i = 0; i < count; i++) memcpy(w[i]->logits, logits + i * V, (size_t)V * sizeof *logits);
 }
@@ -153,15 +154,15 @@ static int run_tokens(timeline *const *w, int64_t count, pcv_error *err) {
     tape *t = &w[0]->d->t;
     tape_begin(t);
     backend_pass_begin(m->be, PASS_TOKEN);
-    sequence *rows = arena_get(&t->host, (size_t)count * sizeof *rows);
-    model_cache **caches = arena_get(&t->host, (size_t)count * sizeof *caches);
-    for (int64_t i = 0; i < count; i++) {
+    sequence *rows = tape_host(t, (size_t)count * sizeof *rows);
+    model_cache **caches = tape_host(t, (size_t)count * sizeof *caches);
+    for (int64_t i = 0; i < count && caches; i++) {
         rows[i] = row_of(w[i], w[i]->count - 1, w[i]->count);
         caches[i] = w[i]->cache;
     }
     pass p = {.batch = count, .rows = rows, .latents = m->config.latents_per_position, .caches = caches};
     t->by_row = true;
-    read_logits(w, count, model_hidden(t, m, &p));
+    if (caches) read_logits(w, count, model_hidden(t, m, &p));
     t->by_row = false;
     for (int64_t i = 0; i < count; i++) passed(w[i], w[i]->count, 1);
     backend_pass_end(m->be, PASS_TOKEN, (double)count);
@@ -306,7 +307,10 @@ int timelines_logits(timeline *const *w, int64_t count, pcv_error *err) {
         if (!status) w[i]->seen = w[i]->count;
     }
     if (!status && tokens) status = run_tokens(one, tokens, err);
-    for (int64_t i = 0; i < tokens && status; i++) w[i]->ready = false;
+    for (int64_t i = 0; i < tokens && status; i++) {
+        one[i]->ready = false;
+        begin_again(one[i]);
+    }
     mem_free(one);
     return status;
 }

@@ -195,6 +195,7 @@ static int bench_level(const char *level, const model_config *c, const train_con
     TRY(time_attention(&b, k, v, dk, dv, err));
     TRY(tell(&r, PARTS * before + 3, PARTS * levels, err));
     TRY(time_memory(&b, err));
+    TRY(backend_failed(b.be, "to time kernels", err));
     TRY(tell(&r, PARTS * (before + 1), PARTS * levels, err));
 out:
     mem_free(host);

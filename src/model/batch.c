@@ -8,7 +8,7 @@
 #include <string.h>
 
 static int32_t *numbers(layout *l, int64_t count) {
-    return arena_get(&l->t->host, (size_t)count * sizeof(int32_t));
+    return tape_host(l->t, (size_t)count * sizeof(int32_t));
 }
 
 /* Inputs of a row that belong to its sequence. */
@@ -45,24 +45,27 @@ static void choose_inputs(layout *l, rng *random, int64_t row, int32_t *place) {
 static void read_inputs(layout *l) {
     rng random = rng_make(l->t->seed, RNG_PREFIX_DROPOUT, l->t->step);
     random.index = (uint64_t)l->p->draw << 32;
-    l->kept = arena_get(&l->t->host, (size_t)l->B * sizeof *l->kept);
+    l->kept = tape_host(l->t, (size_t)l->B * sizeof *l->kept);
+    if (!l->kept) return;
     l->M = 1;
     for (int64_t r = 0; r < l->B; r++) {
         l->kept[r] = kept_inputs(l, r);
         if (l->kept[r] > l->M) l->M = l->kept[r];
     }
     l->place = numbers(l, l->B * l->M);
+    l->ids = l->m->config.input_features ? NULL : numbers(l, l->B * l->M);
+    if (l->t->status) return;
     for (int64_t r = 0; r < l->B; r++) choose_inputs(l, &random, r, l->place + r * l->M);
-    if (l->m->config.input_features) return;
-    l->ids = numbers(l, l->B * l->M);
-    for (int64_t i = 0; i < l->B * l->M; i++) l->ids[i] = l->place[i] < 0 ? -1 : l->p->rows[i / l->M].ids[l->place[i]];
+    for (int64_t i = 0; i < l->B * l->M && l->ids; i++)
+        l->ids[i] = l->place[i] < 0 ? -1 : l->p->rows[i / l->M].ids[l->place[i]];
 }
 
 /* The inputs that are vectors, padding zero: [B M, input_features]. */
 static tensor *read_features(const layout *l) {
     int64_t F = l->m->config.input_features;
     if (!F) return NULL;
-    float *values = arena_get(&l->t->host, (size_t)(l->B * l->M * F) * sizeof *values);
+    float *values = tape_host(l->t, (size_t)(l->B * l->M * F) * sizeof *values);
+    if (!values) return &l->t->nothing;
     for (int64_t i = 0; i < l->B * l->M; i++)
         if (l->place[i] >= 0)
             memcpy(values + i * F, l->p->rows[i / l->M].features + l->place[i] * F, (size_t)F * sizeof *values);
@@ -74,6 +77,7 @@ static tensor *read_features(const layout *l) {
 static void place_latents(layout *l) {
     l->step = numbers(l, l->B * l->U);
     l->latent_row = numbers(l, l->B * l->U);
+    if (l->t->status) return;
     for (int64_t i = 0; i < l->B * l->U; i++) {
         int64_t r = i / l->U, step = l->kept[r] - l->p->rows[r].padding - l->U + i % l->U;
         l->step[i] = (int32_t)(step < 0 ? -1 : step);
@@ -83,6 +87,7 @@ static void place_latents(layout *l) {
     if (group == 1) return;
     l->expand = numbers(l, l->B * l->N);
     l->slot = numbers(l, l->B * l->N);
+    if (l->t->status) return;
     for (int64_t i = 0; i < l->B * l->N; i++) {
         l->expand[i] = (int32_t)(i / group);
         l->slot[i] = (int32_t)(i % group);
@@ -92,6 +97,7 @@ static void place_latents(layout *l) {
 static void mark_latents(layout *l) {
     if (l->m->config.latent_kv_norm != KV_NORM_QUERY) return;
     l->is_latent = numbers(l, l->B * l->M);
+    if (l->t->status) return;
     for (int64_t i = 0; i < l->B * l->U; i++)
         if (l->step[i] >= 0) l->is_latent[i / l->U * l->M + l->step[i]] = 1;
 }
@@ -136,6 +142,7 @@ static void place_on_axes(layout *l) {
     const model_config *c = &l->m->config;
     int64_t axes = c->positions.kind == POSITION_NONE ? 0 : c->positions.axes.count;
     for (int64_t a = 0; a < axes; a++) l->axis[a] = numbers(l, l->B * l->M);
+    if (l->t->status) return;
     for (int64_t i = 0; i < l->B * l->M && axes; i++) {
         int32_t at[POSITION_AXES] = {0};
         if (l->place[i] >= 0) find_positions(l, i / l->M, l->place[i], axes, at);
@@ -149,6 +156,7 @@ static void number_positions(layout *l) {
     if (!model_has_rotary(c)) return;
     l->rope = numbers(l, l->B * l->M);
     l->latent_rope = numbers(l, l->B * l->N);
+    if (l->t->status) return;
     for (int64_t i = 0; i < l->B * l->M; i++) {
         const int32_t *given = l->p->rows[i / l->M].positions[0];
         if (l->place[i] < 0) l->rope[i] = 0;
@@ -168,6 +176,7 @@ static void see_inputs(layout *l) {
     const pass *p = l->p;
     l->cross_begin = numbers(l, l->B * l->N);
     l->cross_end = numbers(l, l->B * l->N);
+    if (l->t->status) return;
     for (int64_t i = 0; i < l->B * l->N; i++) {
         int64_t step = step_of(l, i), row = i / l->N;
         int64_t cached = p->caches ? p->rows[row].before - p->caches[row]->first : 0;
@@ -184,6 +193,7 @@ static void hide_latents(layout *l) {
     rng random = rng_make(l->t->seed, RNG_LATENT_DROPOUT, l->t->step);
     random.index = (uint64_t)l->p->draw << 32;
     l->hidden = numbers(l, l->B * l->N);
+    if (l->t->status) return;
     for (int64_t i = 0; i < l->B * l->N; i++) l->hidden[i] = rng_uniform(&random) < dropped;
 }
 
@@ -209,6 +219,7 @@ static void see_earlier_latents(layout *l) {
 static void see_latents(layout *l) {
     l->self_begin = numbers(l, l->B * l->N);
     l->self_end = numbers(l, l->B * l->N);
+    if (l->t->status) return;
     if (l->p->see != SEE_ALL) see_earlier_latents(l);
     for (int64_t i = 0; i < l->B * l->N && l->p->see == SEE_ALL; i++) l->self_end[i] = (int32_t)l->N;
     /* Where more latents stand side by side than in training, the layers still see distances that they
@@ -229,6 +240,7 @@ static void find_places(layout *l) {
     l->slots = numbers(l, l->B);
     l->cross_put = numbers(l, l->B * l->M);
     l->layer_put = numbers(l, l->B * l->N);
+    if (l->t->status) return;
     for (int64_t r = 0; r < l->B; r++) {
         const model_cache *c = p->caches[r];
         int64_t input = c->slot * slab->context + p->rows[r].before - c->first;
@@ -255,6 +267,7 @@ static void find_targets(layout *l, pass *p) {
     for (int64_t r = 0; r < l->B; r++) any |= p->rows[r].next != NULL;
     if (!any) return;
     l->target = numbers(l, l->B * p->positions);
+    if (l->t->status) return;
     for (int64_t i = 0; i < l->B * p->positions; i++) {
         const sequence *s = &p->rows[i / p->positions];
         int64_t inputs = real_inputs(s), at = inputs - p->positions + i % p->positions;
@@ -330,7 +343,7 @@ int batch_make(batch *out, tape *t, const model *m, pass *p, int64_t latents) {
     see_latents(&l);
     find_places(&l);
     find_targets(&l, p);
-    if (p->adjust) p->adjust(&l);
+    if (p->adjust && !t->status) p->adjust(&l);
     p->layer_rows = latents;
     *out = (batch){.B = l.B, .M = l.M, .N = l.N, .U = l.U, .fresh = fresh_from(p)};
     upload(&l, out, &p->targets, p->batch * p->positions);

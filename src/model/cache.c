@@ -58,14 +58,19 @@ size_t model_slab_bytes(const model *m, int64_t context, int64_t latents) {
     return 2 * (size_t)row * dtype_bytes(m->cache_type);
 }
 
+/* The crosses' slabs, then the layers'. */
+static kv_slab *slab_at(model_slab *s, int64_t i) { return i < s->crosses ? &s->cross[i] : &s->layer[i - s->crosses]; }
+
 int model_slab_reserve(model_slab *s, int64_t slots, int64_t context, int64_t latents, pcv_error *err) {
-    int64_t *inputs = NULL, *held = NULL;
+    int64_t *inputs = NULL, *held = NULL, all = s->crosses + s->layers;
+    kv_slab *fresh = NULL;
     int status = 0;
     backend_hold(s->m->be);
     if (slots < s->slots) slots = s->slots;
     if (context < s->context) context = s->context;
     if (latents < s->latents) latents = s->latents;
     if (slots == s->slots && context == s->context && latents == s->latents) goto out;
+    bool longer = context > s->context || latents > s->latents;
     TRY(mem_resize(&s->owner, (size_t)slots * sizeof *s->owner, "a cache", err));
     TRY(mem_get(&inputs, (size_t)slots * sizeof *inputs, "a cache", err));
     TRY(mem_get(&held, (size_t)slots * sizeof *held, "a cache", err));
@@ -74,13 +79,21 @@ int model_slab_reserve(model_slab *s, int64_t slots, int64_t context, int64_t la
         inputs[i] = s->owner[i] ? s->owner[i]->inputs : 0;
         held[i] = s->owner[i] ? s->owner[i]->latents : 0;
     }
-    for (int64_t i = 0; i < s->crosses; i++) TRY(kv_slab_grow(&s->cross[i], s->m->be, slots, context, inputs, err));
-    for (int64_t i = 0; i < s->layers; i++) TRY(kv_slab_grow(&s->layer[i], s->m->be, slots, latents, held, err));
+    TRY(mem_get(&fresh, (size_t)all * sizeof *fresh, "a cache", err));
+    for (int64_t i = 0; i < all; i++) {
+        TRY(kv_slab_open(&fresh[i], s->m->be, s->m->cache_type, slots, i < s->crosses ? context : latents,
+                         slab_at(s, i)->k.cols, err));
+        if (!longer) kv_slab_move(slab_at(s, i), &fresh[i], s->m->be, i < s->crosses ? inputs : held);
+    }
+    for (int64_t i = 0; i < all && longer; i++) /* where slots have new places, all slabs move, or none does */
+        kv_slab_move(slab_at(s, i), &fresh[i], s->m->be, i < s->crosses ? inputs : held);
     s->slots = slots;
     s->context = context;
     s->latents = latents;
 out:
+    for (int64_t i = 0; fresh && i < all; i++) kv_slab_close(&fresh[i], s->m->be);
     backend_release(s->m->be);
+    mem_free(fresh);
     mem_free(inputs);
     mem_free(held);
     return status;

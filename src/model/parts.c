@@ -140,7 +140,8 @@ void turn(tape *t, const model_config *c, tensor *x, tensor *positions, const te
 
 tensor *block_run(tape *t, block_fn *fn, const void *context, size_t size, tensor *const in[], int count,
                   bool recompute) {
-    void *kept = arena_get(&t->host, size);
+    void *kept = tape_host(t, size);
+    if (!kept) return &t->nothing;
     memcpy(kept, context, size);
     tensor *out = tape_block(t, fn, kept, in, count, recompute);
     if (out != in[0]) tape_forget(t, in[0]);
@@ -156,7 +157,8 @@ int64_t all_positions(const pass *p) {
 
 tensor *last_positions(tape *t, tensor *x, const pass *p, int64_t N, bool padded_behind) {
     int64_t rows = p->batch * p->latents;
-    int32_t *index = arena_get(&t->host, (size_t)(rows + 1) * sizeof *index);
+    int32_t *index = tape_host(t, (size_t)(rows + 1) * sizeof *index);
+    if (!index) return &t->nothing;
     bool all = rows == x->m.rows;
     for (int64_t i = 0; i < rows; i++) {
         int64_t r = i / p->latents, end = padded_behind ? p->rows[r].length : N;

@@ -206,7 +206,8 @@ static tensor *start_latents(tape *t, const model *m, const pass *p, const batch
     const model_config *c = &m->config;
     if (p->queries) return tape_wrap(t, p->queries->m);
     if (w->learned_query) {
-        int32_t *index = arena_get(&t->host, (size_t)(b->B * b->N) * sizeof *index);
+        int32_t *index = tape_host(t, (size_t)(b->B * b->N) * sizeof *index);
+        if (!index) return &t->nothing;
         int64_t rows = w->learned_query->m.rows;
         for (int64_t i = 0; i < b->B * b->N; i++) /* the last of the table for the last latent */
             index[i] = (int32_t)(rows == 1 ? 0 : rows - b->N + i % b->N);
@@ -230,8 +231,8 @@ static tensor *cross_run(tape *t, const cross_context *k, tensor *z, tensor *x) 
 static tensor *perceiver_hidden(tape *t, model *m, pass *p) {
     const body *w = m->body;
     const model_config *c = &m->config;
-    batch *b = arena_get(&t->host, sizeof *b);
-    batch_make(b, t, m, p, p->latents);
+    batch *b = tape_host(t, sizeof *b);
+    if (!b || batch_make(b, t, m, p, p->latents)) return &t->nothing;
     cross_context cross = {.m = m, .b = b, .weights = w->cross, .slab = p->caches ? p->caches[0]->slab->cross : NULL,
                            .map = p->map};
     layer_context layer = layer_context_make(m, b);

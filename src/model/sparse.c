@@ -15,7 +15,7 @@ typedef struct span {
 } span;
 
 static int32_t *numbers(tape *t, int64_t count) {
-    return arena_get(&t->host, (size_t)(count + 1) * sizeof(int32_t));
+    return tape_host(t, (size_t)(count + 1) * sizeof(int32_t));
 }
 
 static span span_of(const model_config *c, const pass *p, const batch *b, int64_t r) {
@@ -38,7 +38,7 @@ static bool absent(const span *s, int64_t n) { return n < s->missing; }
 
 static attend_spec near_ranges(tape *t, const model *m, const pass *p, const batch *b) {
     int32_t *begin = numbers(t, b->B * b->N), *end = numbers(t, b->B * b->N);
-    for (int64_t i = 0; i < b->B * b->N; i++) {
+    for (int64_t i = 0; i < b->B * b->N && end; i++) {
         span s = span_of(&m->config, p, b, i / b->N);
         int64_t n = i % b->N, row = row_of(&s, n), index = index_of(&s, row);
         int64_t reach = m->config.sparse.kind == SPARSE_FIXED ? index % s.stride : s.stride;
@@ -95,7 +95,8 @@ static void far_ranges(pattern *f, tape *t, const model *m, const pass *p, const
     bool strided = m->config.sparse.kind == SPARSE_STRIDED, reorder = strided && N > 1;
     int32_t *begin = numbers(t, B * N), *end = numbers(t, B * N), *order = numbers(t, B * N);
     int32_t *back = numbers(t, B * N), *all = numbers(t, B * K), *keys;
-    int64_t *count = arena_get(&t->host, (size_t)B * sizeof *count);
+    int64_t *count = tape_host(t, (size_t)B * sizeof *count);
+    if (!count) return;
     for (int64_t i = 0; i < B * N; i++) order[i] = (int32_t)(i % N);
     for (int64_t r = 0; r < B; r++) {
         span s = span_of(&m->config, p, b, r);
@@ -104,11 +105,13 @@ static void far_ranges(pattern *f, tape *t, const model *m, const pass *p, const
         if (count[r] > longest) longest = count[r];
     }
     keys = numbers(t, B * longest);
+    if (!keys) return;
     for (int64_t i = 0; i < B * longest; i++) {
         int64_t r = i / longest, k = i % longest;
         keys[i] = k < count[r] ? (int32_t)first_row(p, b, r) + all[r * K + k] : -1;
     }
     int32_t *first = numbers(t, B * N), *last = numbers(t, B * N);
+    if (!last) return;
     for (int64_t i = 0; i < B * N; i++) {
         order[i] += (int32_t)(i / N * N);
         back[order[i]] = (int32_t)i;
@@ -130,7 +133,8 @@ static void far_ranges(pattern *f, tape *t, const model *m, const pass *p, const
 
 const void *sparse_make(tape *t, const model *m, const pass *p, const batch *b) {
     CHECK(p->see == SEE_CAUSAL, "a sparse pattern looks back");
-    pattern *f = arena_get(&t->host, sizeof *f);
+    pattern *f = tape_host(t, sizeof *f);
+    if (!f) return NULL;
     f->near = near_ranges(t, m, p, b);
     far_ranges(f, t, m, p, b);
     return f;

@@ -51,8 +51,8 @@ static linear_weights transformer_head(const model *m) { return ((const body *)m
 static tensor *transformer_hidden(tape *t, model *m, pass *p) {
     const body *w = m->body;
     const model_config *c = &m->config;
-    batch *b = arena_get(&t->host, sizeof *b);
-    batch_make(b, t, m, p, all_positions(p));
+    batch *b = tape_host(t, sizeof *b);
+    if (!b || batch_make(b, t, m, p, all_positions(p))) return &t->nothing;
     layer_context k = layer_context_make(m, b);
     k.frequency = &w->frequency;
     if (m->type == &sparse_transformer) k.pattern = sparse_make(t, m, p, b);

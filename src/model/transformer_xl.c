@@ -152,9 +152,9 @@ static attend_spec see(tape *t, const model *m, const pass *p, const batch *b) {
     const model_config *c = &m->config;
     const model_memory *memory = p->memory;
     int64_t B = b->B, N = b->M;
-    int32_t *begin = arena_get(&t->host, (size_t)(B * N) * sizeof *begin);
-    int32_t *end = arena_get(&t->host, (size_t)(B * N) * sizeof *end);
-    for (int64_t i = 0; i < B * N; i++) {
+    int32_t *begin = tape_host(t, (size_t)(B * N) * sizeof *begin);
+    int32_t *end = tape_host(t, (size_t)(B * N) * sizeof *end);
+    for (int64_t i = 0; i < B * N && end; i++) {
         int64_t r = i / N, n = i % N, place = place_of(p, r, n);
         int64_t held = p->caches ? p->caches[r]->latents : memory ? memory->rows : 0;
         int64_t segment = place - place % c->context;  /* begins there */
@@ -193,7 +193,7 @@ static tensor *xl_hidden(tape *t, model *m, pass *p) {
     const body *w = m->body;
     const model_config *c = &m->config;
     model_memory *memory = p->memory;
-    batch *b = arena_get(&t->host, sizeof *b);
+    batch *b = tape_host(t, sizeof *b);
     CHECK(p->see == SEE_CAUSAL, "segments that follow each other look back");
     if (memory && memory->pending) {
         memory->current = !memory->current;
@@ -201,7 +201,7 @@ static tensor *xl_hidden(tape *t, model *m, pass *p) {
     }
     CHECK(!memory || (memory->batch == p->batch && !p->caches), "a memory of %lld rows for %lld",
           (long long)(memory ? memory->batch : 0), (long long)p->batch);
-    batch_make(b, t, m, p, all_positions(p));
+    if (!b || batch_make(b, t, m, p, all_positions(p))) return &t->nothing;
     model_slab *slab = p->caches ? p->caches[0]->slab : NULL;
     xl_context k = {.m = m, .batch = b->B, .seen = see(t, m, p, b), .put = b->layer_put};
     tensor *x = embedding_apply(t, &w->inputs, c, b);
@@ -217,7 +217,7 @@ static tensor *xl_hidden(tape *t, model *m, pass *p) {
         x = block_run(t, xl_apply, &k, sizeof k, &x, 1, m->recompute >= 2);
     }
     if (memory) memory->pending = true;
-    if (slab) slab->relative_made = true;
+    if (slab) slab->relative_made = !t->status;
     x = last_positions(t, x, p, b->M, true);
     return c->output_norm ? norm_apply(t, x, &w->head.norm) : x;
 }

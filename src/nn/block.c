@@ -92,27 +92,20 @@ void kv_slab_close(kv_slab *s, backend *be) {
     *s = (kv_slab){0};
 }
 
-int kv_slab_grow(kv_slab *s, backend *be, int64_t slots, int64_t capacity, const int64_t *held, pcv_error *err) {
-    kv_slab old = *s;
-    if (slots <= old.slots && capacity <= old.capacity) return 0;
-    if (slots < old.slots) slots = old.slots;
-    if (capacity < old.capacity) capacity = old.capacity;
-    int status = kv_slab_open(s, be, old.k.type, slots, capacity, old.k.cols, err);
-    if (status) {
-        *s = old;
-        return status;
-    }
-    for (int64_t i = 0; i < old.slots; i++) {
-        int64_t from = i * old.capacity, to = i * capacity;
+void kv_slab_move(kv_slab *s, kv_slab *to, backend *be, const int64_t *held) {
+    for (int64_t i = 0; i < s->slots; i++) {
+        int64_t from = i * s->capacity, at = i * to->capacity;
         if (!held[i]) continue;
-        run_kernel(be, copy, .y = matrix_rows(s->k, to, held[i]), .x = matrix_rows(old.k, from, held[i]));
-        run_kernel(be, copy, .y = matrix_rows(s->v, to, held[i]), .x = matrix_rows(old.v, from, held[i]));
+        run_kernel(be, copy, .y = matrix_rows(to->k, at, held[i]), .x = matrix_rows(s->k, from, held[i]));
+        run_kernel(be, copy, .y = matrix_rows(to->v, at, held[i]), .x = matrix_rows(s->v, from, held[i]));
     }
-    kv_slab_close(&old, be);
-    return 0;
+    kv_slab_close(s, be);
+    *s = *to;
+    *to = (kv_slab){0};
 }
 
 void kv_slab_put(tape *t, const kv_slab *s, tensor *index, const tensor *k, const tensor *v) {
+    if (t->status) return;
     CHECK(index->m.rows == k->m.rows && k->m.rows == v->m.rows, "%lld places for %lld keys and %lld values",
           (long long)index->m.rows, (long long)k->m.rows, (long long)v->m.rows);
     tape_kernel(t, copy, .y = s->k, .x = k->m, .index = index->m);

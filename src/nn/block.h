@@ -53,8 +53,8 @@ int kv_slab_open(kv_slab *s, backend *be, dtype type, int64_t slots, int64_t cap
                  pcv_error *err);
 void kv_slab_close(kv_slab *s, backend *be);
 
-/* Makes room for more slots, or longer ones. Slot i keeps its first held[i] rows. */
-int kv_slab_grow(kv_slab *s, backend *be, int64_t slots, int64_t capacity, const int64_t *held, pcv_error *err);
+/* s becomes `to`, which is no smaller and is then none; the first held[i] rows of slot i go along. */
+void kv_slab_move(kv_slab *s, kv_slab *to, backend *be, const int64_t *held);
 
 /* Row r of k and v goes to row index[r] of the slab. index: I32 [rows of k, 1] */
 void kv_slab_put(tape *t, const kv_slab *s, tensor *index, const tensor *k, const tensor *v);

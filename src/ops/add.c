@@ -24,6 +24,7 @@ static void add_backward(tape *t, const node *n) {
 }
 
 tensor *add(tape *t, tensor *x, tensor *a, double p) {
+    if (t->status) return &t->nothing;
     CHECK(x->m.rows == a->m.rows && x->m.cols == a->m.cols, "[%lld, %lld] and [%lld, %lld]",
           (long long)x->m.rows, (long long)x->m.cols, (long long)a->m.rows, (long long)a->m.cols);
     add_saved s = {.p = t->training ? p : 0};

@@ -74,7 +74,7 @@ static void attend_backward(tape *t, const node *n) {
     a.partial = partial->m;
     a.partial_p = partial_p->m;
     a.partial_r = partial_r->m;
-    if (!t->status) run_kernel_args(t->be, attend_bwd, &a);
+    tape_kernel_args(t, attend_bwd, &a);
     tape_drop(t, partial_r);
     tape_drop(t, partial_p);
     tape_drop(t, partial);
@@ -83,6 +83,7 @@ static void attend_backward(tape *t, const node *n) {
 }
 
 tensor *attend_relative(tape *t, tensor *q, tensor *p, tensor *k, tensor *v, tensor *r, const attend_spec *s) {
+    if (t->status) return &t->nothing;
     int64_t B = s->batch, C = q->m.cols;
     CHECK(C == k->m.cols && C == v->m.cols && C % s->heads == 0 && k->m.rows == v->m.rows && q->m.rows % B == 0 &&
               (s->slots || k->m.rows % B == 0) && s->begin->m.rows == q->m.rows && s->end->m.rows == q->m.rows,
@@ -100,7 +101,7 @@ tensor *attend_relative(tape *t, tensor *q, tensor *p, tensor *k, tensor *v, ten
     attend_args a = arguments(s, in);
     a.o = o->m;
     a.lse = lse->m;
-    if (!t->status) run_kernel_args(t->be, attend_fwd, &a);
+    tape_kernel_args(t, attend_fwd, &a);
     node *n = tape_record(t, attend_backward, o, in, INPUTS, sizeof(attend_saved));
     if (n) memcpy(n->saved, &(attend_saved){*s, lse}, sizeof(attend_saved));
     o->keep = n != NULL; /* delta reads it */
@@ -112,6 +113,7 @@ tensor *attend(tape *t, tensor *q, tensor *k, tensor *v, const attend_spec *s) {
 }
 
 tensor *attend_map(tape *t, tensor *q, tensor *k, const attend_spec *s, const map_spec *map) {
+    if (t->status) return &t->nothing;
     int64_t last = map->first + (map->rows - 1) * map->every;
     CHECK(s->batch == 1 && map->first >= 0 && map->rows > 0 && last < q->m.rows && k->m.rows <= map->span,
           "queries %lld to %lld of %lld, %lld keys of %lld", (long long)map->first, (long long)last,
@@ -120,6 +122,6 @@ tensor *attend_map(tape *t, tensor *q, tensor *k, const attend_spec *s, const ma
     tensor *in[INPUTS] = {q, k, k};
     attend_map_args a = {.fwd = arguments(s, in), .map = y->m, .first = map->first, .every = map->every,
                          .span = map->span};
-    if (!t->status) run_kernel_args(t->be, attend_map, &a);
+    tape_kernel_args(t, attend_map, &a);
     return y;
 }

@@ -9,6 +9,7 @@ static void gather_backward(tape *t, const node *n) {
 }
 
 tensor *gather(tape *t, tensor *x, tensor *index) {
+    if (t->status) return &t->nothing;
     tensor *y = tape_tensor(t, index->m.rows, x->m.cols);
     tape_kernel(t, gather_fwd, .y = y->m, .x = x->m, .index = index->m);
     tape_record(t, gather_backward, y, (tensor *[]){x, index}, 2, 0);

@@ -16,6 +16,7 @@ static void linear_backward(tape *t, const node *n) {
 }
 
 tensor *linear(tape *t, tensor *x, tensor *w, tensor *b) {
+    if (t->status) return &t->nothing;
     CHECK(x->m.cols == w->m.cols && (!b || b->m.cols == w->m.rows),
           "x [%lld, %lld], w [%lld, %lld]", (long long)x->m.rows, (long long)x->m.cols,
           (long long)w->m.rows, (long long)w->m.cols);

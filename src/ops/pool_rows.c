@@ -12,6 +12,7 @@ static void pool_backward(tape *t, const node *n) {
 }
 
 tensor *pool_rows(tape *t, tensor *x, int64_t group) {
+    if (t->status) return &t->nothing;
     CHECK(group > 0 && x->m.rows % group == 0, "%lld rows in groups of %lld", (long long)x->m.rows,
           (long long)group);
     tensor *y = tape_tensor(t, x->m.rows / group, x->m.cols);

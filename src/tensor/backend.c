@@ -55,6 +55,15 @@ void backend_hold(backend *be) { pthread_mutex_lock(&be->one_pass); }
 
 void backend_release(backend *be) { pthread_mutex_unlock(&be->one_pass); }
 
+int backend_failed(backend *be, const char *purpose, pcv_error *err) {
+    int code = be->failure.code;
+    if (!code) return 0;
+    if (be->failure.message[0]) fail(err, code, "%s", be->failure.message);
+    else fail(err, code, "not enough memory %s", purpose);
+    be->failure.code = 0;
+    return code;
+}
+
 int backend_alloc(backend *be, void *slot, size_t bytes, const char *purpose, pcv_error *err) {
     backend_hold(be);
     void *memory = be->alloc(be, bytes);

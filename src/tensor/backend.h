@@ -70,6 +70,7 @@ struct backend {
     size_t bytes_now, bytes_peak; /* memory handed out */
     double *seconds;              /* per kernel, [KERNEL_COUNT], when profiling; else NULL */
     pthread_mutex_t one_pass;     /* recursive; see backend_hold */
+    pcv_error failure;            /* of the first kernel that failed since backend_failed was asked, see there */
 };
 
 /* A backend does one thing at a time: its kernels share scratch memory and threads, its memory is counted. A pass
@@ -77,6 +78,11 @@ struct backend {
  * hold it themselves. So any number of threads may use what stands over one backend, as long as each uses its own. */
 void backend_hold(backend *be);
 void backend_release(backend *be);
+
+/* Kernels return nothing: one that fails, for want of scratch memory or in a library, leaves its outputs undefined and
+ * its status in be->failure, with a message unless it is a lack of memory. Whoever runs kernels asks once behind
+ * them, as tape_end does: PCV_MEMORY, not enough memory `purpose`, or what the message says. */
+int backend_failed(backend *be, const char *purpose, pcv_error *err);
 
 /* For those who open and close a backend. */
 void backend_init_lock(backend *be);

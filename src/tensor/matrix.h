@@ -35,15 +35,15 @@ static inline size_t matrix_bytes(const matrix *m) {
     return (size_t)((m->rows - 1) * m->stride + last) * dtype_bytes(m->type);
 }
 
-/* count rows (or columns) from `from` on. */
+/* count rows (or columns) from `from` on; of an absent matrix, an absent one. */
 static inline matrix matrix_rows(matrix m, int64_t from, int64_t count) {
-    m.data = (char *)m.data + (size_t)(from * m.stride) * dtype_bytes(m.type);
+    if (m.data) m.data = (char *)m.data + (size_t)(from * m.stride) * dtype_bytes(m.type);
     m.rows = count;
     return m;
 }
 
 static inline matrix matrix_columns(matrix m, int64_t from, int64_t count) {
-    m.data = (char *)m.data + (size_t)from * dtype_bytes(m.type);
+    if (m.data) m.data = (char *)m.data + (size_t)from * dtype_bytes(m.type);
     m.cols = count;
     return m;
 }

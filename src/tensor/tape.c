@@ -59,6 +59,7 @@ void tape_reset(tape *t) {
     t->last = NULL;
     t->nodes = t->draws = 0;
     t->status = 0;
+    t->nothing = (tensor){0};
     arena_rewind(&t->host, 0);
     pool_tidy(&t->pool);
 }
@@ -72,16 +73,26 @@ void tape_free(tape *t) {
 
 void tape_begin(tape *t) {
     backend_hold(t->be);
+    t->be->failure.code = 0;
     tape_reset(t);
 }
 
 int tape_end(tape *t, const char *purpose, pcv_error *err) {
+    int status = backend_failed(t->be, purpose, err);
+    if (!status && t->status) status = fail(err, t->status, "not enough memory %s", purpose);
     backend_release(t->be);
-    return t->status ? fail(err, t->status, "not enough memory %s", purpose) : 0;
+    return status;
+}
+
+void *tape_host(tape *t, size_t bytes) {
+    void *memory = t->status ? NULL : arena_get(&t->host, bytes);
+    if (!memory && !t->status) t->status = PCV_MEMORY;
+    return memory;
 }
 
 static tensor *new_header(tape *t, matrix m) {
-    tensor *x = arena_get(&t->host, sizeof *x);
+    tensor *x = tape_host(t, sizeof *x);
+    if (!x) return &t->nothing;
     x->m = m;
     x->older = t->newest;
     t->newest = x;
@@ -90,7 +101,7 @@ static tensor *new_header(tape *t, matrix m) {
 
 static storage *new_storage(tape *t, size_t bytes) {
     storage *s = t->status ? NULL : pool_get(&t->pool, bytes);
-    if (!s) t->status = PCV_MEMORY;
+    if (!s && !t->status) t->status = PCV_MEMORY;
     return s;
 }
 
@@ -98,6 +109,7 @@ static tensor *new_tensor(tape *t, int64_t rows, int64_t cols, dtype type) {
     CHECK(rows >= 0 && cols >= 0, "a tensor of %lld x %lld", (long long)rows, (long long)cols);
     matrix m = {.rows = rows, .cols = cols, .stride = cols, .type = type};
     tensor *x = new_header(t, m);
+    if (t->status) return x;
     x->data_store = new_storage(t, matrix_bytes(&m));
     x->m.data = x->data_store ? x->data_store->data : NULL;
     return x;
@@ -109,7 +121,8 @@ tensor *tape_tensor(tape *t, int64_t rows, int64_t cols) {
 
 tensor *tape_floats(tape *t, const float *values, int64_t rows, int64_t cols) {
     tensor *x = tape_tensor(t, rows, cols);
-    if (!t->status) backend_write_floats(t->be, &x->m, values);
+    if (t->status) return x;
+    backend_write_floats(t->be, &x->m, values);
     x->keep = true;
     return x;
 }
@@ -121,22 +134,22 @@ void tape_int_arrays(tape *t, const int_array *list, size_t count) {
     int64_t total = 0, at = 0;
     for (size_t i = 0; i < count; i++)
         if (list[i].values) total += aligned_rows(list[i].rows);
-    int32_t *all = arena_get(&t->host, (size_t)total * sizeof *all);
+    int32_t *all = tape_host(t, (size_t)total * sizeof *all);
     tensor *whole = new_tensor(t, total, 1, I32);
-    whole->keep = true;
     for (size_t i = 0; i < count; i++) {
-        *list[i].slot = NULL;
-        if (!list[i].values) continue;
+        *list[i].slot = list[i].values ? tape_rows(t, whole, at, list[i].rows) : NULL;
+        if (!list[i].values || t->status) continue;
         memcpy(all + at, list[i].values, (size_t)list[i].rows * sizeof *all);
-        *list[i].slot = tape_rows(t, whole, at, list[i].rows);
         (*list[i].slot)->keep = true;
         at += aligned_rows(list[i].rows);
     }
+    whole->keep = true;
     if (!t->status) t->be->write(t->be, whole->m.data, all, matrix_bytes(&whole->m));
 }
 
 tensor *tape_ints(tape *t, const int32_t *values, int64_t rows) {
     tensor *x;
+    if (t->status) return &t->nothing;
     tape_int_arrays(t, &(int_array){&x, values, rows}, 1);
     return x;
 }
@@ -147,10 +160,12 @@ void tape_read(tape *t, const tensor *x, float *values) {
 }
 
 tensor *tape_columns(tape *t, tensor *x, int64_t from, int64_t count) {
+    if (t->status) return &t->nothing;
     CHECK(from >= 0 && count >= 0 && from + count <= x->m.cols && !x->base,
           "columns %lld to %lld of %lld", (long long)from, (long long)(from + count),
           (long long)x->m.cols);
     tensor *view = new_header(t, matrix_columns(x->m, from, count));
+    if (t->status) return view;
     view->wants_grad = x->wants_grad;
     view->data_store = x->data_store;
     if (view->data_store) pool_hold(view->data_store);
@@ -161,9 +176,11 @@ tensor *tape_columns(tape *t, tensor *x, int64_t from, int64_t count) {
 }
 
 tensor *tape_rows(tape *t, tensor *x, int64_t from, int64_t count) {
+    if (t->status) return &t->nothing;
     CHECK(from >= 0 && count >= 0 && from + count <= x->m.rows, "rows %lld to %lld of %lld",
           (long long)from, (long long)(from + count), (long long)x->m.rows);
     tensor *view = new_header(t, matrix_rows(x->m, from, count));
+    if (t->status) return view;
     view->data_store = x->data_store;
     if (view->data_store) pool_hold(view->data_store);
     return view;
@@ -188,13 +205,14 @@ node *tape_record(tape *t, backward_fn *backward, tensor *out, tensor *const in[
     bool wanted = false;
     for (int i = 0; i < inputs; i++) wanted |= in[i] && in[i]->wants_grad;
     if (!t->recording || !wanted) return NULL;
-    node *n = arena_get(&t->host, sizeof *n);
-    *n = (node){.backward = backward, .out = out, .inputs = inputs, .number = ++t->nodes};
+    node *n = tape_host(t, sizeof *n);
+    void *saved = saved_bytes ? tape_host(t, saved_bytes) : NULL;
+    if (t->status) return NULL;
+    *n = (node){.backward = backward, .out = out, .inputs = inputs, .saved = saved, .number = ++t->nodes};
     for (int i = 0; i < inputs; i++) {
         n->in[i] = in[i];
         if (in[i] && !in[i]->first_use) in[i]->first_use = n->number;
     }
-    if (saved_bytes) n->saved = arena_get(&t->host, saved_bytes);
     n->newest = t->newest;
     n->previous = t->last;
     t->last = n;
@@ -255,6 +273,7 @@ void tape_pass_grad(tape *t, tensor *x, tensor *y) {
 
 void tape_seed(tape *t, tensor *y, const float *dy) {
     float beta;
+    if (t->status) return;
     y->wants_grad = true;
     matrix g = tape_grad(t, y, &beta);
     if (!t->status) backend_write_floats(t->be, &g, dy);
@@ -298,7 +317,7 @@ static void release_node(tape *t, const node *n) {
 }
 
 static void walk_back(tape *t, const node *stop) {
-    while (t->last != stop) {
+    while (t->last != stop && !t->status) {
         node *n = t->last;
         if (output_ready(t, n)) n->backward(t, n);
         t->last = n;
@@ -308,6 +327,7 @@ static void walk_back(tape *t, const node *stop) {
 }
 
 void tape_backward(tape *t, tensor *root) {
+    if (t->status) return;
     root->grad_written = true;
     bool recording = t->recording;
     t->recording = false;
@@ -332,12 +352,14 @@ static void block_backward(tape *t, const node *n) {
     tensor *out = s->fn(t, s->context, n->in);
     t->recording = false;
     t->draws = draws;
+    if (t->status) return;
     tape_pass_grad(t, out, n->out);
     walk_back(t, mark);
 }
 
 tensor *tape_block(tape *t, block_fn *fn, const void *context, tensor *const in[], int inputs,
                    bool recompute) {
+    if (t->status) return &t->nothing;
     if (t->recording && !recompute) return fn(t, context, in);
     bool recording = t->recording;
     tensor *mark = t->newest;
@@ -345,6 +367,7 @@ tensor *tape_block(tape *t, block_fn *fn, const void *context, tensor *const in[
     t->recording = false;
     tensor *out = fn(t, context, in);
     t->recording = recording;
+    if (t->status) return &t->nothing;
     drop_newer(t, mark, out);
     node *n = tape_record(t, block_backward, out, in, inputs, sizeof saved);
     if (n) memcpy(n->saved, &saved, sizeof saved);

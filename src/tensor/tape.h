@@ -16,8 +16,12 @@
  *     tape_reset(&t);                             // every tensor of the pass is gone
  *
  * Ownership: parameters and caches belong to whoever made them; every other tensor belongs to the
- * tape that made it. When device memory runs out the tape remembers it in t->status, later ops do
- * nothing, and tape_end tells. */
+ * tape that made it.
+ *
+ * When memory runs out, on the device or on the host, or a kernel fails, the tape remembers it in t->status. From then
+ * on nothing is computed: every op and every call below that makes a tensor gives t->nothing, of no rows, and
+ * tape_host gives NULL. So a model need not ask between its ops, but it does behind tape_host, whose memory it fills;
+ * tape_end tells. */
 #ifndef TENSOR_TAPE_H
 #define TENSOR_TAPE_H
 
@@ -65,7 +69,8 @@ struct tape {
     bool recording;     /* append nodes */
     bool training;      /* dropout is on */
     bool by_row;        /* rows of products have the bits that they would have alone: of sequences in one batch */
-    int status;         /* PCV_MEMORY once memory ran out */
+    int status;         /* once memory ran out, or a kernel failed */
+    tensor nothing;     /* what there is then */
     uint64_t seed;      /* of dropout */
     uint32_t step;
 };
@@ -76,18 +81,26 @@ void tape_free(tape *t);
 void tape_reset(tape *t);
 
 /* A pass: its beginning resets the tape and takes the backend (backend_hold), its end gives it back. What tensors
- * hold can be read in between. PCV_MEMORY: not enough memory `purpose`, which also says what to lower. */
+ * hold can be read in between. PCV_MEMORY: not enough memory `purpose`, which also says what to lower, or a kernel
+ * failed. */
 void tape_begin(tape *t);
 int tape_end(tape *t, const char *purpose, pcv_error *err);
 
 /* A tape over the null backend that only counts; t->pool.high is then the memory to reserve. */
 int tape_init_plan(tape *t, backend *null_be, pcv_error *err);
 
-/* Runs a kernel unless memory has run out. */
-#define tape_kernel(t, name, ...)                                                                  \
+/* Memory of the host, zeroed, until the pass ends; NULL when there is none, t->status then says so. */
+void *tape_host(tape *t, size_t bytes);
+
+/* Runs a kernel unless something failed before, with a filled argument struct or with some of its members. */
+#define tape_kernel_args(t, name, args)                                                            \
     do {                                                                                           \
-        if (!(t)->status) run_kernel((t)->be, name, __VA_ARGS__);                                  \
+        if ((t)->status) break;                                                                    \
+        run_kernel_args((t)->be, name, args);                                                      \
+        (t)->status = (t)->be->failure.code;                                                       \
     } while (0)
+
+#define tape_kernel(t, name, ...) tape_kernel_args(t, name, (&(name##_type){__VA_ARGS__}))
 
 /* A new tensor of reals, its values undefined. */
 tensor *tape_tensor(tape *t, int64_t rows, int64_t cols);

@@ -240,7 +240,7 @@ static int learn_stage(learner *l, quantizer_work *work, pcv_error *err) {
     choose_all(l);
 #pragma omp parallel for num_threads(l->p.threads) schedule(static)
     for (int64_t r = 0; r < rows; r++) add_code(q, l->stage, l->code[r], -1, l->x + r * q->dims);
-    return status;
+    return status ? status : backend_failed(l->p.be, "to learn codebooks", err);
 }
 
 double quantizer_steps(const quantizer *q) { return (double)(q->stages * (EARLY + LATE)); }
@@ -364,6 +364,7 @@ int quantizer_encode(const quantizer *q, const float *x, int64_t rows, int32_t *
         int64_t n = rows - from < s.vectors ? rows - from : s.vectors;
         encode_block(&s, x + from * q->dims, n, code + from * q->stages);
     }
+    TRY(backend_failed(s.p.be, "to find codes", err));
 out:
     products_close(&s.p);
     sums_close(&s.now);
