@@ -218,7 +218,7 @@ static void drop_latent(timeline *w) {
     model_cache *c = w->cache;
     c->latents_begin += w->m->config.latents_per_position;
     w->held--;
-    if (c->latents + w->m->config.latents_per_position <= c->slab->latents) return;
+    if (model_cache_has_room(c, w->m->config.latents_per_position)) return;
     model_cache_drop_latents(c, c->latents_begin);
     c->latents_begin = 0;
 }
@@ -337,12 +337,12 @@ bool timeline_truncate(timeline *w, int64_t length) {
     w->ready = false;
     w->held = 0;
     if (w->remembers) { /* what was learned stays; the last token runs once more, for its logits */
-        if (w->seen > kept - 1) w->seen = c->inputs = c->latents = kept - 1;
+        if (w->seen > kept - 1) model_cache_keep(c, w->seen = kept - 1, kept - 1);
         c->final = c->first + w->seen;
         return true;
     }
     w->seen = 0;
-    if (c->inputs > kept) c->inputs = kept;
+    model_cache_keep(c, c->inputs < kept ? c->inputs : kept, c->latents);
     if (c->final > c->first + kept) c->final = c->first + kept;
     model_cache_reset_latents(c);
     return true;

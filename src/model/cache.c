@@ -129,28 +129,46 @@ void model_cache_close(model_cache *c) {
     mem_free(c);
 }
 
-void model_cache_reset_latents(model_cache *c) { c->latents = c->latents_begin = 0; }
+/* A cache belongs to one thread, but the counts are read by whichever grows the slab. */
+void model_cache_keep(model_cache *c, int64_t inputs, int64_t latents) {
+    backend_hold(c->slab->m->be);
+    c->inputs = inputs;
+    c->latents = latents;
+    backend_release(c->slab->m->be);
+}
+
+void model_cache_reset_latents(model_cache *c) {
+    model_cache_keep(c, c->inputs, 0);
+    c->latents_begin = 0;
+}
 
 void model_cache_reset(model_cache *c) {
-    model_cache_reset_latents(c);
-    c->inputs = c->first = c->final = 0;
+    model_cache_keep(c, 0, 0);
+    c->latents_begin = c->first = c->final = 0;
+}
+
+bool model_cache_has_room(const model_cache *c, int64_t latents) {
+    backend_hold(c->slab->m->be);
+    bool has = c->latents + latents <= c->slab->latents;
+    backend_release(c->slab->m->be);
+    return has;
 }
 
 void model_cache_drop_inputs(model_cache *c, int64_t gone) {
     const model_slab *s = c->slab;
     backend_hold(s->m->be);
     for (int64_t i = 0; i < s->crosses; i++) kv_slab_shift(&s->cross[i], s->m->be, c->slot, c->inputs, gone);
-    backend_release(s->m->be);
     c->inputs -= gone;
     c->first += gone;
+    backend_release(s->m->be);
 }
 
 void model_cache_drop_latents(model_cache *c, int64_t gone) {
     const model_slab *s = c->slab;
     backend_hold(s->m->be);
     for (int64_t i = 0; i < s->layers; i++) kv_slab_shift(&s->layer[i], s->m->be, c->slot, c->latents, gone);
-    backend_release(s->m->be);
     c->latents -= gone;
+    backend_release(s->m->be);
 }
 
 void model_cache_copy(model_cache *to, const model_cache *from) {
@@ -160,9 +178,9 @@ void model_cache_copy(model_cache *to, const model_cache *from) {
     backend_hold(s->m->be);
     for (int64_t i = 0; i < s->crosses; i++) kv_slab_copy(&s->cross[i], s->m->be, from->slot, slot, from->inputs);
     for (int64_t i = 0; i < s->layers; i++) kv_slab_copy(&s->layer[i], s->m->be, from->slot, slot, from->latents);
-    backend_release(s->m->be);
     *to = *from;
     to->slot = slot;
+    backend_release(s->m->be);
 }
 
 void model_caches_advance(const pass *p) {

@@ -41,6 +41,9 @@ int model_cache_open(model_cache **c, model_slab *s, int64_t context, int64_t la
 void model_cache_close(model_cache *c);
 void model_cache_reset(model_cache *c);
 void model_cache_reset_latents(model_cache *c);
+void model_cache_keep(model_cache *c, int64_t inputs, int64_t latents); /* the first so many, no more than there are */
+
+bool model_cache_has_room(const model_cache *c, int64_t latents); /* for so many more */
 
 /* The first `gone` inputs, or latents, leave; what is behind them moves up. */
 void model_cache_drop_inputs(model_cache *c, int64_t gone);
