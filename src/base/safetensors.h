@@ -46,8 +46,8 @@ const char *safetensors_metadata(const safetensors *file, const char *key); /* o
 int safetensors_load(const safetensors *file, const safetensors_entry *entry, void *destination,
                      pcv_error *err);
 
-/* Writing: the tensors are announced first, sorted by name; then their data follows in that order
- * through `next`, which may be called more than once a tensor. */
+/* Writing: the header needs all tensors first, then their data follows in the order of their names, from memory or
+ * through `read`, which may be called more than once a tensor. */
 typedef struct safetensors_plan {
     const char *name, *type;
     int rank;

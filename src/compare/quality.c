@@ -1,5 +1,5 @@
 /* Fair trainings. Parameters are made equal by the depth, time by the clock of the run, and every entry is scored
- * on the same targets behind the same text (evaluate_points), never by its own validations. A training pauses at
+ * on the same targets behind the same text (evaluate_points), never by its own validations. A training own at
  * given seconds, as an interrupted one does, is scored and goes on where it was; the time of scoring is not the
  * run's. */
 #include "compare/quality.h"
@@ -197,7 +197,7 @@ out:
     return status;
 }
 
-/* A training that pauses at a given time, so that what it has learned by then can be scored. */
+/* A training that own at a given time, so that what it has learned by then can be scored. */
 typedef struct pacer {
     comparison *c;
     double pause, base; /* seconds of the run, and of the comparison in front of it */
@@ -206,29 +206,29 @@ typedef struct pacer {
 } pacer;
 
 static int pace(void *context, const pcv_progress *p) {
-    pacer *w = context;
+    pacer *own = context;
     char line[256];
-    snprintf(line, sizeof line, "%s: %s", w->what, p->line ? p->line : "");
-    if (comparison_report(w->c, w->base + p->seconds, line, NULL)) {
-        w->stopped = true;
+    snprintf(line, sizeof line, "%s: %s", own->what, p->line ? p->line : "");
+    if (comparison_report(own->c, own->base + p->seconds, line, NULL)) {
+        own->stopped = true;
         return PCV_STOP;
     }
-    if (p->seconds < w->pause) return 0;
-    w->paused = true;
+    if (p->seconds < own->pause) return 0;
+    own->paused = true;
     return PCV_STOP;
 }
 
 static int train_until(comparison *c, const char *run, double seconds, double base, const char *what,
                        pcv_train_report *report, pcv_error *err) {
-    pacer w = {.c = c, .pause = seconds, .base = base, .what = what};
-    pcv_watch watch = {.progress = pace, .context = &w};
+    pacer own = {.c = c, .pause = seconds, .base = base, .what = what};
+    pcv_watch watch = {.progress = pace, .context = &own};
     char config[PATH_SIZE];
     int status = path_join(config, run, RUN_CONFIG, err);
     if (status) return status;
     pcv_train_options o = {.dataset = c->options->dataset, .run = run, .resume = path_exists(config)};
     status = train_run(&o, c->settings, &watch, report, err);
-    if (status == PCV_INTERRUPTED && w.paused && !w.stopped) status = 0;
-    if (status == PCV_INTERRUPTED && w.stopped) return fail(err, PCV_INTERRUPTED, "interrupted; go on with --resume");
+    if (status == PCV_INTERRUPTED && own.paused && !own.stopped) status = 0;
+    if (status == PCV_INTERRUPTED && own.stopped) return fail(err, PCV_INTERRUPTED, "interrupted; go on with --resume");
     return status;
 }
 

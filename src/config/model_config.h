@@ -58,7 +58,7 @@ typedef struct model_config {
         double scale;    /* of a fixed position code, beside the token embeddings */
         int64_t middle;  /* documents of so many tokens stand in the middle of the context, 0: they begin where it
                             does; -1: as the data set's do */
-        field_ints axes; /* rows of each position table; empty: one axis of `context` + 1 rows */
+        field_ints axes; /* rows of each position table; empty: one axis, of a row for every position of the context */
         rotary_config rotary;
     } positions;
     bool tied_embeddings, output_norm, output_bias, zero_head;

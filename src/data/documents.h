@@ -1,7 +1,7 @@
 /* Several documents in a file: where one ends and the next begins, found in bytes that come in pieces of any size.
  *
  * lines: each line is a document, without its line end. paragraphs: documents are parted by lines with nothing but
- * white space. separator:TEXT: by TEXT, in which \n, \t, \r, \\ and \xHH stand for what they do in C. jsonl:FIELD:
+ * white space. separator:TEXT: by TEXT, in which \n, \t, \r, \0, \\ and \xHH stand for what they do in C. jsonl:FIELD:
  * each line is a JSON object, whose text of that name is the document. A document with nothing but white space is
  * none.
  *

@@ -128,8 +128,8 @@ float score_scale(const model_config *c, int64_t width) {
     return c->scale_scores ? 1 / sqrtf((float)width) : 1;
 }
 
-void turn(tape *t, const model_config *c, tensor *x, tensor *positions, const tensor *frequency, int64_t heads,
-          int64_t group) {
+void rotary_apply(tape *t, const model_config *c, tensor *x, tensor *positions, const tensor *frequency, int64_t heads,
+                  int64_t group) {
     if (!model_has_rotary(c) || frequency->m.cols == 0) return;
     rotate_spec s = {.positions = positions, .heads = heads, .group = group ? group : heads};
     s.frequency = tape_wrap(t, frequency->m);
@@ -214,8 +214,8 @@ static tensor *layer_apply(tape *t, const void *context, tensor *const in[]) {
         key = norm_apply(t, key, &weights->met[1]);
     }
     if (rotary < 0 || k->index < rotary) {
-        turn(t, c, q, k->rope, k->frequency, c->heads, 0);
-        turn(t, c, key, k->rope, k->frequency, c->heads, 0);
+        rotary_apply(t, c, q, k->rope, k->frequency, c->heads, 0);
+        rotary_apply(t, c, key, k->rope, k->frequency, c->heads, 0);
     }
     if (k->slab) {
         kv_slab_put(t, k->slab, k->put, key, value);

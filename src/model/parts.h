@@ -77,9 +77,9 @@ tensor *layer_run(tape *t, const layer_context *k, tensor *x);
 void qk_norm_declare(model *m, norm_weights met[2], const char *prefix, int64_t channels);
 float score_scale(const model_config *c, int64_t width);
 
-/* Rotary positions on x [rows, heads D]; group as in rotary_config.head_group. */
-void turn(tape *t, const model_config *c, tensor *x, tensor *positions, const tensor *frequency, int64_t heads,
-          int64_t group);
+/* Rotary positions on x [rows, heads D], in place; group as in rotary_config.head_group. */
+void rotary_apply(tape *t, const model_config *c, tensor *x, tensor *positions, const tensor *frequency, int64_t heads,
+                  int64_t group);
 
 /* Runs a block on a copy of `context`; what it reads of its first input is forgotten afterwards. */
 tensor *block_run(tape *t, block_fn *fn, const void *context, size_t size, tensor *const in[], int count,

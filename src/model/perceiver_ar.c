@@ -166,7 +166,7 @@ static void keys_values(tape *t, const cross_context *k, tensor *x, tensor *kv[2
     kv[0] = tape_columns(t, both, 0, C);
     kv[1] = tape_columns(t, both, C, C);
     if (c->qk_norm) kv[0] = norm_apply(t, kv[0], &weights->met[1]);
-    turn(t, c, kv[0], rope, &w->cross_frequency, c->cross_heads, c->positions.rotary.head_group);
+    rotary_apply(t, c, kv[0], rope, &w->cross_frequency, c->cross_heads, c->positions.rotary.head_group);
     if (!k->slab) return;
     kv_slab_put(t, k->slab, tape_rows(t, k->b->cross_put, from, x->m.rows), kv[0], kv[1]);
     kv[0] = tape_wrap(t, k->slab->k);
@@ -186,7 +186,7 @@ static tensor *cross_attend(tape *t, const void *context, tensor *const in[]) {
     tensor *q = norm_apply(t, z, shared ? &weights->input_norm : &weights->query_norm);
     q = linear_apply(t, q, &weights->query);
     if (c->qk_norm) q = norm_apply(t, q, &weights->met[0]);
-    turn(t, c, q, k->b->latent_rope, &w->cross_frequency, c->cross_heads, c->positions.rotary.head_group);
+    rotary_apply(t, c, q, k->b->latent_rope, &w->cross_frequency, c->cross_heads, c->positions.rotary.head_group);
     if (k->b->blind) q = gather(t, q, k->b->blind);
     attend_spec s = k->b->cross;
     s.heads = c->cross_heads;

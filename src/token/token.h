@@ -1,9 +1,9 @@
 /* Tokenizers: what files hold to token ids, and back.
  *
- * A tokenizer is a type (the functions), the settings that it was made with, and the ids that matter to others. Each
- * type is one file; the table in token.c lists them. A data set and a run carry tokenizer.json, from which it is
- * opened. Text goes through encode and piece, stream-wise; pictures, music and sound go through read and write, a
- * whole file at a time. docs/modalities.md says how to add one.
+ * A tokenizer is a type (the functions), the settings that it was made with, and the ids that matter to others. A
+ * file holds one type, or two that share their events or bytes; the table in token.c lists them. A data set and a
+ * run carry tokenizer.json, from which it is opened. Text goes through encode and piece, stream-wise; pictures,
+ * music and sound go through read and write, a whole file at a time. docs/modalities.md says how to add one.
  *
  *     tokenizer t;
  *     TRY(tokenizer_open(&t, "bytes", NULL, err));

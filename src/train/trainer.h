@@ -1,5 +1,6 @@
 /* A training under way, as the files that carry it out share it: trainer.c opens it and runs its updates,
- * saving.c keeps its state, looking.c validates it and draws samples. Nobody else includes this. */
+ * resume.c reads one that goes on, saving.c keeps its state, looking.c validates it and draws samples. Nobody else
+ * includes this. */
 #ifndef TRAIN_TRAINER_H
 #define TRAIN_TRAINER_H
 
