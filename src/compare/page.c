@@ -331,7 +331,7 @@ int page_write(const comparison *c, pcv_error *err) {
     text_add(&page, "%s", style);
     text_add(&page, "<p>Data set: ");
     text_html(&page, c->options->dataset, strlen(c->options->dataset));
-    text_add(&page, ". Every step was run on this machine; nothing is modelled.</p>\n");
+    text_add(&page, ". Every time is that of a step which was run.</p>\n");
     if (quality) {
         add_quality_csv(&more, c);
         TRY(write_text(c, "quality.csv", &more, err));

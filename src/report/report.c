@@ -236,11 +236,13 @@ static void add_rows(text *t, const json_t *config, const char *prefix) {
 
 static void add_subtitle(text *t, const json_t *config) {
     const char *dataset = json_string_value(json_object_get(config, "dataset"));
+    const char *architecture = json_string_value(json_object_get(config, "architecture"));
     char date[64];
     time_t now = time(NULL);
     struct tm parts;
     strftime(date, sizeof date, "%Y-%m-%d %H:%M", localtime_r(&now, &parts));
-    text_add(t, "Perceiver AR trained on ");
+    text_html(t, architecture ? architecture : "?", architecture ? strlen(architecture) : 1);
+    text_add(t, " trained on ");
     text_html(t, dataset ? dataset : "?", dataset ? strlen(dataset) : 1);
     text_add(t, ", as of %s", date);
 }
