@@ -55,6 +55,12 @@ if [ -z "$as_nobody" ] || { command -v setpriv && $as_nobody test -x "$perceiver
     has err 'skipped open/secret.txt: Permission denied'
     has err 'skipped 3 files: 3 unreadable'
     counts 2 1 1
+    # shellcheck disable=SC2086
+    ends 0 $as_nobody "$perceiver" prepare text open open/shut text/8.txt -o out-here/more --split 100,0,0
+    counts 5 0 0
+    # shellcheck disable=SC2086
+    ends $data $as_nobody "$perceiver" prepare text open/shut open/shut/5.txt -o out-here/none
+    has err 'nothing to learn from: .*skipped: 2 unreadable'
 else
     skip "the program cannot be run as nobody here"
 fi
@@ -81,7 +87,7 @@ if command -v strace >names 2>&1 && strace -f -qq -o trace true 2>names; then
         "$perceiver" prepare text big/2.txt big/3.txt big/1.txt -o hurt-few
     has err 'each is cut' # three, of which two are good
     counts 2 2 2
-    ends 0 strace -f -qq -o trace -P open/deep -e trace=getdents64 -e inject=getdents64:error=EIO:when=2 \
+    ends 0 strace -f -qq -o trace -P open/deep -e trace=getdents64 -e inject=getdents64:error=EIO:when=2+ \
         "$perceiver" prepare text open -o hurt-folder
     has err 'skipped open/deep: Input/output error'
 else
@@ -125,7 +131,7 @@ prepare text named
 counts 1 1 1
 has err 'splits as they are named: test.txt to test on, train.txt to train on, validation.txt to validate on'
 has err 'skipped named/README.md: beside the splits'
-has_not $set/dataset.json 'SHA256SUMS|hidden'
+has_not $set/dataset.json 'hidden'
 equal "test" "$(content test | md5sum)" "$(printf '<%s\n>' "$(cat text/3.txt)" | md5sum)"
 by_name=$(content train | md5sum)
 prepare text named/*
@@ -143,6 +149,44 @@ prepare text roots
 counts 3 2 0
 prepare text roots/Train/ roots/dev/
 counts 3 2 0
+by_names() { # by_names TRAIN VALIDATION TEST FILE...: files that are made in a folder, which is prepared
+    local numbers="$1 $2 $3" i=0
+    shift 3
+    rm -rf here
+    for file in "$@"; do
+        i=$((i + 1))
+        mkdir -p "here/$(dirname "$file")"
+        cp text/$i.txt "here/$file"
+    done
+    prepare text here
+    # shellcheck disable=SC2086
+    counts $numbers
+    has err 'splits as they are named: '
+}
+by_names 1 1 1 wiki.train.tokens wiki.valid.tokens wiki.test.tokens README.md
+by_names 2 1 1 train-00000-of-00002.txt train-00001-of-00002.txt validation-00000-of-00001.txt test_1.txt notes
+by_names 1 1 1 wiki/train.txt wiki/dev.txt wiki/test.txt README.md
+by_names 2 0 2 a/train/1.txt a/test/1.txt b/train/1.txt b/test/1.txt notes
+by_names 1 0 2 train.txt test.txt more/test.txt deep/er/test/5.txt test.md # too deep, and a page
+for seed in 1 2 3; do # text-wikitext2 without its largest file
+    rm -f named/train.txt
+    refused $data 'nothing to train on: .* none is named train' text named --seed $seed
+done
+mkdir other
+cp text/6.txt other/train.txt
+cp text/7.txt other/README.md
+prepare text named other # one with, one without something to train on
+counts 1 1 1
+has err 'skipped 3 files: 1 checksums, 2 beside the named splits'
+mkdir plain
+cp text/8.txt plain/notes.txt
+prepare text named plain other/train.txt
+counts 1 1 1
+rm other/README.md
+mkdir -p source/{test,dev,lib}
+for name in test dev lib; do cp text/"${#name}".txt source/$name/notes; done
+prepare text source # as source trees have them
+has_not err 'as they are named'
 mkdir programs
 for name in train test model; do sentences "${#name}" 300 >programs/$name.py; done
 echo more >>programs/test.py

@@ -6,13 +6,13 @@
 #include "base/watch.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { MOST_TOLD = 12 }; /* named files and folders in one line */
 
 /* A walk through folders: one path that grows and shrinks. */
 typedef struct walk {
@@ -23,58 +23,12 @@ typedef struct walk {
     int split;
     bool copied;
     size_t base;        /* where the name begins that the rules see: behind the input folder */
+    int depth;          /* folders down from there */
+    bool beside;        /* what has no split is left out: it stands beside the named ones */
+    text line;          /* that tells which are named; */
+    int told;           /* so many */
     char path[PATH_SIZE];
 } walk;
-
-/* ------------------------------------------------------------------ names */
-
-/* Do the rules name it, by the path within its input folder or by its last part? */
-static bool matches(const char *const *rules, const char *relative) {
-    for (; rules && *rules; rules++)
-        if (!fnmatch(*rules, relative, 0) || !fnmatch(*rules, path_name(relative), 0)) return true;
-    return false;
-}
-
-static bool is_any(const char *name, const char *const *patterns) {
-    for (; *patterns; patterns++)
-        if (!fnmatch(*patterns, name, FNM_CASEFOLD)) return true;
-    return false;
-}
-
-static bool is_checksums(const char *name) {
-    static const char *const patterns[] = {"sha*sum", "sha*sums", "md5sum", "md5sums", "b2sum", "b2sums", "checksums",
-                                           "sha*sums.txt", "md5sums.txt", "checksums.txt", "*.md5", "*.sha1",
-                                           "*.sha256", "*.sha512", NULL};
-    return is_any(name, patterns);
-}
-
-static bool is_program(const char *name) {
-    static const char *const patterns[] = {
-        "*.py", "*.pyc", "*.ipynb", "*.c", "*.cc", "*.cpp", "*.h", "*.hpp", "*.cu", "*.js", "*.ts", "*.java", "*.go",
-        "*.rs", "*.rb", "*.pl", "*.lua", "*.jl", "*.m", "*.r", "*.sh", "*.bat", "*.cs", "*.swift", "*.kt", "*.scala",
-        "*.hs", "*.ml", "*.php", "*.yaml", "*.yml", "*.toml", "*.o", "*.so", NULL};
-    return is_any(name, patterns);
-}
-
-/* The split that a name stands for, or DEALT: what is in front of its first dot counts. */
-static int split_of_name(const char *name) {
-    static const struct {
-        const char *name;
-        split_name split;
-    } known[] = {{"train", SPLIT_TRAIN},    {"validation", SPLIT_VALIDATION}, {"valid", SPLIT_VALIDATION},
-                 {"val", SPLIT_VALIDATION}, {"dev", SPLIT_VALIDATION},        {"test", SPLIT_TEST}};
-    size_t size = strcspn(name, ".");
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strlen(known[i].name) == size && !strncasecmp(known[i].name, name, size))
-            return is_program(name) ? DEALT : (int)known[i].split;
-    return DEALT;
-}
-
-/* The same of a path, which may end with slashes. */
-static int split_of_path(const char *path) {
-    char trimmed[PATH_SIZE];
-    return path_trim(trimmed, path, NULL) ? DEALT : split_of_name(path_name(trimmed));
-}
 
 /* ------------------------------------------------------------------ the walk */
 
@@ -82,6 +36,9 @@ static int visit(walk *w, bool is_named, pcv_error *err);
 
 static int push(walk *w, const char *name, uint64_t size, pcv_error *err) {
     input_list *l = w->list;
+    if (w->beside && w->split == DEALT)
+        return skipped_add(w->s, SKIP_BESIDE, w->path, err, "%s: beside the splits that are named, and none of them",
+                           name ? name : w->path);
     if (l->count == l->capacity) {
         size_t capacity = 2 * l->capacity + 64;
         int status = mem_resize(&l->v, capacity * sizeof *l->v, "the file list", err);
@@ -97,6 +54,16 @@ static int push(walk *w, const char *name, uint64_t size, pcv_error *err) {
     return 0;
 }
 
+/* What is visited next has a split by its name, unless that is DEALT. */
+static void take_name(walk *w, int split) {
+    static const char *const what[] = {"to train on", "to validate on", "to test on"};
+    w->split = split;
+    if (split == DEALT) return;
+    w->list->given[split] = true;
+    if (w->told++ < MOST_TOLD)
+        text_add(&w->line, "%s%s %s", w->told == 1 ? "splits as they are named: " : ", ", w->path + w->base, what[split]);
+}
+
 /* Visits "path/name", and takes the name off again. */
 static int visit_child(walk *w, const char *name, pcv_error *err) {
     size_t size = strlen(w->path), more = strlen(name);
@@ -104,16 +71,21 @@ static int visit_child(walk *w, const char *name, pcv_error *err) {
         return skipped_add(w->s, SKIP_UNREADABLE, w->path, err, "%.60s.../%.60s: the path is too long", w->path, name);
     w->path[size] = '/';
     memcpy(w->path + size + 1, name, more + 1);
-    int status = visit(w, false, err);
+    int before = w->split, status;
+    w->depth++;
+    if (before == DEALT && w->beside && w->depth <= NAMES_DEPTH) take_name(w, split_of_name(name));
+    status = visit(w, false, err);
+    w->split = before;
+    w->depth--;
     w->path[size] = 0;
     return status;
 }
 
-static int visit_folder(walk *w, bool is_named, pcv_error *err) {
+static int visit_folder(walk *w, pcv_error *err) {
     file_list names = {0};
     pcv_error reason = {0};
     int status = folder_names(w->path, &names, &reason);
-    if (status && (is_named || status == PCV_MEMORY)) status = fail(err, status, "%s", reason.message);
+    if (status == PCV_MEMORY) status = fail(err, status, "%s", reason.message);
     else if (status) status = skipped_add(w->s, SKIP_UNREADABLE, w->path, err, "%s", reason.message);
     for (size_t i = 0; i < names.count && !status; i++) status = visit_child(w, names.paths[i], err);
     file_list_free(&names);
@@ -124,20 +96,21 @@ static int visit(walk *w, bool is_named, pcv_error *err) {
     struct stat s;
     const char *relative = w->path + w->base;
     if (lstat(w->path, &s)) {
-        if (is_named && errno == ENOENT) return fail(err, PCV_NOINPUT, "%s: no such file or folder", w->path);
-        if (is_named) return fail_errno(err, PCV_NOINPUT, "%s", w->path);
+        bool is_missing = errno == ENOENT || errno == ENOTDIR;
+        if (is_named && is_missing) return fail(err, PCV_NOINPUT, "%s: no such file or folder", w->path);
         return skipped_add(w->s, SKIP_UNREADABLE, w->path, err, "%s: %s", w->path, strerror(errno));
     }
     bool is_folder = path_is_folder(w->path);
     if (!(is_folder && is_named) &&
-        (matches(w->o->exclude, relative) || (!is_folder && w->o->include && !matches(w->o->include, relative)))) {
+        (name_matches(w->o->exclude, relative) ||
+         (!is_folder && w->o->include && !name_matches(w->o->include, relative)))) {
         w->s->left_out++;
         return 0;
     }
     if (is_folder && S_ISLNK(s.st_mode) && !is_named) /* they may form a circle */
         return skipped_add(w->s, SKIP_LINK, w->path, err, "%s: a link to a folder", w->path);
-    if (is_folder) return visit_folder(w, is_named, err);
-    if (!is_named && is_checksums(path_name(w->path)))
+    if (is_folder) return visit_folder(w, err);
+    if (!is_named && name_is_checksums(path_name(w->path)))
         return skipped_add(w->s, SKIP_CHECKSUMS, w->path, err, "%s: a list of checksums", w->path);
     return push(w, NULL, S_ISREG(s.st_mode) ? (uint64_t)s.st_size : 0, err);
 }
@@ -184,8 +157,7 @@ out:
     return status;
 }
 
-static int take(walk *w, const char *path, int split, pcv_error *err) {
-    w->split = split;
+static int take(walk *w, const char *path, pcv_error *err) {
     if (!strcmp(path, "-")) return take_standard_input(w, err);
     int status = path_trim(w->path, path, err);
     if (status) return status;
@@ -194,83 +166,36 @@ static int take(walk *w, const char *path, int split, pcv_error *err) {
     return visit(w, true, err);
 }
 
-/* Does it hold a part to train on and another? */
-static bool names_splits(const walk *w, const char *const *paths, size_t count) {
-    bool found[3] = {false};
-    for (size_t i = 0; i < count && !w->o->split_percent; i++) {
-        int split = split_of_path(paths[i]);
-        if (split != DEALT) found[split] = true;
-    }
-    return found[SPLIT_TRAIN] && (found[SPLIT_VALIDATION] || found[SPLIT_TEST]);
-}
-
-static void tell_names(const walk *w, const char *const *names, size_t count) {
-    static const char *const what[] = {"to train on", "to validate on", "to test on"};
-    text line = {0};
-    text_add(&line, "splits as they are named: ");
-    const char *between = "";
-    for (size_t i = 0; i < count; i++) {
-        int split = split_of_path(names[i]);
-        if (split == DEALT) continue;
-        text_add(&line, "%s%s %s", between, names[i], what[split]);
-        between = ", ";
-    }
-    if (text_ok(&line)) watch_say(w->s->watch, "%s", line.data);
-    text_free(&line);
-}
-
-/* The children of a folder whose names are those of splits. */
-static int take_named_folder(walk *w, const char *path, const file_list *names, pcv_error *err) {
-    int status = path_trim(w->path, path, err);
-    w->base = strlen(w->path) + 1;
-    for (size_t i = 0; i < names->count && !status; i++) {
-        w->split = split_of_name(names->paths[i]);
-        if (w->split != DEALT) {
+static int take_given(walk *w, pcv_error *err) {
+    int status = 0;
+    for (w->split = 0; w->split < SPLITS; w->split++)
+        for (const char *const *path = w->o->splits[w->split]; path && *path && !status; path++) {
             w->list->given[w->split] = true;
-            status = visit_child(w, names->paths[i], err);
-            continue;
+            status = take(w, *path, err);
         }
-        char beside[PATH_SIZE];
-        if (is_checksums(names->paths[i]) || path_join(beside, w->path, names->paths[i], NULL)) continue;
-        status = skipped_add(w->s, SKIP_BESIDE, beside, err, "%s: beside the splits that are named, and none of them",
-                             beside);
-    }
     return status;
 }
 
-static int take_input(walk *w, const char *path, pcv_error *err) {
-    file_list names = {0};
-    pcv_error reason;
-    int status = path_is_folder(path) ? folder_names(path, &names, &reason) : 0;
-    if (!status && names_splits(w, (const char *const *)names.paths, names.count)) {
-        tell_names(w, (const char *const *)names.paths, names.count);
-        status = take_named_folder(w, path, &names, err);
-    } else {
-        status = take(w, path, DEALT, err);
-    }
-    file_list_free(&names);
-    return status;
+/* An input whose name is that of a split, or one in which there may be such. */
+static int take_input(walk *w, const char *path, bool are_named, pcv_error *err) {
+    int split = w->list->by_name ? split_of_path(path) : DEALT;
+    w->beside = w->list->by_name && (are_named || folder_has_names(path, w->o));
+    w->split = DEALT;
+    w->base = 0;
+    if (!path_trim(w->path, path, NULL)) take_name(w, split);
+    return take(w, path, err);
 }
 
-/* The inputs, side by side. */
 static int take_inputs(walk *w, pcv_error *err) {
     const char *const *paths = w->o->inputs;
-    size_t count = 0;
+    bool are_named = false;
     int status = 0;
-    while (paths && paths[count]) count++;
-    bool are_named = names_splits(w, paths, count);
-    if (are_named) tell_names(w, paths, count);
-    for (size_t i = 0; i < count && !status; i++) {
-        int split = split_of_path(paths[i]);
-        if (!are_named) status = take_input(w, paths[i], err);
-        else if (split == DEALT)
-            status = skipped_add(w->s, SKIP_BESIDE, paths[i], err,
-                                 "%s: beside the splits that are named, and none of them", paths[i]);
-        else {
-            w->list->given[split] = true;
-            status = take(w, paths[i], split, err);
-        }
-    }
+    w->list->by_name = names_decide(w->o);
+    for (size_t i = 0; paths && paths[i]; i++) are_named |= split_of_path(paths[i]) != DEALT;
+    for (size_t i = 0; paths && paths[i] && !status; i++) status = take_input(w, paths[i], are_named, err);
+    if (w->told > MOST_TOLD) text_add(&w->line, ", and %d more", w->told - MOST_TOLD);
+    if (w->told && text_ok(&w->line)) watch_say(w->s->watch, "%s", w->line.data);
+    text_free(&w->line);
     return status;
 }
 
@@ -282,19 +207,25 @@ static int by_split(const void *a, const void *b) {
     return x->split == DEALT ? strcmp(y->path, x->path) : strcmp(x->path, y->path);
 }
 
+/* Is there anything to train on? */
+static bool has_lessons(const input_list *list) {
+    bool found = false;
+    for (size_t i = 0; i < list->count; i++) found |= list->v[i].split == SPLIT_TRAIN || list->v[i].split == DEALT;
+    return found;
+}
+
 int inputs_collect(input_list *list, const pcv_prepare_options *o, const char *folder, skipped *s, pcv_error *err) {
     walk *w;
     int status = mem_get(&w, sizeof *w, "a list of files", err);
     if (status) return status;
     *w = (walk){.list = list, .o = o, .s = s, .folder = folder};
-    for (int split = 0; split < 3; split++)
-        for (const char *const *path = o->splits[split]; path && *path && !status; path++) {
-            list->given[split] = true;
-            status = take(w, *path, split, err);
-        }
+    status = take_given(w, err);
     if (!status) status = take_inputs(w, err);
     mem_free(w);
     if (status) return status;
+    if (list->by_name && !has_lessons(list))
+        return fail(err, PCV_DATA, "nothing to train on: splits go by their names, and none is named train; "
+                    "--split 90,5,5 deals the files whatever they are named");
     if (list->count) qsort(list->v, list->count, sizeof *list->v, by_split);
     else if (!skipped_files(s) && !s->left_out) return fail(err, PCV_NOINPUT, "no input files");
     return 0;

@@ -1,17 +1,13 @@
 /* Which files become a data set: those that are named, and those that the named folders hold, with rules that
  * leave some out. Hidden files, and lists of checksums, are left out unless they are named themselves.
  *
- * Splits may be given by options, or by names: where one of train.*, and one of validation.*, valid.*, val.*,
- * dev.*, test.*, or folders of those names, stand side by side among the inputs or at the top of an input folder,
- * each goes to the split of its name, and what stands beside them is left out. Programs (train.py) are no such
- * files; and whoever asks for percentages wants them dealt. */
+ * Splits may be given by options, or by names (input_names.h): what is named goes to the split of its name, and what
+ * stands beside it in the same input is left out. */
 #ifndef DATA_INPUTS_H
 #define DATA_INPUTS_H
 
-#include "data/dataset.h"
+#include "data/input_names.h"
 #include "data/skipped.h"
-
-enum { DEALT = -1 }; /* the split of an input that has none yet */
 
 typedef struct input {
     char *path;       /* what is opened */
@@ -27,6 +23,7 @@ typedef struct input_list {
     input *v;
     size_t count, capacity;
     bool given[3]; /* splits that were given by option or name */
+    bool by_name;  /* names decide */
 } input_list;
 
 /* Fills the list; standard input, "-", is copied into a file in `folder`. Those with a split come first: what is tested
