@@ -411,6 +411,7 @@ PCV_API int pcv_sweep_draw(const char *path, const char *kind, const pcv_sweep_p
 
 typedef struct pcv_scores {
     int64_t count, vocabulary;
+    int64_t bytes;   /* of the whole text, as it was before a tokenizer normalized it; 0: of no text, or unknown */
     int32_t *ids;    /* the tokens of the file, without the start token */
     double *logprob; /* natural logarithm, each given everything before it */
     float *logits;   /* [count, vocabulary], or NULL when not asked for */

@@ -75,6 +75,12 @@ else
     equal "bytes" "$(number bytes)" "$(bytes wide2.txt)"
     awk -v n="$(number tokens)" -v b="$(number bits_per_token)" -v s="$(number bytes)" -v p="$(number bits_per_byte)" \
         'BEGIN { d = b * n / s - p; exit !(d < 1e-6 && d > -1e-6) }' || fail "bits per byte are not those of the source"
+    works score written wide2.txt
+    awk -F '\t' -v n="$(bytes wide2.txt)" '{ s -= $3 } END { printf "%.4f", s / log(2) / n }' out >expected
+    close "score's bits per byte" "$(sed -n 's/.*, \(.*\) bits per byte$/\1/p' err)" "$(cat expected)" 0.0002
+    cut -f 2 out >ids
+    works score written --tokens ids
+    ! grep "per byte" err || fail "bits per byte of a text that nobody knows"
     for seed in 1 2 3 4 5 6 7 8 9 10 11 12; do # about every third piece begins with a space
         works generate written --length 3 --seed $seed
         ! head -c 1 out | grep -q ' ' || fail "a space begins the text"

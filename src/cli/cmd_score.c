@@ -35,13 +35,13 @@ static int list(void *context, int64_t first, int64_t total, const pcv_scores *s
         size_t size;
         const char *piece = pcv_engine_text(l->engine, some->ids[i], &size);
         l->sum += some->logprob[i];
-        l->bytes += (int64_t)size;
         printf(l->people ? "%9" PRId64 " %9d %12.6f" : "%" PRId64 "\t%d\t%.6f", first + i, some->ids[i],
                some->logprob[i]);
         if (text) show_text(piece, size);
         putchar('\n');
     }
     l->tokens += some->count;
+    l->bytes = some->bytes;
     return fflush(stdout);
 }
 

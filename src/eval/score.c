@@ -17,6 +17,7 @@ typedef struct scorer {
     tape t;
     id_stream in;
     int64_t targets, done; /* tokens behind the start token; of them scored */
+    int64_t bytes;         /* as pcv_scores */
     int32_t *ids;          /* [context + 1], of the sequence from `from` on */
     int64_t from, held;
     double *logprob;       /* [stride] */
@@ -59,12 +60,12 @@ static int run_window(scorer *s, const window *w, pcv_error *err) {
 static int scorer_next(scorer *s, pcv_scores *some, pcv_error *err) {
     int64_t V = s->e->m->config.vocab_size;
     int status = 0;
-    *some = (pcv_scores){.vocabulary = V};
+    *some = (pcv_scores){.vocabulary = V, .bytes = s->bytes};
     if (s->done == s->targets) return 0;
     window w = block_at(1, s->targets, s->done, s->c.context, s->c.stride);
     TRY(read_window(s, &w, err));
     TRY(run_window(s, &w, err));
-    *some = (pcv_scores){w.scored, V, s->ids + w.count - w.scored, s->logprob, s->rows};
+    *some = (pcv_scores){w.scored, V, s->bytes, s->ids + w.count - w.scored, s->logprob, s->rows};
     for (int64_t i = 0; i < w.scored; i++) {
         s->logprob[i] = log_probability(s->rows + i * V, V, some->ids[i]);
         if (!isfinite(s->logprob[i])) return engine_not_finite(s->e, err);
@@ -89,7 +90,7 @@ static int scorer_open(scorer *s, pcv_engine *e, const pcv_settings *settings, p
     s->e = e;
     TRY(settings_eval(settings, &s->c, err));
     TRY(evaluate_defaults(&s->c, &e->m->config, err));
-    TRY(id_stream_count(&s->in, &count, err));
+    TRY(id_stream_count(&s->in, &count, &s->bytes, err));
     s->targets = count - 1;
     TRY(mem_get(&s->ids, (size_t)(s->c.context + 1) * sizeof *s->ids, "tokens", err));
     TRY(mem_get(&s->logprob, (size_t)s->c.stride * sizeof *s->logprob, "log-probabilities", err));
@@ -105,7 +106,7 @@ static int collect(scorer *s, bool logits, pcv_scores *all, pcv_error *err) {
     int64_t V = s->e->m->config.vocab_size, room = s->targets + 1, at = 0;
     pcv_scores some;
     int status = 0;
-    *all = (pcv_scores){.count = s->targets, .vocabulary = V};
+    *all = (pcv_scores){.count = s->targets, .vocabulary = V, .bytes = s->bytes};
     TRY(mem_get(&all->ids, (size_t)room * sizeof *all->ids, "tokens", err));
     TRY(mem_get(&all->logprob, (size_t)room * sizeof *all->logprob, "log-probabilities", err));
     if (logits) TRY(mem_get(&all->logits, (size_t)(room * V) * sizeof *all->logits, "logits", err));

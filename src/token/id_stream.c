@@ -24,6 +24,7 @@ static int read_whole(id_stream *s, const char *path, pcv_error *err) {
     int status = s->t->type->read(s->t, path, &all, err);
     s->ready = all.v;
     s->waiting = all.count;
+    s->bytes = all.bytes;
     s->owned = true;
     return status;
 }
@@ -127,12 +128,23 @@ int id_stream_next(id_stream *s, int32_t *ids, size_t capacity, size_t *got, pcv
     return 0;
 }
 
-int id_stream_count(id_stream *s, int64_t *count, pcv_error *err) {
+/* Bytes of the text that ids stand for; of one that was rewritten, nobody knows. */
+static int64_t bytes_of(const tokenizer *t, const int32_t *ids, size_t count) {
+    int64_t sum = 0;
+    if (!t->type->piece || t->rewrites) return 0;
+    for (size_t i = 0, size; i < count; i++, sum += (int64_t)size) t->type->piece(t, ids[i], &size);
+    return sum;
+}
+
+int id_stream_count(id_stream *s, int64_t *count, int64_t *bytes, pcv_error *err) {
     int32_t some[COUNTED];
     int status = 0;
-    *count = 0;
-    for (size_t got = COUNTED; !status && got == COUNTED; *count += (int64_t)got)
+    *count = *bytes = 0;
+    for (size_t got = COUNTED; !status && got == COUNTED; *count += (int64_t)got) {
         status = id_stream_next(s, some, COUNTED, &got, err);
+        *bytes += bytes_of(s->t, some, got);
+    }
+    if (s->bytes) *bytes = s->bytes;
     s->begun = false;
     s->at = s->held = 0;
     s->offset = 0;

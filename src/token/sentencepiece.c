@@ -288,6 +288,7 @@ static int read_text(const tokenizer *t, const char *path, id_list *ids, pcv_err
         size_t count = encode_span(t, content.data + at, content.size - at, found, &used);
         TRY(id_list_add(ids, found, count, err));
     }
+    ids->bytes += (int64_t)content.size;
 out:
     mem_free(found);
     file_bytes_free(&content);

@@ -27,6 +27,7 @@ struct picture; /* media/picture.h */
 typedef struct id_list {
     int32_t *v;
     size_t count, capacity;
+    int64_t bytes; /* of the texts that they were read from */
 } id_list;
 int id_list_add(id_list *list, const int32_t *ids, size_t count, pcv_error *err);
 void id_list_free(id_list *list);
