@@ -279,6 +279,17 @@ same trusting/model.safetensors "$(checkpoint trusting 40)" "one window of a val
 ! grep -q 'best validation' err || fail "a validation that cannot judge is called the best"
 works prepare text --train text/1.txt text/2.txt --validation little.txt --test text/3.txt -o little
 works train little -o doubting $small --steps 6 --eval-every 1 --lr 1e-6 --output-bias # knows frequencies, learns little
+has err 'too small to judge: 20[0-9] targets, fewer than 1000; the newest weights are kept'
+same doubting/model.safetensors "$(checkpoint doubting 6)" "a validation of few targets chose weights"
+sha256sum text/1.txt text/2.txt text/3.txt | head -c 232 >sums.txt # it gets worse the more is learned
+works prepare text --train text/1.txt text/2.txt --validation sums.txt --test text/3.txt -o sums
+works train sums -o summed $small --steps 40 --eval-every 4 --lr 0.01 --keep 20 --save-every 4
+has err 'too small to judge: 23[0-9] targets'
+same summed/model.safetensors "$(checkpoint summed 40)" "checksums chose weights"
+head -c 1200 text/8.txt >little.txt
+works prepare text --train text/1.txt text/2.txt --validation little.txt --test text/3.txt -o little1200
+rm -r doubting
+works train little1200 -o doubting $small --steps 6 --eval-every 1 --lr 1e-6 --output-bias
 has err 'too small to judge: the standard error of its [0-9]+ targets, 0.[0-9]+ bits, is above the 0.[0-9]+ by which'
 has err 'update [0-9]+: validation [0-9.]+ bits per token .*, not judged'
 same doubting/model.safetensors "$(checkpoint doubting 6)" "validations that cannot judge chose weights"

@@ -15,6 +15,7 @@ begin "documents shorter than the context stand where training put them"
 works train copy:18 -o copy --context 64 --latents 18 --positions learned --channels 64 --heads 4 --layers 2 \
     --batch 32 --steps 250 --lr 0.005 --warmup 20
 has copy/config.json '"middle": 18'
+! grep -q 'too small' err || fail "generated documents cannot judge"
 works eval copy --json
 close "accuracy" "$(number accuracy out)" 1 0.01
 reverses() { # reverses RUN

@@ -11,6 +11,7 @@
 
 static const double LN2 = 0.69314718055994531;
 
+enum { LEAST_TARGETS = 1000 };
 enum { VALIDATIONS = 10 }; /* in a run, unless --eval-every says otherwise */
 enum { PROMPT = 128, SAMPLE = 256, SAMPLE_SECONDS = 2, SAMPLE_MOST = 16000 }; /* tokens, but for the seconds */
 
@@ -20,22 +21,27 @@ static void use_average(trainer *w, bool on) {
         parameters_point(&w->m->params, on ? w->o.average : w->m->params.values);
 }
 
-/* A validation chooses weights where it can tell them apart: where its standard error is known, which takes two windows
- * at least, and not above all that the validations of this run differ by. Where it cannot, the newest are kept. */
+/* A validation chooses weights where it can tell them apart. What a target costs varies about as much as its mean is
+ * large, so that N targets know that mean to one part in sqrt(N): LEAST_TARGETS to 3 %. Fewer are told apart by chance,
+ * or by how little they are like the rest of the data; generated ones are like it. Their standard error, which takes
+ * two windows at least, must be known, too, and not be above all that the validations of this run differ by. Where a
+ * validation cannot judge, the newest weights are kept, and why is said once. */
 static bool can_judge(trainer *w, const pcv_evaluation *e) {
     double bits = e->bits_per_token, error = e->standard_error / LN2;
+    const long long tokens = (long long)e->tokens;
     run_state *s = &w->state;
-    bool first = s->highest == 0, known = isfinite(error);
+    bool first = s->highest == 0;
+    char why[192] = "";
     s->lowest = first ? bits : fmin(s->lowest, bits);
     s->highest = fmax(s->highest, bits);
-    if (known && (first || error <= s->highest - s->lowest)) return true;
-    if (!w->small_said && !known)
-        trainer_say(w, "the validation is too small to judge: %lld targets in one piece have no standard error; the "
-                    "newest weights are kept", (long long)e->tokens);
-    else if (!w->small_said)
-        trainer_say(w, "the validation is too small to judge: the standard error of its %lld targets, %.4f bits, is "
-                    "above the %.4f by which the validations differ; the newest weights are kept",
-                    (long long)e->tokens, error, s->highest - s->lowest);
+    if (!isfinite(error)) snprintf(why, sizeof why, "%lld targets in one piece have no standard error", tokens);
+    else if (tokens < LEAST_TARGETS && !w->d->generated)
+        snprintf(why, sizeof why, "%lld targets, fewer than %d", tokens, LEAST_TARGETS);
+    else if (!first && error > s->highest - s->lowest)
+        snprintf(why, sizeof why, "the standard error of its %lld targets, %.4f bits, is above the %.4f by which the "
+                 "validations differ", tokens, error, s->highest - s->lowest);
+    if (!why[0]) return true;
+    if (!w->small_said) trainer_say(w, "the validation is too small to judge: %s; the newest weights are kept", why);
     w->small_said = true;
     return false;
 }
