@@ -252,6 +252,10 @@ typedef struct pcv_watch {
     void *context;
 } pcv_watch;
 
+/* Who is asked some times a second while the process waits for another one: for standard input, or for who reads a
+ * pipe. There is one for the process; NULL: nobody, as at first. */
+PCV_API void pcv_watch_waiting(const pcv_watch *watch);
+
 /* ---- files that are made
  * A file has its name only when it is whole and on the disk; until then it has another one in the same folder. */
 

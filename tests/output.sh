@@ -52,5 +52,57 @@ outputs() { # outputs TITLE ARGUMENT...: the output's name follows
 outputs attend attend run letter.txt -o
 outputs "generate, text" generate run --prompt "the " --length 20 -o
 outputs score score run letter.txt --logits
+
+begin "who waits hears the first signal"
+hears() { # hears ARGUMENT...: waits for the other end of a pipe until a SIGTERM, which it does not miss
+    local tries=0 caught=0
+    last="$perceiver $*"
+    mkfifo silent
+    "$perceiver" "$@" <>silent >out 2>err &
+    pid=$!
+    while ! ((caught & 16384)); do # SIGTERM is caught
+        tries=$((tries + 1))
+        [ $tries -lt 1000 ] || fail "never waits"
+        sleep 0.02
+        caught=$((0x$(sed -n 's/^SigCgt:[[:space:]]*//p' /proc/$pid/status)))
+    done
+    sleep 0.5 # behind what it does before it waits
+    kill -TERM $pid
+    { sleep 20 && kill -KILL $pid; } 2>/dev/null &
+    local guard=$!
+    status=0
+    wait $pid || status=$?
+    pid=""
+    kill $guard
+    equal "exit status" $status $interrupted
+    has err 'interrupted while waiting for'
+    rm silent
+}
+mkfifo unread
+hears score run -
+hears score run letter.txt --logits unread
+hears attend run - -o map.png
+hears attend run letter.txt -o unread
+hears generate run --prompt-file - -o written
+hears generate run --length 5 -o unread
+exec 8<>unread
+hears score run text/1.txt --logits unread # which is read by nobody, once it is full
+exec 8<&-
+mkfifo unread.svg
+hears eval run --sweep latents --values 2,4 -o unread.svg
+lacks map.png
+lacks written
+
+begin "a run's own files are never written into something else"
+for file in report.html metrics.jsonl model.safetensors config.json tokenizer.json; do
+    cp -r run own
+    rm own/$file
+    mkfifo own/$file
+    run timeout 60 "$perceiver" train -o own --resume --steps 4
+    [ $status != 124 ] || fail "hangs at $file"
+    has err "own/$file: (is no|not a) regular file"
+    check "$file was replaced" [ -p own/$file ]
+    rm -r own
+done
 finish
 echo "output: fine"

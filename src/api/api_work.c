@@ -1,12 +1,15 @@
 /* Preparing, training and measuring: the long work of the public interface. */
 #include "backends/registry.h"
 #include "base/mem.h"
+#include "base/watch.h"
 #include "compare/compare.h"
 #include "data/prepare.h"
 #include "measure/bench.h"
 #include "measure/info.h"
 #include "measure/plan.h"
 #include "train/train.h"
+
+void pcv_watch_waiting(const pcv_watch *watch) { watch_waiting(watch); }
 
 int pcv_prepare(const pcv_prepare_options *options, const pcv_watch *watch, pcv_prepare_report *report,
                 pcv_error *err) {

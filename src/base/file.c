@@ -8,11 +8,13 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/temporary.h"
+#include "base/watch.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +26,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { READ_PIECE = 1 << 16 }; /* bytes by which the memory for a file of unknown size grows at least */
+enum {
+    READ_PIECE = 1 << 16, /* bytes by which the memory for a file of unknown size grows at least */
+    PATIENCE = 100,       /* milliseconds between two questions of whether to wait on */
+};
 
 /* ------------------------------------------------------------------ paths */
 
@@ -32,6 +37,13 @@ int path_join(char *out, const char *folder, const char *name, pcv_error *err) {
     int size = snprintf(out, PATH_SIZE, "%s/%s", folder, name);
     if (size >= PATH_SIZE) return fail(err, PCV_USAGE, "%.60s...: the path is too long", folder);
     return 0;
+}
+
+int path_own(char *out, const char *folder, const char *name, pcv_error *err) {
+    struct stat s;
+    int status = path_join(out, folder, name, err);
+    if (status || lstat(out, &s) || S_ISREG(s.st_mode)) return status;
+    return fail(err, PCV_CANTCREATE, "%s: is no regular file; move it away, or remove it", out);
 }
 
 int path_trim(char *out, const char *path, pcv_error *err) {
@@ -247,31 +259,53 @@ static int open_regular(const char *path, size_t *size, pcv_error *err) {
     return fd;
 }
 
-static bool write_all(int fd, const char *data, size_t size, size_t *done) {
+/* Until another process writes into a pipe or reads from it; whoever watches can end that. */
+static int wait_for(int fd, short events, const char *stage, pcv_error *err) {
+    struct pollfd ready = {.fd = fd, .events = events};
+    int status;
+    do status = watch_wait(stage, err);
+    while (!status && poll(&ready, 1, PATIENCE) <= 0);
+    return status;
+}
+
+/* PCV_IO: errno says why, and *done where. */
+static int write_all(int fd, const char *data, size_t size, size_t *done, pcv_error *err) {
     for (*done = 0; *done < size;) {
         ssize_t n = write(fd, data + *done, size - *done);
-        if (n < 0 && errno != EINTR) return false;
+        int status = n < 0 && errno == EAGAIN ? wait_for(fd, POLLOUT, "waiting for who reads", err) : 0;
+        if (status) return status;
+        if (n < 0 && errno != EINTR && errno != EAGAIN) return PCV_IO;
         if (n > 0) *done += (size_t)n;
     }
-    return true;
+    return 0;
 }
 
 static const char STANDARD_INPUT[] = "standard input";
 
+/* What a pipe has by now; *got 0: its end. */
+static int next_of_pipe(int pipe, char *piece, size_t size, size_t *got, pcv_error *err) {
+    ssize_t n;
+    do {
+        int status = wait_for(pipe, POLLIN, "waiting for standard input", err);
+        if (status) return status;
+        n = read(pipe, piece, size);
+    } while (n < 0 && (errno == EINTR || errno == EAGAIN));
+    *got = n > 0 ? (size_t)n : 0;
+    return n < 0 ? fail_errno(err, PCV_IO, "%s", STANDARD_INPUT) : 0;
+}
+
 /* The rest of a pipe in a file without a name, which can be read again and sought in; -1 with the error. */
 static int keep_pipe(int pipe, size_t *size, pcv_error *err) {
-    file_reader r = {.fd = pipe};
     FILE *nameless = tmpfile();
     int kept = nameless ? fcntl(fileno(nameless), F_DUPFD_CLOEXEC, 3) : -1;
     char piece[READ_PIECE];
     size_t done;
     int status = kept < 0 ? fail_errno(err, PCV_CANTCREATE, "%s: no temporary file for it", STANDARD_INPUT) : 0;
     if (nameless) fclose(nameless);
-    snprintf(r.path, sizeof r.path, "%s", STANDARD_INPUT);
     *size = 0;
     for (size_t got = 1; got && !status; *size += got) {
-        status = file_next(&r, piece, sizeof piece, &got, err);
-        if (!status && !write_all(kept, piece, got, &done))
+        status = next_of_pipe(pipe, piece, sizeof piece, &got, err);
+        if (!status && write_all(kept, piece, got, &done, err))
             status = fail_errno(err, PCV_IO, "%s: cannot keep it in a temporary file", STANDARD_INPUT);
     }
     if (!status && !lseek(kept, 0, SEEK_SET)) return kept;
@@ -407,14 +441,25 @@ static int look_under(const char *path, bool *direct, pcv_error *err) {
     return 0;
 }
 
+/* A pipe that nobody reads cannot be opened yet. */
+static int open_at_last(file_writer *w, pcv_error *err) {
+    struct stat s;
+    for (;;) {
+        w->fd = open(w->path, O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+        bool unread = w->fd < 0 && errno == ENXIO && !stat(w->path, &s) && S_ISFIFO(s.st_mode);
+        if (!unread) return w->fd < 0 ? fail_errno(err, PCV_CANTCREATE, "%s: cannot open", w->path) : 0;
+        int status = watch_wait("waiting for who reads", err);
+        if (status) return status;
+        poll(NULL, 0, PATIENCE);
+    }
+}
+
 /* Behind what is there, where standard output is a file. */
 static int open_direct(file_writer *w, pcv_error *err) {
-    w->fd = open(w->path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
     struct stat s;
+    int status = open_at_last(w, err);
     if (w->fd >= 0 && !fstat(w->fd, &s) && S_ISREG(s.st_mode)) lseek(w->fd, 0, SEEK_END);
-    if (w->fd >= 0) return 0;
-    int status = fail_errno(err, PCV_CANTCREATE, "%s: cannot open", w->path);
-    file_abandon(w);
+    if (status) file_abandon(w);
     return status;
 }
 
@@ -455,10 +500,11 @@ int file_check(const char *path, pcv_error *err) {
 int file_append(file_writer *w, const void *data, size_t size, pcv_error *err) {
     hash_add(&w->hash, data, size);
     size_t done;
-    if (!write_all(w->fd, data, size, &done))
+    int status = write_all(w->fd, data, size, &done, err);
+    if (status == PCV_IO)
         return fail_errno(err, PCV_IO, "%s: cannot write at byte %llu", w->path, (unsigned long long)(w->size + done));
-    w->size += size;
-    return 0;
+    w->size += done;
+    return status;
 }
 
 int file_truncate(file_writer *w, uint64_t size, pcv_error *err) {

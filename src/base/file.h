@@ -21,6 +21,9 @@ enum { PATH_SIZE = 4096, HASH_TEXT = 33 };
 
 /* "folder/name" in out[PATH_SIZE]; PCV_USAGE when that is too long. */
 int path_join(char *out, const char *folder, const char *name, pcv_error *err);
+/* The same for a file of our own that will be written: PCV_CANTCREATE where something stands there that is no regular
+ * file. What a user names may be a pipe or a device. */
+int path_own(char *out, const char *folder, const char *name, pcv_error *err);
 int path_trim(char *out, const char *path, pcv_error *err); /* without slashes at its end */
 void path_absolute(char *out, const char *path); /* from the root and without links; as it is when nothing is there */
 const char *path_name(const char *path); /* the part behind the last slash */

@@ -1,7 +1,10 @@
 #include "base/watch.h"
+#include "base/error.h"
 #include "base/text.h"
 
 #include <stdio.h>
+
+static pcv_watch waiting;
 
 enum { LONGEST_LINE = 1024 + 4096 }; /* with a path */
 
@@ -22,4 +25,11 @@ void watch_say(const pcv_watch *watch, const char *format, ...) {
 
 int watch_ask(const pcv_watch *watch, const pcv_progress *progress) {
     return watch && watch->progress ? watch->progress(watch->context, progress) : 0;
+}
+
+void watch_waiting(const pcv_watch *watch) { waiting = watch ? *watch : (pcv_watch){0}; }
+
+int watch_wait(const char *stage, pcv_error *err) {
+    if (watch_ask(&waiting, &(pcv_progress){.stage = stage}) != PCV_STOP) return 0;
+    return fail(err, PCV_INTERRUPTED, "interrupted while %s", stage);
 }

@@ -9,6 +9,10 @@
 
 #include <stdarg.h>
 
+/* Who is asked while the process waits for another one; there is one for all. NULL: nobody, as at first. */
+void watch_waiting(const pcv_watch *watch);
+int watch_wait(const char *stage, pcv_error *err); /* asks: PCV_INTERRUPTED where it answers PCV_STOP */
+
 /* The line goes through text_line: what it quotes can be anything. */
 void watch_say(const pcv_watch *watch, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void watch_say_list(const pcv_watch *watch, const char *format, va_list args);

@@ -1,5 +1,5 @@
 #include "cli/signals.h"
-#include "perceiver.h"
+#include "cli/progress.h"
 
 #include <signal.h>
 #include <time.h>
@@ -56,6 +56,8 @@ void signals_install(bool data_is_printed) {
     install(SIGXCPU, on_end);
     install(SIGUSR1, on_save);
     if (!data_is_printed) install(SIGPIPE, SIG_IGN);
+    pcv_watch watch = signals_watch();
+    pcv_watch_waiting(&watch);
 }
 
 int signals_wish(void) {

@@ -44,7 +44,7 @@ int record_add(const comparison *c, json_t *line, pcv_error *err) {
     if (line) json_print(&content, line, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(line);
     if (!text_ok(&content)) status = fail(err, PCV_MEMORY, "not enough memory for a record");
-    if (!status) status = path_join(path, c->options->output, RECORD, err);
+    if (!status) status = path_own(path, c->options->output, RECORD, err);
     FILE *f = status ? NULL : fopen(path, "a");
     if (!status && (!f || fprintf(f, "%s\n", content.data) < 0 || fflush(f) || fsync(fileno(f))))
         status = fail_errno(err, PCV_IO, "%s", path);

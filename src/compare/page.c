@@ -14,7 +14,7 @@
 static int write_text(const comparison *c, const char *name, const text *t, pcv_error *err) {
     char path[PATH_SIZE];
     if (!text_ok(t)) return fail(err, PCV_MEMORY, "not enough memory for %s", name);
-    int status = path_join(path, c->options->output, name, err);
+    int status = path_own(path, c->options->output, name, err);
     return status ? status : file_write(path, t->data, t->size, err);
 }
 

@@ -283,7 +283,7 @@ int report_write(const char *run, pcv_error *err) {
         status = fail(err, PCV_MEMORY, "not enough memory for the report");
         goto out;
     }
-    TRY(path_join(path, run, RUN_REPORT, err));
+    TRY(path_own(path, run, RUN_REPORT, err));
     TRY(file_write(path, page.data, page.size, err));
 out:
     for (int i = 0; i < SERIES; i++) mem_free(r.s[i].list);

@@ -260,7 +260,7 @@ static int save_image(const tokenizer *t, const char *folder, pcv_error *err) {
     size_t used = 0;
     int status = 0;
     if (strcmp(t->config.order, from_file)) return 0;
-    TRY(path_join(path, folder, ORDER_FILE, err));
+    TRY(path_own(path, folder, ORDER_FILE, err));
     TRY(mem_get(&list, (size_t)s->count * DIGITS + 1, "an order of pixels", err));
     for (int64_t i = 0; i < s->count; i++) used += (size_t)sprintf(list + used, "%d\n", s->order[i]);
     TRY(file_write(path, list, used, err));

@@ -457,7 +457,7 @@ static int save_rvq(const tokenizer *t, const char *folder, pcv_error *err) {
         {.name = "envelopes", .type = "F32", .rank = 2, .shape = {e->entries, e->dims}, .data = e->entry},
     };
     const safetensors_writer writer = {.plans = plans, .count = sizeof plans / sizeof *plans};
-    int status = path_join(path, folder, RUN_CODEC, err);
+    int status = path_own(path, folder, RUN_CODEC, err);
     return status ? status : safetensors_save(&writer, path, NULL, NULL, err);
 }
 

@@ -415,7 +415,7 @@ out:
 static int save(const tokenizer *t, const char *folder, pcv_error *err) {
     const sentencepiece_state *s = state_of(t);
     char path[PATH_SIZE];
-    int status = path_join(path, folder, RUN_PIECES, err);
+    int status = path_own(path, folder, RUN_PIECES, err);
     return status ? status : file_write(path, s->file.data, s->file.size, err);
 }
 

@@ -135,7 +135,7 @@ int tokenizer_save(const tokenizer *t, const char *folder, pcv_error *err) {
             status = fail(err, PCV_MEMORY, "not enough memory to write a tokenizer");
     if (!status && t->type->keys && json_object_set(json, "config", config))
         status = fail(err, PCV_MEMORY, "not enough memory to write a tokenizer");
-    if (!status) status = path_join(path, folder, RUN_TOKENIZER, err);
+    if (!status) status = path_own(path, folder, RUN_TOKENIZER, err);
     if (!status) status = json_write(json, path, err);
     if (!status && t->type->save) status = t->type->save(t, folder, err);
     json_decref(config);

@@ -212,7 +212,7 @@ static int save_again(const checkpoint_owner *owner, const run_state *state, con
     int status = 0;
     *whole = path_exists(folder) && !check_folder(owner, folder, &manifest, NULL);
     if (!*whole) goto out;
-    TRY(path_join(path, folder, RUN_MANIFEST, err));
+    TRY(path_own(path, folder, RUN_MANIFEST, err));
     TRY(write_manifest(owner, state, json_object_get(manifest, "files"), path, err));
 out:
     json_decref(manifest);

@@ -101,7 +101,7 @@ static int sample_file(trainer *w, pcv_error *err) {
     int status = 0;
     snprintf(name, sizeof name, RUN_SAMPLES "/" CHECKPOINT "%08lld%s", (long long)w->state.step, t->type->extension);
     TRY(path_join(folder, w->options->run, RUN_SAMPLES, err));
-    TRY(path_join(path, w->options->run, name, err));
+    TRY(path_own(path, w->options->run, name, err));
     TRY(folder_make_in(folder, err));
     TRY(settings_sample(NULL, &c, err));
     if (t->second > 0) c.length = (int64_t)fmin(SAMPLE_SECONDS * t->second, SAMPLE_MOST);

@@ -49,7 +49,7 @@ int metrics_open(metrics *m, const char *run, int64_t step, int64_t looks, const
     char path[PATH_SIZE];
     *m = (metrics){.watch = watch};
     snprintf(m->run, sizeof m->run, "%s", run);
-    int status = path_join(path, run, NAME, err);
+    int status = path_own(path, run, NAME, err);
     if (!status && path_exists(path)) status = keep_lines(path, step, looks, err);
     if (status) return status;
     m->file = fopen(path, "ab");

@@ -28,7 +28,7 @@ int trainer_publish(trainer *w, pcv_error *err) {
     char path[PATH_SIZE], hash[HASH_TEXT];
     uint64_t size;
     matrix values = w->o.average.data ? w->o.average : w->m->params.values;
-    int status = path_join(path, w->options->run, RUN_WEIGHTS, err);
+    int status = path_own(path, w->options->run, RUN_WEIGHTS, err);
     if (status) return status;
     if (w->state.best_bits > 0 && w->state.best_step != w->state.step && path_exists(path)) return 0;
     return weights_save(&w->m->params, &(weight_block){"", values}, 1, NULL, path, hash, &size, err);

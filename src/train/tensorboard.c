@@ -186,7 +186,7 @@ void tensorboard_open(tensorboard *t, const char *folder, int64_t step) {
     if (folder_make(folder, NULL)) return;
     cut_files(folder, step);
     snprintf(name, sizeof name, "%s%lld%s%d", PREFIX, (long long)clock_wall(), OURS, (int)getpid());
-    if (path_join(path, folder, name, NULL)) return;
+    if (path_own(path, folder, name, NULL)) return;
     t->file = fopen(path, "ab");
     if (!t->file) return;
     text event = begin_event(0), start = {0};

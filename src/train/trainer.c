@@ -192,7 +192,7 @@ static int write_config(trainer *w, pcv_error *err) {
         status = fail(err, PCV_MEMORY, "not enough memory to write config.json");
         goto out;
     }
-    TRY(path_join(path, w->options->run, RUN_CONFIG, err));
+    TRY(path_own(path, w->options->run, RUN_CONFIG, err));
     TRY(config_write(path, &w->mc, &w->c, w->extra, err));
     TRY(tokenizer_save(&w->d->tokens, w->options->run, err));
 out:
@@ -257,7 +257,7 @@ static void dump_windows(const trainer *w) {
     for (int64_t i = 0; i < w->batches * w->rows; i++)
         text_add(&t, "%lld\t%lld\t%lld\n", (long long)w->windows[i].document, (long long)w->windows[i].from,
                  (long long)w->windows[i].count);
-    if (text_ok(&t) && !path_join(path, w->options->run, name, NULL)) file_write(path, t.data, t.size, NULL);
+    if (text_ok(&t) && !path_own(path, w->options->run, name, NULL)) file_write(path, t.data, t.size, NULL);
     text_free(&t);
 }
 
@@ -372,7 +372,7 @@ static void end_time(trainer *w) {
     const long long step = (long long)w->state.step;
     if (w->c.minutes == 0) return;
     pace_keep(&w->c, &w->state.marks, w->state.step);
-    bool kept = !w->state.changed && !path_join(path, w->options->run, RUN_CONFIG, NULL) &&
+    bool kept = !w->state.changed && !path_own(path, w->options->run, RUN_CONFIG, NULL) &&
                 !config_write(path, &w->mc, &w->c, w->extra, NULL);
     if (kept) snprintf(again, sizeof again, "; the same weights again: --config %s --steps %lld", path, step);
     if (w->c.steps == 0 || w->state.step < w->c.steps)
