@@ -180,6 +180,26 @@ echo '{"channels": 32}' >wide.json
 refuses '--config wide.json: channels would be 32, but the run has 16' --config wide.json
 echo '{"training": {"lr": 0.5}}' >fast.json
 refuses '--config fast.json: lr would be 0.5, but the run has 0.003' --config fast.json
+refuses '--seed: seed would be 7, but the run has 1' --seed 7
+refuses '--begin: begin would be random, but the run has data' --begin random
+refuses '--start-length: start_length would be 4, but the run has 0' --start-length 4
+refuses '--ema: ema would be 0.9, but the run has 0;' --ema 0.9
+works train set -o meant $small --steps 2 --ema 0.9
+fails $config '--ema: ema would be 0, but the run has 0.9' train -o meant --resume --steps 4 --ema 0
+works train -o meant --resume --steps 4 --ema 0.5
+works train set -o remembers --arch transformer-xl --context 32 --channels 16 --heads 2 --layers 1 --batch 2 --steps 2
+fails $config '--batch: batch would be 4, but the run has 2' train -o remembers --resume --steps 4 --batch 4
+for change in "batch 4" "total-batch 64" "lr 0.1" "schedule constant" "warmup 3" "lr-end 0.1" "decay-share 0.2" "minutes 9" \
+    "weight-decay 0" "beta1 0.8" "beta2 0.9" "clip 0" "z-loss 0" "label-smoothing 0.1" "min-crop 4" "grow-accuracy 0.5" \
+    "threads 2" "device cpu" "precision bf16" "recompute all" "save-every 2" "save-minutes 0" "keep 3" "eval-every 2" \
+    "eval-tokens 900" "sample-every 3" "log-every 1"; do # every other flag of training may change, and is kept
+    rm -rf changed
+    cp -r fixed changed
+    # shellcheck disable=SC2086
+    works train -o changed --resume --steps 5 --$change
+    name=${change% *}
+    has changed/config.json "\"${name//-/_}\": \"?${change#* }"
+done
 fails "$config" 'vocab_size is 300' train -o fixed --resume --vocab 300
 works train -o fixed --resume $small --preset tiny --context 32 --latents 8 --dialect default --steps 6 # its own
 works train -o fixed --resume --config fixed/config.json --steps 7

@@ -84,16 +84,41 @@ out:
     return status;
 }
 
+/* What a training has settled with its first update. */
+static const struct {
+    const char *key, *why;
+} settled[] = {
+    {"seed", "the run goes on with its own random numbers"},
+    {"begin", "its first update is long done"},
+    {"start_length", "its lengths grow from where they are"},
+};
+
+/* The first row that cannot become what was given. */
+static int check_settled(const trainer *w, const train_config *given, pcv_error *err) {
+    char now[FIELD_TEXT], before[FIELD_TEXT];
+    for (size_t i = 0; i < sizeof settled / sizeof *settled; i++) {
+        const field *f = fields_by_key(&train_fields, settled[i].key);
+        if (field_same(f, given, &w->c)) continue;
+        field_print(f, given, now, sizeof now);
+        field_print(f, &w->c, before, sizeof before);
+        return fail(err, PCV_CONFIG, "--%s: %s would be %s, but the run has %s, and %s", f->flag, f->key, now, before,
+                    settled[i].why);
+    }
+    if ((given->ema > 0) != (w->c.ema > 0))
+        return fail(err, PCV_CONFIG, "--ema: ema would be %g, but the run has %g; an average of weights is there from "
+                    "the beginning or not at all", given->ema, w->c.ema);
+    if (given->batch != w->c.batch && model_type_of(&w->mc)->remembers && w->mc.memory)
+        return fail(err, PCV_CONFIG, "--batch: batch would be %lld, but the run has %lld, and a memory for each row",
+                    (long long)given->batch, (long long)w->c.batch);
+    return 0;
+}
+
 static int change_training(trainer *w, pcv_error *err) {
     train_config given = w->c;
     int status = 0;
     TRY(settings_over_train(w->settings, &given, err));
     TRY(check_equal(w, &train_fields, &given, &w->c, false, err));
-    if (given.seed != w->c.seed) {
-        status = fail(err, PCV_USAGE, "--seed %lld: the run goes on with its own random numbers, of seed %lld",
-                      (long long)given.seed, (long long)w->c.seed);
-        goto out;
-    }
+    TRY(check_settled(w, &given, err));
     w->changed = memcmp(&given, &w->c, sizeof given) != 0;
     w->c = given;
 out:
