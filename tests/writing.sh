@@ -77,7 +77,7 @@ refuses() { # refuses STATUS PATTERN ARGUMENT...
     local expected=$1 pattern=$2
     shift 2
     ends "$expected" timeout 20 "$perceiver" "$@"
-    has err "^perceiver generate: .*$pattern"
+    has err "^perceiver $1: .*$pattern"
 }
 mkfifo pipe
 mkdir folder
@@ -138,6 +138,14 @@ check "the last checkpoint" cmp -s out best
 [ "$(loss run)" = "$(loss run --checkpoint 200)" ] || fail "eval of the last checkpoint"
 awk -v a="$(loss run --checkpoint 100)" -v b="$(loss run)" 'BEGIN { exit !(a > b) }' || fail "an earlier one is not worse"
 works score run prompt --checkpoint 150
+spoiled=run/checkpoints/step-00000150/model.safetensors
+cp $spoiled kept
+printf '\377' | dd of=$spoiled bs=1 seek=$(($(bytes $spoiled) - 1)) conv=notrunc status=none
+for arguments in "eval run" "generate run" "score run prompt" "attend run prompt -o none.png"; do
+    # shellcheck disable=SC2086
+    refuses $data "$spoiled: its contents are not those that its manifest names" $arguments --checkpoint 150
+done
+mv kept $spoiled
 refuses $noinput 'run: no checkpoint of update 7; there are those of 100, 150, 200$' generate run --checkpoint 7
 refuses $noinput 'drawn: no checkpoint of update 7; there are those of 1$' generate drawn --checkpoint 7 -o none.png
 works train data -o averaged --context 32 --latents 8 --channels 16 --heads 2 --layers 1 --steps 20 --eval-every 20 --ema 0.9

@@ -13,6 +13,7 @@
 #include "data/dataset.h"
 #include "model/applicable.h"
 #include "model/config_file.h"
+#include "model/manifest.h"
 #include "model/weights.h"
 
 #include <math.h>
@@ -84,22 +85,24 @@ static int no_checkpoint(const char *run, const char *folder, int64_t step, pcv_
     return status;
 }
 
-/* The file with the weights of a checkpoint, or of the run. Averaged weights, which a run has in place of its own,
- * stand among a checkpoint's moments. */
-static int find_weights(const char *run, const train_config *train, int64_t step, char path[PATH_SIZE],
-                        const char **prefix, pcv_error *err) {
-    char folder[PATH_SIZE], name[64];
+/* The file with the weights of a checkpoint. Averaged ones, which a run has in place of its own, stand among its
+ * moments. */
+static int find_checkpoint(const char *run, const char *run_id, const train_config *train, int64_t step,
+                           char path[PATH_SIZE], pcv_error *err) {
+    const char *file = train->ema > 0 ? RUN_MOMENTS : RUN_WEIGHTS;
+    char all[PATH_SIZE], folder[PATH_SIZE], name[64];
+    json_t *manifest = NULL;
     int status = 0;
-    *prefix = "";
-    if (step < 0) return path_join(path, run, RUN_WEIGHTS, err);
-    TRY(path_join(folder, run, RUN_CHECKPOINTS, err));
-    snprintf(name, sizeof name, CHECKPOINT "%08lld/" RUN_MANIFEST, (long long)step);
-    TRY(path_join(path, folder, name, err));
-    if (!path_exists(path)) return no_checkpoint(run, folder, step, err);
-    *prefix = train->ema > 0 ? "average." : "";
-    snprintf(name, sizeof name, CHECKPOINT "%08lld/%s", (long long)step, train->ema > 0 ? RUN_MOMENTS : RUN_WEIGHTS);
-    TRY(path_join(path, folder, name, err));
+    TRY(path_join(all, run, RUN_CHECKPOINTS, err));
+    snprintf(name, sizeof name, CHECKPOINT "%08lld", (long long)step);
+    TRY(path_join(folder, all, name, err));
+    TRY(path_join(path, folder, RUN_MANIFEST, err));
+    if (!path_exists(path)) return no_checkpoint(run, all, step, err);
+    TRY(manifest_read(&manifest, folder, run_id, err));
+    TRY(manifest_check_file(manifest, folder, file, err));
+    TRY(path_join(path, folder, file, err));
 out:
+    json_decref(manifest);
     return status;
 }
 
@@ -114,7 +117,7 @@ static int check_meaning(const pcv_engine *e, const char *expected, pcv_error *e
 
 static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pcv_error *err) {
     char path[PATH_SIZE];
-    const char *prefix;
+    int64_t step = whole_setting(settings, "checkpoint", -1);
     model_config *c = NULL;
     train_config train;
     json_t *extra = NULL;
@@ -126,6 +129,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     TRY(settings_fit(settings, c, PCV_EVALUATION, err));
     const char *name = json_string_value(json_object_get(extra, "dataset"));
     const char *kind = json_string_value(json_object_get(extra, "kind"));
+    const char *id = json_string_value(json_object_get(extra, "run"));
     snprintf(e->dataset, sizeof e->dataset, "%s", name ? name : "");
     const char *digest = json_string_value(json_object_get(extra, "digest"));
     snprintf(e->digest, sizeof e->digest, "%s", digest ? digest : "");
@@ -140,14 +144,16 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     }
     backend_options options = {.threads = settings_threads(settings, NULL)};
     TRY(backend_open(&e->be, settings_get(settings, "device"), &options, err));
-    TRY(find_weights(run, &train, whole_setting(settings, "checkpoint", -1), path, &prefix, err));
+    if (step < 0) TRY(path_join(path, run, RUN_WEIGHTS, err));
+    else TRY(find_checkpoint(run, id ? id : "", &train, step, path, err));
     snprintf(e->weights, sizeof e->weights, "%s", path);
     TRY(check_memory(e->be, run, path, err));
     TRY(choose_memory(c, settings, err));
     TRY(model_open(&e->m, c, e->be, false, err));
     if (e->tokens.axes) e->m->positions = (position_map){tokenizer_position, tokenizer_place, &e->tokens};
-    weight_block values = {prefix, e->m->params.values};
-    if (*prefix) TRY(weights_load_one(&e->m->params, &values, path, err));
+    bool averaged = step >= 0 && train.ema > 0;
+    weight_block values = {averaged ? "average." : "", e->m->params.values};
+    if (averaged) TRY(weights_load_one(&e->m->params, &values, path, err));
     else TRY(weights_load(&e->m->params, &values, 1, path, err));
     TRY(model_pack(e->m, settings_packing(settings, "weights"), settings_packing(settings, "cache"), err));
     TRY(decoder_open(&e->decoder, e->m, err));

@@ -6,9 +6,9 @@
 #include "base/fields.h"
 #include "base/mem.h"
 #include "base/temporary.h"
-#include "base/text.h"
 #include "base/watch.h"
 #include "gen/engine.h"
+#include "model/manifest.h"
 #include "model/weights.h"
 
 #include <inttypes.h>
@@ -17,9 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char FORMAT[] = "perceiver.c checkpoint";
-static const char OWN_HASH[] = "manifest_xxh3_128";
-enum { MANIFEST_LIMIT = 1 << 20, FILES = 3 };
+enum { FILES = 3 };
 static const char *const files[] = {RUN_WEIGHTS, RUN_MOMENTS, RUN_MEMORY, RUN_MANIFEST, NULL};
 
 static int file_count(const checkpoint_owner *owner) { return owner->memory ? FILES : FILES - 1; }
@@ -38,39 +36,6 @@ static const field state_rows[] = {
 static const field_table state_fields = {state_rows, sizeof state_rows / sizeof *state_rows};
 
 /* ------------------------------------------------------------------ checking */
-
-static int check_file(const json_t *list, const char *folder, int i, pcv_error *err) {
-    char path[PATH_SIZE], hash[HASH_TEXT];
-    const char *expected;
-    int64_t bytes;
-    uint64_t size;
-    int status = 0;
-    const json_t *entry = json_object_get(list, files[i]);
-    TRY(path_join(path, folder, files[i], err));
-    TRY(json_get_int(entry, "bytes", 0, INT64_MAX, &bytes, path, err));
-    TRY(json_get_string(entry, "xxh3_128", &expected, path, err));
-    TRY(hash_file(path, hash, &size, err));
-    if (size != (uint64_t)bytes)
-        status = fail(err, PCV_DATA, "%s: %" PRIu64 " byte%s, its manifest says %" PRId64, path, size,
-                      plural((int64_t)size), bytes);
-    else if (strcmp(hash, expected))
-        status = fail(err, PCV_DATA, "%s: its contents are not those that its manifest names", path);
-out:
-    return status;
-}
-
-/* The hash of a manifest's values, its own hash left out, whatever its white space. */
-static int hash_manifest(const json_t *manifest, char hash[HASH_TEXT], pcv_error *err) {
-    json_t *rest = json_copy((json_t *)(uintptr_t)manifest);
-    if (rest) json_object_del(rest, OWN_HASH);
-    text content = {0};
-    if (rest) json_print(&content, rest, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
-    bool made = text_ok(&content);
-    if (made) hash_bytes(content.data, content.size, hash);
-    json_decref(rest);
-    text_free(&content);
-    return made ? 0 : fail(err, PCV_MEMORY, "not enough memory for a manifest");
-}
 
 /* The random numbers of a run follow from its seed and the step, so these have no state but what is known. */
 static int check_random(const checkpoint_owner *owner, const json_t *manifest, const char *path, pcv_error *err) {
@@ -92,24 +57,12 @@ out:
 
 /* Reads the manifest of a checkpoint and checks it and the files that it names. */
 static int check_folder(const checkpoint_owner *owner, const char *folder, json_t **manifest, pcv_error *err) {
-    char path[PATH_SIZE], hash[HASH_TEXT];
-    const char *format, *run, *expected;
-    int64_t version;
+    char path[PATH_SIZE];
     int status = 0;
+    TRY(manifest_read(manifest, folder, owner->run_id, err));
     TRY(path_join(path, folder, RUN_MANIFEST, err));
-    TRY(json_read(manifest, path, MANIFEST_LIMIT, err));
-    TRY(json_get_string(*manifest, "format", &format, path, err));
-    TRY(json_get_int(*manifest, "version", 1, 1, &version, path, err));
-    TRY(json_get_string(*manifest, "run", &run, path, err));
-    TRY(json_get_string(*manifest, OWN_HASH, &expected, path, err));
-    TRY(hash_manifest(*manifest, hash, err));
-    if (strcmp(format, FORMAT)) status = fail(err, PCV_DATA, "%s: not a checkpoint's manifest", path);
-    else if (strcmp(run, owner->run_id))
-        status = fail(err, PCV_DATA, "%s: belongs to another run", path);
-    else if (strcmp(hash, expected)) status = fail(err, PCV_DATA, "%s: it has been changed", path);
-    else status = check_random(owner, *manifest, path, err);
-    for (int i = 0; i < file_count(owner) && !status; i++)
-        status = check_file(json_object_get(*manifest, "files"), folder, i, err);
+    TRY(check_random(owner, *manifest, path, err));
+    for (int i = 0; i < file_count(owner); i++) TRY(manifest_check_file(*manifest, folder, files[i], err));
 out:
     return status;
 }
@@ -143,15 +96,15 @@ static int write_manifest(const checkpoint_owner *owner, const run_state *state,
     char own[HASH_TEXT];
     int status = 0;
     TRY(fields_write(&state_fields, state, about, err));
-    out = json_pack("{s:s, s:i, s:s, s:O, s:{s:I, s:I}, s:s, s:O}", "format", FORMAT, "version", 1, "run",
+    out = json_pack("{s:s, s:i, s:s, s:O, s:{s:I, s:I}, s:s, s:O}", "format", MANIFEST_FORMAT, "version", 1, "run",
                     owner->run_id, "state", about, "random", "seed", (json_int_t)owner->seed, "step",
                     (json_int_t)state->step, "kernels", owner->kernels, "files", list);
     if (!out) {
         status = fail(err, PCV_MEMORY, "not enough memory to write %s", path);
         goto out;
     }
-    TRY(hash_manifest(out, own, err));
-    if (json_object_set_new(out, OWN_HASH, json_string(own))) {
+    TRY(manifest_hash(out, own, err));
+    if (json_object_set_new(out, MANIFEST_HASH, json_string(own))) {
         status = fail(err, PCV_MEMORY, "not enough memory to write %s", path);
         goto out;
     }
