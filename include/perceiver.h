@@ -259,8 +259,11 @@ PCV_API void pcv_watch_waiting(const pcv_watch *watch);
 /* ---- files that are made
  * A file has its name only when it is whole and on the disk; until then it has another one in the same folder. */
 
-/* Can a file of this name be made? Long work asks before it begins. */
+/* Can a file of this name be made? Long work asks before it begins. "-" is standard output. */
 PCV_API int pcv_output_check(const char *path, pcv_error *err);
+/* The same of a text, whose name must not say that it is a picture, music, sound or weights; and of logits. */
+PCV_API int pcv_text_check(const char *path, pcv_error *err);
+PCV_API int pcv_logits_check(const char *path, pcv_error *err);
 
 typedef struct pcv_output pcv_output;
 PCV_API int pcv_output_open(pcv_output **output, const char *path, pcv_error *err);

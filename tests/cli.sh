@@ -338,7 +338,7 @@ fails $usage '4,x' eval run --sweep latents --values 4,x
 fails $usage 'expected 1 to' eval run --sweep latents --values 0
 fails $config 'value 100000' eval run --sweep latents --values 16,100000
 fails $config 'value 100000000' eval run --sweep context --values 100000000
-fails $usage 'belong to --sweep' eval run -o sweep.svg
+fails $usage '-o belongs to --sweep' eval run -o sweep.svg
 works eval run --json --threads 1
 sum=$(sed 's/.*"positions": \[//; s/\].*//' out | grep -o '"tokens": [0-9]*' | awk '{ n += $2 } END { print n }')
 equal "targets of all position buckets" "$sum" "$(targets set test)"
@@ -711,7 +711,7 @@ fails $noinput 'sideways' prepare image pictures -o refused --order sideways
 fails $usage "not a whole number" prepare image pictures -o refused --order random:
 fails $data 'none of the files to train on' prepare image text -o refused
 fails $usage 'names the file' generate drawn
-fails $usage 'prompt is text' generate drawn -o none.png --prompt x
+fails $usage '--prompt: not for image' generate drawn -o none.png --prompt x
 fails $usage 'grid' generate drawn -o none.png --grid 4
 fails $usage 'keep' generate drawn -o none.png --complete map.png --keep 2
 fails $usage 'not for text' generate run --grid 2x2

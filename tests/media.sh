@@ -99,6 +99,18 @@ works attend run text/1.txt -o map.png --size 16
 equal "pixels" "$(size_of map.png)" 419x228
 works attend run text/1.txt -o map.jpg --size 16
 is map.jpg $'\377\330\377'
+works attend run text/1.txt -o - --size 16
+cmp -s out map.png || fail "standard output gets another picture"
+lacks -
+fails $cantcreate '\.\.: is a folder' attend run text/1.txt -o ..
+fails $usage "text.png: text is generated, which is no '.png' file" generate run -o text.png
+fails $usage "text.MID: text is" generate run -o text.MID
+works generate run --length 20 -o text.png.md
+works generate run --length 20
+works generate run --length 20 -o -
+lacks -
+for name in logits.npy logits.csv; do fails $usage "$name: no .* expected .safetensors" score run text/1.txt --logits $name; done
+equal "lines in front of a name that is refused" "$(bytes out)" 0
 fails $usage "map.gif: no '.gif' file can be written here, expected .png, .jpg" attend run text/1.txt -o map.gif
 fails $usage "sweep.png: no '.png' file can be written here, expected .svg" eval run --sweep latents -o sweep.png
 
@@ -120,6 +132,9 @@ equal "pixels" "$(size_of sheet.png)" 78x53
 fails $usage "two.gif: no '.gif' file" generate drawn -o two.gif --grid 2x1
 fails $usage "'--scale|--scale:" generate drawn -o two.png --scale 0
 fails $usage "scale.*not for text" generate run --scale 2
+fails $usage "--length: each document of drawn has 12 tokens" generate drawn -o one.png --length 5
+fails $usage "--stop: not for image" generate drawn -o one.png --stop abc
+fails $usage "--prompt: not for image, .*give --complete" generate drawn -o one.png --prompt abc --echo
 run "$perceiver" generate drawn -o two.png --grid 600x1 --scale 64
 equal "exit status" $status $usage
 has err "two.png: .* pixels, at most"
@@ -143,6 +158,33 @@ works prepare audio --train said.flac changed.flac -o flacs --rate 8000
 has err '^warning: changed.flac: not the samples that were encoded'
 has err '^warned of +1$'
 has err '^train +2 documents'
+works score heard changed.flac
+has err '^warning: changed.flac: not the samples'
+works attend heard changed.flac -o sound.png
+has err '^warning: changed.flac: not the samples'
+for option in --prompt-file --complete; do
+    works generate heard $option changed.flac -o more.wav --length 10
+    has err '^warning: changed.flac: not the samples'
+done
+for words in "score heard -" "prepare audio --train - -o piped --rate 8000"; do
+    last=$words
+    # shellcheck disable=SC2086
+    cat changed.flac | "$perceiver" $words >out 2>err || fail "a sound through a pipe"
+    has err '^warning: standard input: not the samples'
+done
+printf 'no sound' | "$perceiver" prepare audio --train - -o none 2>err && fail "no sound is taken for one"
+has err '^skipped standard input: '
+
+begin "what stands beside a sound replaces nothing"
+rm -f more.wav.png
+works generate heard -o more.wav --length 10
+[ -s more.wav.png ] || fail "no spectrogram beside the file"
+echo mine >more.wav.png
+works generate heard -o more.wav --length 10
+has err 'more.wav.png is there already and stays as it is'
+equal "a file that was not named" "$(cat more.wav.png)" mine
+
+begin "sound: formats of its name that the machine may not have"
 if "$perceiver" generate heard -o said.ogg --length 3000 2>err; then
     is said.ogg OggS
     equal "lines on stderr" "$(grep -vc '^generating' err)" 1

@@ -178,6 +178,29 @@ PERCEIVER_KERNELS=plain works plan --vocab 300 --probe 0 $small
 PERCEIVER_KERNELS=plane fails $config "PERCEIVER_KERNELS: 'plane' is not one of .*plain, reference; did you mean" plan \
     --vocab 300 --probe 0 $small
 
+begin "options that say nothing are refused"
+for option in --split=test --batch=2 --examples=3 --seed=4; do
+    fails $usage "option '$option' says nothing to score" score run book.txt $option
+done
+for option in --split=test --stride=2 --batch=2 --examples=3; do
+    fails $usage "option '$option' says nothing to attend" attend run book.txt -o map.png $option
+done
+for command in score attend; do
+    works help $command
+    equal "lines of help about --tokens" "$(grep -c '^  --tokens' out)" 1
+done
+fails $usage '--split belongs to INPUT' prepare text --train book.txt --split 90,5,5 -o x
+fails $usage '--echo belongs to --prompt or --prompt-file' generate run --echo
+fails $usage '--keep belongs to --complete or --prompt-file' generate run --keep 0.5
+fails $usage '--values belongs to --sweep' eval run --values 2,4
+
+begin "standard output is no folder, and no second output"
+for words in "prepare text book.txt" "train set --steps 1" "compare copy:4" "eval run --sweep latents" "score run book.txt --logits - "; do
+    # shellcheck disable=SC2086
+    fails $usage "not standard output" $words -o -
+    lacks -
+done
+
 begin "empty names"
 fails $usage "option '-o' needs a value, but it is empty" prepare bytes book.txt -o ''
 fails $usage "option '-o' needs a value, but it is empty" train set --steps 1 -o ''
@@ -238,6 +261,14 @@ works info run --json
 for key in updates target_tokens seconds best_validation_bits best_update parameters weights_bytes tensors beta1 cross_heads; do
     has out "\"$key\": "
 done
+works info run/model.safetensors
+cp out whole
+last="info -"
+cat run/model.safetensors | "$perceiver" info - >out 2>err || fail "info of a pipe"
+cmp -s out whole || fail "a pipe has other tensors"
+"$perceiver" info - --json <run/model.safetensors >out 2>err || fail "info of standard input"
+echo '{}' | "$perceiver" info - >out 2>err && fail "info of what is none"
+has err '^perceiver info: standard input: not a safetensors file'
 rm -r once/checkpoints once/model.safetensors
 works info once
 has out '^updates +none saved yet'

@@ -104,5 +104,10 @@ for file in report.html metrics.jsonl model.safetensors config.json tokenizer.js
     check "$file was replaced" [ -p own/$file ]
     rm -r own
 done
+
+begin "standard output that is full"
+run bash -c '"$0" score run letter.txt >/dev/full' "$perceiver"
+equal "exit status" $status $io
+has err 'cannot write to standard output: No space left on device'
 finish
 echo "output: fine"

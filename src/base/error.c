@@ -48,6 +48,15 @@ int fail_context(pcv_error *err, const char *format, ...) {
     return err->code;
 }
 
+void fail_rename(pcv_error *err, const char *path, const char *name) {
+    size_t size = strlen(path);
+    char rest[sizeof err->message];
+    if (!strcmp(path, name) || strncmp(err->message, path, size) || err->message[size] != ':') return;
+    memcpy(rest, err->message + size, sizeof rest - size);
+    int code = err->code;
+    fail(err, code, "%s%s", name, rest);
+}
+
 void check_failed(const char *file, int line, const char *condition, const char *format, ...) {
     fprintf(stderr, "perceiver: internal error at %s:%d: %s does not hold: ", file, line, condition);
     va_list args;

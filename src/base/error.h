@@ -30,6 +30,9 @@ int fail_errno(pcv_error *err, int code, const char *format, ...)
 /* Puts "context: " in front of the message that is there; returns its code. */
 int fail_context(pcv_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* A message that begins with a path, the place of a copy, begins with the name that its user knows. */
+void fail_rename(pcv_error *err, const char *path, const char *name);
+
 /* Runs call and leaves the function through `out:` when it fails. */
 #define TRY(call)                                                                                  \
     do {                                                                                           \

@@ -69,7 +69,7 @@ const char *path_name(const char *path) {
 int path_format(const char *path, const char *const *formats, int *which, pcv_error *err) {
     const char *name = path_name(path), *ending = strrchr(name, '.');
     char known[128] = "";
-    for (*which = 0; ending && ending != name && formats[*which]; ++*which) {
+    for (*which = 0; ending && ending != name && ending[1] && formats[*which]; ++*which) {
         size_t used = strlen(known);
         if (!strcasecmp(ending, formats[*which])) return 0;
         snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", formats[*which]);
@@ -280,8 +280,6 @@ static int write_all(int fd, const char *data, size_t size, size_t *done, pcv_er
     return 0;
 }
 
-static const char STANDARD_INPUT[] = "standard input";
-
 /* What a pipe has by now; *got 0: its end. */
 static int next_of_pipe(int pipe, char *piece, size_t size, size_t *got, pcv_error *err) {
     ssize_t n;
@@ -427,13 +425,15 @@ static int check_name(const char *path, pcv_error *err) {
     return 0;
 }
 
+static bool is_standard_output(const char *path) { return !strcmp(path, "-"); }
+
 /* What stands under the name already. A file gives way to the new one; a device or a pipe is written to as what it
  * is. A link is neither replaced nor followed, since its target is not what was named and, in a folder from elsewhere,
  * may be any file of the machine; but those in /dev, like /dev/stdout, are what they lead to. */
 static int look_under(const char *path, bool *direct, pcv_error *err) {
     struct stat s;
-    *direct = false;
-    if (lstat(path, &s)) return 0; /* nothing, or creating it will say what is wrong */
+    *direct = is_standard_output(path);
+    if (*direct || lstat(path, &s)) return 0; /* nothing, or creating it will say what is wrong */
     bool link = S_ISLNK(s.st_mode);
     if (link && (strncmp(path, "/dev/", 5) || stat(path, &s)))
         return fail(err, PCV_CANTCREATE, "%s: is a link; name the file that it leads to, or remove it", path);
@@ -444,6 +444,10 @@ static int look_under(const char *path, bool *direct, pcv_error *err) {
 /* A pipe that nobody reads cannot be opened yet. */
 static int open_at_last(file_writer *w, pcv_error *err) {
     struct stat s;
+    if (is_standard_output(w->path)) {
+        w->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+        return w->fd < 0 ? fail_errno(err, PCV_CANTCREATE, "standard output") : 0;
+    }
     for (;;) {
         w->fd = open(w->path, O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
         bool unread = w->fd < 0 && errno == ENXIO && !stat(w->path, &s) && S_ISFIFO(s.st_mode);
@@ -488,8 +492,10 @@ int file_check(const char *path, pcv_error *err) {
     file_writer w;
     bool direct;
     int status = look_under(path, &direct, err);
-    if (!status && direct)
-        return access(path, W_OK) ? fail_errno(err, PCV_CANTCREATE, "%s: cannot write", path) : 0;
+    if (!status && direct) {
+        bool closed = !is_standard_output(path) && access(path, W_OK);
+        return closed ? fail_errno(err, PCV_CANTCREATE, "%s: cannot write", path) : 0;
+    }
     if (!status) status = file_create(&w, path, err);
     if (status) return status;
     status = file_append(&w, block, sizeof block, err);

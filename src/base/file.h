@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 enum { PATH_SIZE = 4096, HASH_TEXT = 33 };
+#define STANDARD_INPUT "standard input" /* what "-" is called */
 
 /* "folder/name" in out[PATH_SIZE]; PCV_USAGE when that is too long. */
 int path_join(char *out, const char *folder, const char *name, pcv_error *err);

@@ -175,13 +175,14 @@ static int read_header(safetensors *file, uint64_t file_size, pcv_error *err) {
 
 int safetensors_open(safetensors *file, const char *path, pcv_error *err) {
     *file = (safetensors){.fd = -1};
-    int status = 0;
-    snprintf(file->path, sizeof file->path, "%s", path);
-    file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file->fd < 0) return fail_errno(err, errno == ENOENT ? PCV_NOINPUT : PCV_IO, "%s", path);
+    file_reader r;
     struct stat s;
-    if (fstat(file->fd, &s) || !S_ISREG(s.st_mode)) {
-        status = fail(err, PCV_NOINPUT, "%s: not a regular file", path);
+    int status = file_open(&r, path, err);
+    if (status) return status;
+    snprintf(file->path, sizeof file->path, "%s", r.path);
+    file->fd = r.fd;
+    if (fstat(file->fd, &s)) {
+        status = fail_errno(err, PCV_IO, "%s", r.path);
         goto out;
     }
     TRY(read_header(file, (uint64_t)s.st_size, err));

@@ -135,8 +135,6 @@ int cmd_eval(arguments *a, pcv_error *err) {
     pcv_engine *engine = NULL;
     pcv_watch watch = progress_watch();
     bool sweeps = arguments_value(a, "sweep") != NULL;
-    if (!sweeps && (arguments_value(a, "values") || arguments_value(a, "o")))
-        return cli_fail(err, PCV_USAGE, "--values and -o belong to --sweep");
     int status = arguments_value(a, "o") ? pcv_sweep_check(arguments_value(a, "o"), err) : 0;
     if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     signals_install(true);

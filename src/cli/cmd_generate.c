@@ -91,9 +91,6 @@ static int generate_document(arguments *a, pcv_engine *engine, pcv_error *err) {
     pcv_document_options o = {.output = arguments_value(a, "o"), .given = arguments_list(a, "complete"), .keep = 0.5};
     pcv_watch watch = progress_watch();
     pcv_generation g;
-    if (arguments_value(a, "prompt"))
-        return cli_fail(err, PCV_USAGE, "--prompt is text, but this model generates %s; give --complete FILE",
-                        pcv_engine_kind(engine));
     if (!o.output) return cli_fail(err, PCV_USAGE, "-o names the file to make");
     if (arguments_value(a, "samples"))
         return cli_fail(err, PCV_USAGE, "--samples: several texts; of pictures --grid makes a sheet, and more %s come "
@@ -129,12 +126,9 @@ static int generate_text(arguments *a, pcv_engine *engine, const prompt *p, pcv_
     pcv_session *session = NULL;
     int64_t count = 1;
     int status = samples ? pcv_read_whole("--samples", samples, 1, 4096, &count, err) : 0;
-    if (status) return status;
-    if (arguments_list(a, "complete") || arguments_value(a, "keep") || arguments_value(a, "grid") ||
-        arguments_value(a, "scale"))
-        return cli_fail(err, PCV_USAGE, "--complete, --keep, --grid and --scale are not for %s; give --prompt or "
-                        "--prompt-file", pcv_engine_kind(engine));
-    status = pcv_session_open(&session, engine, a->settings, err);
+    if (output && !strcmp(output, "-")) output = NULL;
+    if (!status && output && count == 1) status = pcv_text_check(output, err);
+    if (!status) status = pcv_session_open(&session, engine, a->settings, err);
     if (!status && count > 1) status = generate_many(session, p, count, output, err);
     else if (!status && output) status = generate_file(session, p, output, err);
     else if (!status) status = generate(session, p, &(sink){0}, err);
@@ -150,8 +144,11 @@ int cmd_generate(arguments *a, pcv_error *err) {
     int status = arguments_value(a, "o") ? pcv_output_check(arguments_value(a, "o"), err) : 0;
     if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     bool is_text = !status && pcv_engine_is_text(engine);
+    if (!status) status = arguments_check_run(a, is_text, pcv_engine_kind(engine), err);
+    if (status) goto out;
     if (is_text) status = generate_text(a, engine, &p, err);
-    else if (!status) status = generate_document(a, engine, err);
+    else status = generate_document(a, engine, err);
+out:
     pcv_engine_close(engine);
     return status;
 }

@@ -62,14 +62,14 @@ int cmd_score(arguments *a, pcv_error *err) {
     pcv_watch watch = l.people ? signals_watch() : progress_watch();
     if (!path || (ids && a->plain[1]))
         return cli_fail(err, PCV_USAGE, "name one file to score, as FILE or with --tokens FILE");
-    int status = o.logits ? pcv_output_check(o.logits, err) : 0;
+    int status = o.logits ? pcv_logits_check(o.logits, err) : 0;
     if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     signals_install(true);
     l.engine = engine;
     if (!status) status = pcv_score_stream(engine, &o, a->settings, &watch, err);
-    if (ferror(stdout)) status = cli_fail(err, PCV_IO, "cannot write to standard output");
+    bool broken = ferror(stdout); /* which the end of the program tells, with its reason */
     progress_end();
-    if (!status) show_total(&l);
+    if (!status && !broken) show_total(&l);
     pcv_engine_close(engine);
-    return status;
+    return broken ? 0 : status;
 }

@@ -11,7 +11,6 @@ int cmd_train(arguments *a, pcv_error *err) {
                            .other_data = arguments_value(a, "other-data") != NULL};
     if (!o.run) return cli_fail(err, PCV_USAGE, "-o names the folder of the run");
     if (!o.dataset && !o.resume) return cli_fail(err, PCV_USAGE, "name a data set to train on");
-    if (o.other_data && !o.resume) return cli_fail(err, PCV_USAGE, "--other-data belongs to --resume");
     pcv_watch watch = progress_watch();
     pcv_train_report report;
     char time[64];

@@ -13,6 +13,7 @@ enum { USUAL_WIDTH = 80, LEAST_WIDTH = 40, MOST_WIDTH = 110, HELP_COLUMN = 28 };
 /* Where the next word goes. */
 typedef struct page {
     int width, column;
+    const command *command; /* whose options are told; NULL: of all commands */
 } page;
 
 static page page_open(void) {
@@ -94,10 +95,17 @@ typedef void option_fn(page *p, const pcv_option *o);
 
 static bool same(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
 
+/* The next option of a group from *i on that the page is about. */
+static bool next_option(pcv_settings *s, pcv_group group, const page *p, int *i, pcv_option *o) {
+    while (pcv_option_of(s, group, (*i)++, o))
+        if (!p || !p->command || command_takes(p->command, o->name)) return true;
+    return false;
+}
+
 /* Was the section of these architectures there before option i? */
-static bool is_done(pcv_settings *s, pcv_group group, int i, const char *architectures) {
+static bool is_done(pcv_settings *s, pcv_group group, const page *p, int i, const char *architectures) {
     pcv_option o;
-    for (int k = 0; k < i && pcv_option_of(s, group, k, &o); k++)
+    for (int k = 0; next_option(s, group, p, &k, &o) && k < i;)
         if (same(o.architectures, architectures)) return true;
     return false;
 }
@@ -106,11 +114,11 @@ static bool is_done(pcv_settings *s, pcv_group group, int i, const char *archite
  * of their own. Settings may say which one counts. */
 static void each_section(pcv_settings *s, pcv_group group, title_fn *title, option_fn *option, page *p) {
     pcv_option first, o;
-    for (int i = 0; pcv_option_of(s, group, i, &first); i++) {
+    for (int i = 0; next_option(s, group, p, &i, &first);) {
         const char *architectures = first.architectures;
-        if (is_done(s, group, i, architectures)) continue;
+        if (is_done(s, group, p, i, architectures)) continue;
         title(p, group_titles[group], architectures);
-        for (int k = i; pcv_option_of(s, group, k, &o); k++)
+        for (int k = 0; next_option(s, group, p, &k, &o);)
             if (same(o.architectures, architectures)) option(p, &o);
     }
 }
@@ -132,6 +140,7 @@ static void print_title(page *p, const char *group, const char *architectures) {
 
 void print_command_help(const command *c, pcv_settings *settings) {
     page p = page_open();
+    p.command = c;
     char usage[256];
     snprintf(usage, sizeof usage, "perceiver %s %s", c->name, c->usage);
     put_paragraph(&p, usage, 4);
@@ -211,7 +220,9 @@ void print_man_page(void) {
             man_option(NULL, &(pcv_option){.name = c->options[i].name, .argument = c->options[i].argument,
                                            .help = c->options[i].help});
         for (int g = 0; g < c->group_count; g++)
-            printf("and the %s options below.\n\n", group_titles[c->groups[g]]);
+            printf("and the %s options below%s", group_titles[c->groups[g]], *c->without ? " without" : "");
+        for (int i = 0; i < MOST_NAMES && c->without[i]; i++) printf("%s \\-\\-%s", i ? "," : "", c->without[i]);
+        if (c->group_count) printf(".\n\n");
         printf("Example: %s\n\n", c->example);
     }
     for (int g = 0; g < PCV_GROUPS; g++) each_section(NULL, (pcv_group)g, man_title, man_option, NULL);

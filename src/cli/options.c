@@ -46,6 +46,14 @@ const char *command_nearest(const char *name) {
 
 /* ------------------------------------------------------------------ parsing */
 
+static const char *dashes(const char *name) { return name[1] ? "--" : "-"; }
+
+static bool is_among(const char *const *names, const char *name) {
+    for (int i = 0; i < MOST_NAMES && names[i]; i++)
+        if (!strcmp(names[i], name)) return true;
+    return false;
+}
+
 /* What a long option is, where it is none of the command's own, which are known by their index. */
 enum { IS_SETTING = -1, IS_OFF = -2, IS_HELP = -3 };
 
@@ -54,14 +62,24 @@ typedef struct long_table {
     struct option list[MOST_LONG + 1];
     char name[MOST_LONG][LONGEST_NAME];
     int what[MOST_LONG]; /* index among the command's own options, or one of the kinds above */
+    const char *setting[MOST_LONG];
     int count;
     char letters[2 * MOST_OPTIONS + 5];
 } long_table;
+
+bool command_takes(const command *c, const char *setting) { return !is_among(c->without, setting); }
+
+bool command_setting(const command *c, int group, int *i, pcv_option *setting) {
+    while (pcv_option_at(c->groups[group], (*i)++, setting))
+        if (command_takes(c, setting->name)) return true;
+    return false;
+}
 
 static void add_long(long_table *t, const char *prefix, const char *name, int argument, int what) {
     int i = t->count++;
     if (i >= MOST_LONG || snprintf(t->name[i], LONGEST_NAME, "%s%s", prefix, name) >= LONGEST_NAME) abort();
     t->what[i] = what;
+    t->setting[i] = name;
     t->list[i] = (struct option){t->name[i], argument, NULL, FIRST_LONG + i};
 }
 
@@ -83,7 +101,7 @@ static void build_table(long_table *t, const command *c) {
     *at = 0;
     for (int g = 0; g < c->group_count; g++) {
         pcv_option o;
-        for (int i = 0; pcv_option_at(c->groups[g], i, &o); i++) {
+        for (int i = 0; command_setting(c, g, &i, &o);) {
             add_long(t, "", o.name, o.argument ? required_argument : optional_argument, IS_SETTING);
             if (!o.argument) add_long(t, "no-", o.name, no_argument, IS_OFF);
         }
@@ -98,11 +116,20 @@ static int own_index(const command *c, const char *name) {
     return -1;
 }
 
+/* A setting that the command's groups have, but which says nothing to the command. */
+static bool is_without(const command *c, const char *word) {
+    char name[LONGEST_NAME];
+    snprintf(name, sizeof name, "%s", word + strspn(word, "-"));
+    name[strcspn(name, "=")] = 0;
+    return is_among(c->without, name);
+}
+
 /* `word` is none of the table's options, or one that takes no value but was given one. */
-static int unknown_option(const long_table *t, const char *word, pcv_error *err) {
+static int unknown_option(const long_table *t, const command *c, const char *word, pcv_error *err) {
     char name[128];
     const char *best = NULL;
     int least = 4;
+    if (is_without(c, word)) return cli_fail(err, PCV_USAGE, "option '%s' says nothing to %s", word, c->name);
     snprintf(name, sizeof name, "%s", word[1] == '-' ? word + 2 : word + 1);
     name[strcspn(name, "=")] = 0;
     for (int i = 0; i < t->count; i++)
@@ -131,8 +158,11 @@ static int take_own(arguments *a, int own, const char *value, int *open_list, pc
     const cli_option *o = &a->command->options[own];
     *open_list = -1;
     if (o->kind != OPTION_SWITCH && o->kind != OPTION_TEXT && !*value)
-        return cli_fail(err, PCV_USAGE, "option '%s%s' needs a value, but it is empty", o->name[1] ? "--" : "-",
+        return cli_fail(err, PCV_USAGE, "option '%s%s' needs a value, but it is empty", dashes(o->name),
                         o->name);
+    if (o->kind == OPTION_PLACE && !strcmp(value, "-"))
+        return cli_fail(err, PCV_USAGE, "option '%s%s' takes the name of something to make, not standard output",
+                        dashes(o->name), o->name);
     a->value[own] = value ? value : "";
     if (o->kind != OPTION_LIST && o->kind != OPTION_REPEATED) return 0;
     if (o->kind == OPTION_LIST) *open_list = own;
@@ -146,6 +176,7 @@ static int take_long(arguments *a, const long_table *t, int i, const char *value
     *open_list = -1;
     a->help |= what == IS_HELP;
     if (what == IS_HELP) return 0;
+    if (a->given_count < MOST_GIVEN - 1) a->given[a->given_count++] = t->setting[i];
     if (what == IS_OFF) return pcv_settings_set(a->settings, name + strlen("no-"), "false", err);
     return pcv_settings_set(a->settings, name, value ? value : "true", err);
 }
@@ -168,6 +199,41 @@ static int check_count(const arguments *a, pcv_error *err) {
     return 0;
 }
 
+static bool is_met(const arguments *a, const char *others) {
+    bool met = false;
+    for (const char *at = others; *at && !met; at += strcspn(at, "|"), at += *at == '|') {
+        char name[LONGEST_NAME];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, "|"), at);
+        met = strcmp(name, "INPUT") ? arguments_value(a, name) != NULL : a->count > a->command->least;
+    }
+    return met;
+}
+
+static int check_needs(const arguments *a, pcv_error *err) {
+    for (const cli_need *n = a->command->needs; n < a->command->needs + MOST_NAMES && n->name; n++) {
+        const char *bar = strchr(n->others, '|'), *front = strcmp(n->others, "INPUT") ? "--" : "";
+        if (!arguments_value(a, n->name) || is_met(a, n->others)) continue;
+        return cli_fail(err, PCV_USAGE, "%s%s belongs to %s%.*s%s%s", dashes(n->name), n->name, front,
+                        (int)strcspn(n->others, "|"), n->others, bar ? " or --" : "", bar ? bar + 1 : "");
+    }
+    return 0;
+}
+
+static bool is_given(const arguments *a, const char *name) {
+    for (int i = 0; i < a->given_count; i++)
+        if (!strcmp(a->given[i], name)) return true;
+    return arguments_value(a, name) != NULL;
+}
+
+int arguments_check_run(const arguments *a, bool is_text, const char *kind, pcv_error *err) {
+    const char *const *others = is_text ? a->command->files : a->command->text;
+    for (int i = 0; i < MOST_NAMES && others[i]; i++)
+        if (is_given(a, others[i]))
+            return cli_fail(err, PCV_USAGE, "--%s: not for %s, which the run generates%s", others[i], kind,
+                            is_text || strcmp(others[i], "prompt") ? "" : "; give --complete FILE");
+    return 0;
+}
+
 int arguments_parse(arguments *a, const command *c, int argc, char **argv, pcv_error *err) {
     long_table t;
     int status, open_list = -1;
@@ -184,7 +250,7 @@ int arguments_parse(arguments *a, const command *c, int argc, char **argv, pcv_e
         else if (code == ':') status = cli_fail(err, PCV_USAGE, "option '%s' needs a value", word);
         else if (code == '?') {
             char letter[] = {'-', (char)optopt, 0}; /* one of several behind a dash, where optopt is one */
-            status = unknown_option(&t, optopt > 0 && optopt < FIRST_LONG ? letter : word, err);
+            status = unknown_option(&t, c, optopt > 0 && optopt < FIRST_LONG ? letter : word, err);
         } else if (code >= FIRST_LONG) {
             status = take_long(a, &t, code - FIRST_LONG, optarg, &open_list, err);
         } else if (code == 'h') {
@@ -196,7 +262,8 @@ int arguments_parse(arguments *a, const command *c, int argc, char **argv, pcv_e
     }
     if (a->help) return 0;
     while (!status && optind < argc) status = take_plain(a, argv[optind++], -1, err); /* behind "--" */
-    return status ? status : check_count(a, err);
+    if (!status) status = check_count(a, err);
+    return status ? status : check_needs(a, err);
 }
 
 void arguments_free(arguments *a) {

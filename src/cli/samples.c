@@ -113,7 +113,7 @@ int samples_check(const char *output, int64_t count, pcv_error *err) {
     for (int64_t i = 0; i < count && output && !status; i++) {
         char path[4096];
         status = numbered(path, sizeof path, output, i + 1, err);
-        if (!status) status = pcv_output_check(path, err);
+        if (!status) status = pcv_text_check(path, err);
     }
     return status;
 }

@@ -19,8 +19,9 @@ void fault_set(fault *f, skip_reason why, const char *format, ...) {
     va_end(args);
 }
 
-int input_skip(job *j, input *in, const fault *f, pcv_error *err) {
+int input_skip(job *j, input *in, fault *f, pcv_error *err) {
     in->is_bad = true;
+    fail_rename(&f->reason, in->path, in->name);
     return skipped_add(&j->skipped, f->why, in->name, err, "%s", f->reason.message);
 }
 

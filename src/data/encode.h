@@ -21,7 +21,7 @@ void input_judge(const job *j, const input *in, const file_content *c, fault *f)
 
 /* A good input: unless its content was there before, it is in, and its split is final. */
 int input_accept(job *j, input *in, const char *hash, fault *f, pcv_error *err);
-int input_skip(job *j, input *in, const fault *f, pcv_error *err);
+int input_skip(job *j, input *in, fault *f, pcv_error *err);
 
 /* Notes in dataset.json what it gave to a split. */
 int input_record(job *j, const input *in, int split, int64_t documents, uint64_t bytes, pcv_error *err);

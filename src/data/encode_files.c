@@ -84,6 +84,7 @@ static int write_reading(job *j, input *in, reading *r, pcv_error *err) {
     TRY(input_accept(j, in, r->content.hash, &r->fault, err));
     if (r->fault.why) return input_skip(j, in, &r->fault, err);
     if (r->fault.reason.message[0]) {
+        fail_rename(&r->fault.reason, in->path, in->name);
         job_say(j, "warning: %s", r->fault.reason.message);
         j->report->warned++;
     }

@@ -60,8 +60,8 @@ static void take_name(walk *w, int split) {
     w->split = split;
     if (split == DEALT) return;
     w->list->given[split] = true;
-    if (w->told++ < MOST_TOLD)
-        text_add(&w->line, "%s%s %s", w->told == 1 ? "splits as they are named: " : ", ", w->path + w->base, what[split]);
+    const char *front = w->told ? ", " : "splits as they are named: ";
+    if (w->told++ < MOST_TOLD) text_add(&w->line, "%s%s %s", front, w->path + w->base, what[split]);
 }
 
 /* Visits "path/name", and takes the name off again. */

@@ -49,11 +49,17 @@ out:
     return status;
 }
 
+typedef struct input_file {
+    pcv_engine *e;
+    const char *path;
+    bool are_ids;
+    const pcv_watch *watch;
+} input_file;
+
 /* The beginning of a file, as much as the context holds. */
-static int read_file(pcv_engine *e, const char *path, bool are_ids, int64_t context, int32_t **ids, size_t *count,
-                     pcv_error *err) {
+static int read_file(const input_file *f, int64_t context, int32_t **ids, size_t *count, pcv_error *err) {
     id_stream s;
-    int status = id_stream_open(&s, &e->tokens, path, are_ids, err);
+    int status = id_stream_open(&s, &f->e->tokens, f->path, f->are_ids, f->watch, err);
     if (status) return status;
     TRY(mem_get(ids, (size_t)context * sizeof **ids, "tokens", err));
     TRY(id_stream_next(&s, *ids, (size_t)context, count, err));
@@ -77,7 +83,7 @@ int attention_look(pcv_engine *e, const char *path, bool are_ids, int64_t size, 
         status = fail(err, PCV_CONFIG, "the map needs a model with a first cross-attention and one latent a position");
         goto out;
     }
-    if (path) TRY(read_file(e, path, are_ids, c.context, &ids, &count, err));
+    if (path) TRY(read_file(&(input_file){e, path, are_ids, watch}, c.context, &ids, &count, err));
     else TRY(read_generated(e, &c, &ids, &count, &first, &document, err));
     if ((int64_t)count > c.context) count = (size_t)c.context;
     if (first < 0 || first >= (int64_t)count) first = (int64_t)count > c.latents ? (int64_t)count - c.latents : 0;

@@ -141,7 +141,7 @@ int score_ids(pcv_engine *e, const int32_t *ids, size_t count, bool logits, cons
 int score_file(pcv_engine *e, const char *path, bool are_ids, bool logits, const pcv_settings *settings,
                    pcv_scores *scores, pcv_error *err) {
     scorer s = {0};
-    int status = id_stream_open(&s.in, &e->tokens, path, are_ids, err);
+    int status = id_stream_open(&s.in, &e->tokens, path, are_ids, NULL, err);
     return score_all(&s, status, e, logits, settings, scores, err);
 }
 
@@ -220,7 +220,7 @@ int score_stream(pcv_engine *e, const pcv_score_options *o, const pcv_settings *
                      pcv_error *err) {
     scorer s = {0};
     int status = 0;
-    TRY(id_stream_open(&s.in, &e->tokens, o->path, o->are_ids, err));
+    TRY(id_stream_open(&s.in, &e->tokens, o->path, o->are_ids, watch, err));
     TRY(scorer_open(&s, e, settings, err));
     delivery d = {.s = &s, .o = o, .watch = watch, .start = clock_now(), .err = err};
     if (o->logits) status = deliver_with_logits(&d);

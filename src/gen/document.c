@@ -22,6 +22,7 @@ typedef struct writer {
     int64_t documents; /* in all, for progress */
     int64_t number;    /* of this one: its seed is so much larger */
     int scale;         /* pixels of a picture's pixel */
+    bool draws, plays; /* what cannot be seen or heard in the file goes into another one beside it */
     double start;
 } writer;
 
@@ -111,11 +112,15 @@ static int64_t at_once(const writer *w) {
 
 /* The beginning of a given file that is kept. */
 static int read_beginning(const writer *w, const char *path, id_list *all, id_list *kept, pcv_error *err) {
-    int status = tokenizer_read(w->t, path, all, err);
+    int status = tokenizer_read_any(w->t, path, all, w->watch, err);
+    if (!status && !all->count) status = fail(err, PCV_DATA, "%s: nothing in it that could be continued", path);
     return status ? status : id_list_add(kept, all->v, (size_t)(w->o->keep * (double)all->count + 0.5), err);
 }
 
 /* ------------------------------------------------------------------ one document */
+
+/* Nothing stands beside a device, a pipe or standard output. */
+static bool is_file(const char *path) { return strcmp(path, "-") && path_is_file(path); }
 
 /* "song.mid.png" for "song.mid". */
 static int beside(const writer *w, const char *extension, char path[PATH_SIZE], pcv_error *err) {
@@ -150,11 +155,21 @@ static int write_one(writer *w, pcv_error *err) {
     if (w->o->given && w->o->given[0]) TRY(read_beginning(w, w->o->given[0], &all, &ids, err));
     TRY(extend(w, &ids, 1, err));
     TRY(w->scale > 1 ? write_enlarged(w, &ids, err) : w->t->type->write(w->t, ids.v, ids.count, w->o->output, err));
-    if (w->t->type->draw && path_is_file(w->o->output)) TRY(draw_beside(w, &ids, err)); /* nothing beside a device */
+    if (w->draws && is_file(w->o->output)) TRY(draw_beside(w, &ids, err));
 out:
     id_list_free(&all);
     id_list_free(&ids);
     return status;
+}
+
+/* Will there be a file of this ending beside the output? What stands there already was not named, and stays. */
+static int may_stand_beside(const writer *w, const char *extension, bool *may, pcv_error *err) {
+    char path[PATH_SIZE];
+    int status = beside(w, extension, path, err);
+    if (status) return status;
+    *may = !path_exists(path);
+    if (!*may) watch_say(w->watch, "%s is there already and stays as it is", path);
+    return 0;
 }
 
 /* "song.mid.wav", where the machine can make it. */
@@ -256,6 +271,7 @@ int document_sample(decoder *d, const tokenizer *t, const sample_config *config,
     pcv_document_options o = {.output = path, .columns = SAMPLES, .rows = SAMPLES};
     pcv_generation g = {0};
     writer w = {.d = d, .t = t, .config = *config, .o = &o, .g = &g, .documents = 1, .scale = 1, .start = clock_now()};
+    w.draws = t->type->draw != NULL;
     return pictures ? write_grid(&w, err) : write_one(&w, err);
 }
 
@@ -274,15 +290,19 @@ int generate_document(pcv_engine *engine, const pcv_document_options *o, const p
                     engine->kind);
     if (grid && (o->rows < 1 || (int64_t)o->columns * o->rows > MOST_CELLS))
         return fail(err, PCV_USAGE, "a grid of %d x %d, expected at most %d pictures", o->columns, o->rows, MOST_CELLS);
+    if (t->length && settings_get(settings, "length"))
+        return fail(err, PCV_USAGE, "--length: each document of %s has %lld tokens", engine->run, (long long)t->length);
     if (!(o->keep >= 0 && o->keep <= 1)) return fail(err, PCV_USAGE, "keep is %g, expected 0 to 1", o->keep);
     if (w.scale > MOST_SCALE || (w.scale > 1 && !pictures))
         return fail(err, PCV_USAGE, "a scale of %d, expected 1 to %d, of pictures", w.scale, MOST_SCALE);
     int status = t->type->check_name(t, o->output, err);
     if (!status && pictures) status = check_size(&w, t->config.size * w.scale, t->config.size * w.scale, err);
     if (!status) status = engine_sampling(engine, settings, &w.config, err);
+    if (!status && !grid && !many && t->type->draw) status = may_stand_beside(&w, ".png", &w.draws, err);
+    if (!status && !grid && !many && t->type->play) status = may_stand_beside(&w, ".wav", &w.plays, err);
     if (status) return status;
     if (!grid && !many) w.documents = 1;
     status = grid ? write_grid(&w, err) : many ? write_completions(&w, err) : write_one(&w, err);
     if (status == PCV_NUMERIC) return engine_not_finite(engine, err);
-    return status || grid || many || !t->type->play || !path_is_file(o->output) ? status : play_beside(&w, err);
+    return status || !w.plays || !is_file(o->output) ? status : play_beside(&w, err);
 }

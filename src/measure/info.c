@@ -272,6 +272,7 @@ static int describe_dataset(describer *d, const char *path, pcv_error *err) {
 static int describe(describer *d, const char *path, pcv_error *err) {
     char config[PATH_SIZE], about[PATH_SIZE];
     bool generated = !strncmp(path, "copy:", 5);
+    if (!strcmp(path, "-")) return describe_file(d, path, err);
     if (!generated && !path_exists(path)) return fail(err, PCV_NOINPUT, "%s: no such file or folder", path);
     if (!generated && !path_is_folder(path)) return describe_file(d, path, err);
     int status = path_join(config, path, RUN_CONFIG, err);

@@ -19,9 +19,9 @@ out:
     return status;
 }
 
-static int read_whole(id_stream *s, const char *path, pcv_error *err) {
+static int read_whole(id_stream *s, const char *path, const pcv_watch *watch, pcv_error *err) {
     id_list all = {0};
-    int status = s->t->type->read(s->t, path, &all, err);
+    int status = tokenizer_read_any(s->t, path, &all, watch, err);
     s->ready = all.v;
     s->waiting = all.count;
     s->bytes = all.bytes;
@@ -29,9 +29,10 @@ static int read_whole(id_stream *s, const char *path, pcv_error *err) {
     return status;
 }
 
-int id_stream_open(id_stream *s, const tokenizer *t, const char *path, bool are_ids, pcv_error *err) {
+int id_stream_open(id_stream *s, const tokenizer *t, const char *path, bool are_ids, const pcv_watch *watch,
+                   pcv_error *err) {
     *s = (id_stream){.t = t, .are_ids = are_ids, .file.fd = -1};
-    int status = !are_ids && t->type->read ? read_whole(s, path, err) : open_pieces(s, path, err);
+    int status = !are_ids && t->type->read ? read_whole(s, path, watch, err) : open_pieces(s, path, err);
     if (status) id_stream_close(s);
     return status;
 }

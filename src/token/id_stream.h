@@ -2,7 +2,7 @@
  * ids may have any size and take no memory; what must be read whole (pictures, music, sound, pieces of words) is.
  *
  *     id_stream s;
- *     TRY(id_stream_open(&s, &tokens, path, are_ids, err));
+ *     TRY(id_stream_open(&s, &tokens, path, are_ids, watch, err));
  *     TRY(id_stream_count(&s, &count, &bytes, err));        // reads the file once, and goes back to its beginning
  *     TRY(id_stream_next(&s, ids, capacity, &got, err));    // got < capacity: the end
  *     id_stream_close(&s); */
@@ -25,7 +25,9 @@ typedef struct id_stream {
     bool owned;    /* ready is the stream's */
 } id_stream;
 
-int id_stream_open(id_stream *s, const tokenizer *t, const char *path, bool are_ids, pcv_error *err);
+/* The watch hears what is doubtful about the file. */
+int id_stream_open(id_stream *s, const tokenizer *t, const char *path, bool are_ids, const pcv_watch *watch,
+                   pcv_error *err);
 void id_stream_of(id_stream *s, const tokenizer *t, const int32_t *ids, size_t count); /* which outlive the stream */
 void id_stream_close(id_stream *s);
 

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/watch.h"
 #include "config/run_files.h"
 
 #include <stdio.h>
@@ -92,6 +93,15 @@ int tokenizer_open(tokenizer *t, const char *name, const token_config *config, p
 void tokenizer_close(tokenizer *t) {
     if (t->type && t->type->close) t->type->close(t);
     *t = (tokenizer){0};
+}
+
+int tokenizer_read_any(const tokenizer *t, const char *path, id_list *ids, const pcv_watch *watch, pcv_error *err) {
+    pcv_error reason = {0};
+    int status = t->type->read(t, path, ids, &reason);
+    fail_rename(&reason, "-", STANDARD_INPUT);
+    if (status) return fail(err, status, "%s", reason.message);
+    if (reason.message[0]) watch_say(watch, "warning: %s", reason.message);
+    return 0;
 }
 
 int tokenizer_read(const tokenizer *t, const char *path, id_list *ids, pcv_error *err) {

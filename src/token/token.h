@@ -136,6 +136,9 @@ const token_type *tokenizer_of_kind(const char *kind);
 /* type->read of a file to learn from: one that gives no tokens at all is PCV_DATA, and err->message is empty where
  * there is nothing to say. */
 int tokenizer_read(const tokenizer *t, const char *path, id_list *ids, pcv_error *err);
+/* The same of a file to score or to continue, which may be empty, and "-" is standard input; what there is to say is
+ * told. */
+int tokenizer_read_any(const tokenizer *t, const char *path, id_list *ids, const pcv_watch *watch, pcv_error *err);
 
 static inline size_t tokenizer_most(size_t size) { return 2 * size + 64; }
 
