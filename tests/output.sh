@@ -68,11 +68,13 @@ hears() { # hears ARGUMENT...: waits for the other end of a pipe until a SIGTERM
     done
     sleep 0.5 # behind what it does before it waits
     kill -TERM $pid
-    for ((tries = 0; tries < 1000; tries++)); do # it is a zombie then
-        grep -q '^State:[[:space:]]*Z' /proc/$pid/status && break
+    tries=0
+    while [ -d /proc/$pid ]; do # the shell has looked after it, or not yet
+        ! grep -qs '^State:[[:space:]]*Z' /proc/$pid/status || break
+        tries=$((tries + 1))
+        [ $tries -lt 1000 ] || fail "does not hear it"
         sleep 0.02
     done
-    [ $tries -lt 1000 ] || fail "does not hear it"
     status=0
     wait $pid || status=$?
     pid=""
