@@ -17,7 +17,7 @@ fail() {
 }
 
 cmake --install "$build" --prefix "$work/usr" >log
-for file in bin/perceiver include/perceiver.h share/man/man1/perceiver.1; do
+for file in bin/perceiver include/perceiver.h share/man/man1/perceiver.1 share/bash-completion/completions/perceiver; do
     [ -s "usr/$file" ] || fail "$file is not there: $(cat log)"
 done
 grep -q '^\.SH SYNOPSIS' usr/share/man/man1/perceiver.1 || fail "the man page has no SYNOPSIS"

@@ -31,6 +31,11 @@ for alias in -V version; do
     works $alias
     check "$alias is --version" cmp -s out version
 done
+for alias in "help help" "help version" "--help help"; do
+    # shellcheck disable=SC2086
+    works $alias
+    check "$alias is --help" cmp -s out help
+done
 fails $usage "no command 'trian'; did you mean 'train'" help trian
 fails $usage 'name a command'
 
@@ -200,6 +205,43 @@ for words in "prepare text book.txt" "train set --steps 1" "compare copy:4" "eva
     fails $usage "not standard output" $words -o -
     lacks -
 done
+
+begin "completion for bash"
+fails $usage "--completion: 'fish' is not one of bash" --completion fish
+complete_words() { # complete_words WORD...: what the last one can become, in $reply
+    # shellcheck disable=SC2034
+    COMP_WORDS=(perceiver "$@") COMP_CWORD=$#
+    _perceiver
+    reply="${COMPREPLY[*]}"
+}
+works --completion bash
+# shellcheck disable=SC1091
+. ./out
+complete_words tr
+equal "commands" "$reply" train
+complete_words help ev
+equal "commands to have help about" "$reply" eval
+complete_words prepare i
+equal "kinds of data" "$reply" image
+complete_words train set --no-ti
+equal "what switches off" "$reply" --no-tied
+complete_words train set --schedule co
+equal "values" "$reply" "constant cosine"
+complete_words train set --schedule = li
+equal "values behind a sign" "$reply" linear
+complete_words score run --s
+equal "options that say something" "$reply" --stride
+complete_words attend run -
+case " $reply " in *" -o "*) ;; *) fail "no -o in $reply" ;; esac
+for command in $commands; do
+    complete_words $command x --
+    works help $command
+    for option in $(grep -o '^  --[a-z0-9][a-z0-9-]*' out); do
+        case " $reply " in *" $option "*) ;; *) fail "$option of $command is not completed" ;; esac
+    done
+done
+complete_words info RUN
+equal "files are left to bash" "$reply" ""
 
 begin "empty names"
 fails $usage "option '-o' needs a value, but it is empty" prepare bytes book.txt -o ''

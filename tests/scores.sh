@@ -72,6 +72,15 @@ works prepare text --train text/1.txt --validation one.txt --test one.txt -o tex
 works train text-set -o words $small --latents 256 --context 256 --steps 2
 has err 'bits per token \(standard error undefined: one window\)'
 has words/metrics.jsonl '"validation_error": null'
+works score words one.txt
+equal "tokens" "$(grep -c . out)" "$(bytes one.txt)"
+cut -f 2 out | tr '\n' ' ' >one.ids
+echo 1 >>one.ids # the end of the document, which eval counts
+works score words --tokens one.ids
+mean_loss out >expected
+works eval words --json
+equal "targets" "$(number tokens out)" $(($(bytes one.txt) + 1))
+close "eval, and score with the end" "$(number loss out)" "$(cat expected)" 1e-5
 works eval words --json --stride 64 --data text-set --split train --tokens 640
 has out '"word_perplexity": [0-9]'
 sed 's/[a-z]*/x(&);/g' text/1.txt >code.txt # as source code: what stands between white space is no word

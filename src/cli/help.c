@@ -169,7 +169,8 @@ void print_help(void) {
     }
     putchar('\n');
     put_paragraph(&p, "'perceiver help COMMAND' lists its options: with --arch NAME those that this kind of model has, "
-                  "with --dialect NAME or --preset NAME their defaults. 'perceiver --version' tells the version.", 0);
+                  "with --dialect NAME or --preset NAME their defaults. 'perceiver --version' tells the version; for "
+                  "completion, ~/.bashrc takes: source <(perceiver --completion bash)", 0);
     put_paragraph(&p, numbers, 0);
     printf("Exit status: ");
     p.column = 13;

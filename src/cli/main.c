@@ -69,7 +69,8 @@ const command commands[] = {
      {PCV_SAMPLING}, 1, .example = "perceiver generate runs/books --prompt 'It was a dark' --length 400",
      .needs = {{"echo", "prompt|prompt-file"}, {"keep", "complete|prompt-file"}},
      .text = {"prompt", "echo", "stop"}, .files = {"complete", "keep", "grid", "scale"}},
-    {"score", "RUN FILE|- [evaluation options]", "Print the log-probability of each token of a file", 1, 2, cmd_score,
+    {"score", "RUN FILE|- [evaluation options]",
+     "Print the log-probability of each token of a file; its end, which eval counts too, is none", 1, 2, cmd_score,
      {{"tokens", OPTION_VALUE, "FILE", "score whitespace-separated token ids (- is standard input)"},
       {"logits", OPTION_PLACE, "OUT.safetensors", "also write all logits, float32 [positions, vocabulary]"}},
      {PCV_EVALUATION}, 1, .example = "perceiver score runs/books letter.txt",
@@ -165,12 +166,16 @@ static bool is_help(const char *name) {
 /* What is not a command; `of` is the argument behind it, or NULL. False: nor one of these. */
 static bool page(const char *name, const char *of, int *status, pcv_error *err) {
     if (is_help(name)) {
-        if (of) *status = no_command(of, err);
+        bool is_page = of && (!strcmp(of, "help") || !strcmp(of, "version"));
+        if (of && !is_page) *status = no_command(of, err);
         else print_help();
     } else if (!strcmp(name, "--version") || !strcmp(name, "-V") || !strcmp(name, "version")) {
         printf("perceiver " PCV_VERSION " (kernels: %s)\n", pcv_kernel_levels()[0]);
     } else if (!strcmp(name, "--man")) {
         print_man_page();
+    } else if (!strcmp(name, "--completion")) {
+        if (of && !strcmp(of, "bash")) print_completion();
+        else *status = cli_fail(err, PCV_USAGE, "--completion: '%s' is not one of bash", of ? of : "");
     } else {
         return false;
     }

@@ -46,8 +46,6 @@ const char *command_nearest(const char *name) {
 
 /* ------------------------------------------------------------------ parsing */
 
-static const char *dashes(const char *name) { return name[1] ? "--" : "-"; }
-
 static bool is_among(const char *const *names, const char *name) {
     for (int i = 0; i < MOST_NAMES && names[i]; i++)
         if (!strcmp(names[i], name)) return true;
@@ -158,11 +156,11 @@ static int take_own(arguments *a, int own, const char *value, int *open_list, pc
     const cli_option *o = &a->command->options[own];
     *open_list = -1;
     if (o->kind != OPTION_SWITCH && o->kind != OPTION_TEXT && !*value)
-        return cli_fail(err, PCV_USAGE, "option '%s%s' needs a value, but it is empty", dashes(o->name),
+        return cli_fail(err, PCV_USAGE, "option '%s%s' needs a value, but it is empty", option_dashes(o->name),
                         o->name);
     if (o->kind == OPTION_PLACE && !strcmp(value, "-"))
         return cli_fail(err, PCV_USAGE, "option '%s%s' takes the name of something to make, not standard output",
-                        dashes(o->name), o->name);
+                        option_dashes(o->name), o->name);
     a->value[own] = value ? value : "";
     if (o->kind != OPTION_LIST && o->kind != OPTION_REPEATED) return 0;
     if (o->kind == OPTION_LIST) *open_list = own;
@@ -213,7 +211,7 @@ static int check_needs(const arguments *a, pcv_error *err) {
     for (const cli_need *n = a->command->needs; n < a->command->needs + MOST_NAMES && n->name; n++) {
         const char *bar = strchr(n->others, '|'), *front = strcmp(n->others, "INPUT") ? "--" : "";
         if (!arguments_value(a, n->name) || is_met(a, n->others)) continue;
-        return cli_fail(err, PCV_USAGE, "%s%s belongs to %s%.*s%s%s", dashes(n->name), n->name, front,
+        return cli_fail(err, PCV_USAGE, "%s%s belongs to %s%.*s%s%s", option_dashes(n->name), n->name, front,
                         (int)strcspn(n->others, "|"), n->others, bar ? " or --" : "", bar ? bar + 1 : "");
     }
     return 0;

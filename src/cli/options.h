@@ -22,6 +22,8 @@ typedef struct cli_option {
     const char *argument, *help;
 } cli_option;
 
+static inline const char *option_dashes(const char *name) { return name[1] ? "--" : "-"; }
+
 /* An option that says nothing without one of others. */
 typedef struct cli_need {
     const char *name, *others; /* "prompt|prompt-file"; "INPUT" is a plain argument beyond the least */
@@ -78,6 +80,7 @@ const char *command_nearest(const char *name);
 
 void print_help(void);
 void print_command_help(const command *c, pcv_settings *settings); /* those that were chosen so far */
-void print_man_page(void); /* in scdoc format */
+void print_man_page(void);                                         /* in scdoc format */
+void print_completion(void);                                       /* for bash */
 
 #endif
