@@ -341,7 +341,7 @@ typedef struct pcv_plan_report {
 } pcv_plan_report;
 
 /* What a training step needs, without training. probe_seconds 0: time nothing. */
-PCV_API int pcv_plan(const pcv_settings *settings, const char *dataset, double probe_seconds,
+PCV_API int pcv_plan(const pcv_settings *settings, const char *dataset, double probe_seconds, const pcv_watch *watch,
                      pcv_plan_report *report, pcv_error *err);
 
 typedef struct pcv_train_options {
@@ -376,7 +376,7 @@ enum { PCV_BUCKETS = 40 };
 typedef struct pcv_evaluation {
     int64_t tokens, bytes, documents;
     int64_t words; /* of text that white space cuts into words: nine of ten bytes are letters, digits or white
-                      space, and a word has 16 bytes at most on average; else 0 */
+                      space, one of ten a digit at most, and a word has 16 bytes at most on average; else 0 */
     double loss; /* nats per token */
     double word_perplexity; /* exp(nats / words), whatever the tokens are; 0: no words */
     double bits_per_token, bits_per_byte, perplexity, accuracy;

@@ -187,6 +187,12 @@ sleep 0.4
 kill -TERM "$pid" || fail "the evaluation was over too early"
 ended
 equal "exit status of an evaluation after SIGTERM" $status $interrupted
+start plan --preset tiny --probe 1000 --threads 1
+catches() { ((0x$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$pid/status") & 16384)); } # SIGTERM
+wait_for catches
+kill -TERM "$pid"
+ended
+equal "exit status of a plan after SIGTERM" $status $interrupted
 start generate run --length 100000000 --ignore-end --threads 1 -o story
 writing() { ls story.tmp-* >names 2>&1; }
 wait_for writing

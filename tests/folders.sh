@@ -225,6 +225,7 @@ refused $data 'nothing to learn from' bytes empty.txt
 refused $data 'nothing to learn from' text tree/blank.txt
 prepare bytes tree/blank.txt --split 100,0,0
 refused $data 'nothing to learn from' image empty.txt x --split 100,0,0
+refused $data 'nothing to learn from' image empty.txt
 refused $data 'nothing to learn from' audio empty.txt --split 100,0,0
 refused $data 'nothing to learn from' midi empty.txt --split 100,0,0
 
@@ -300,6 +301,10 @@ if [ -e "$(dirname "$perceiver")/perceiver-sentencepiece.so" ]; then
     counts 1 1 1
     ! grep -q ZZ $set/sentencepiece.model || fail "the model has learned from what it is tested on"
     [ ! -e $set/lesson ] || fail "what was learned from is still there"
+    for i in $(seq 128 191); do printf "\303\\$(printf %o "$i")\342\202\\$(printf %o "$i") "; done >signs
+    refused $data '262 pieces are too few: .*take --tokenizer sentencepiece:[0-9]+ or more' \
+        text --train signs --tokenizer sentencepiece:262
+    ! grep -q '\.cc' err || fail "the library's own words"
     prepare text ends --tokenizer sentencepiece:300 --split 98,1,1
     grep -q ZZ $set/sentencepiece.model || fail "the model has not learned all that there is to train on"
 else

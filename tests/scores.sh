@@ -84,9 +84,13 @@ close "eval, and score with the end" "$(number loss out)" "$(cat expected)" 1e-5
 works eval words --json --stride 64 --data text-set --split train --tokens 640
 has out '"word_perplexity": [0-9]'
 sed 's/[a-z]*/x(&);/g' text/1.txt >code.txt # as source code: what stands between white space is no word
-works prepare text --train text/1.txt --test code.txt -o code-set
-works eval words --data code-set --json --tokens 640
-! grep -q word_perplexity out || fail "a perplexity of words that are none"
+seq 1000 1600 >numbers.txt
+ls -laR / 2>err.log | head -n 60 >listing.txt || true
+for text in code numbers listing; do
+    works prepare text --train text/1.txt --test $text.txt -o $text-set
+    works eval words --data $text-set --json --tokens 640
+    ! grep -q word_perplexity out || fail "a perplexity of words that are none, of $text"
+done
 
 begin "weights whose output is no number"
 cp -r copy huge

@@ -16,9 +16,9 @@ int pcv_prepare(const pcv_prepare_options *options, const pcv_watch *watch, pcv_
     return prepare_run(options, watch, report, err);
 }
 
-int pcv_plan(const pcv_settings *settings, const char *data, double probe_seconds, pcv_plan_report *report,
-             pcv_error *err) {
-    return plan_report(settings, data, probe_seconds, report, err);
+int pcv_plan(const pcv_settings *settings, const char *data, double probe_seconds, const pcv_watch *watch,
+             pcv_plan_report *report, pcv_error *err) {
+    return plan_report(settings, data, probe_seconds, watch, report, err);
 }
 
 int pcv_train(const pcv_train_options *options, const pcv_settings *settings, const pcv_watch *watch,

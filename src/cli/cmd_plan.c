@@ -1,4 +1,6 @@
 #include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/signals.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -54,8 +56,10 @@ int cmd_plan(arguments *a, pcv_error *err) {
     pcv_plan_report r;
     const char *text = arguments_value(a, "probe");
     double seconds = 3;
+    pcv_watch watch = signals_watch();
+    signals_install(true);
     int status = text ? pcv_read_real("--probe", text, 0, 1e6, &seconds, err) : 0;
-    if (!status) status = pcv_plan(a->settings, a->plain[0], seconds, &r, err);
+    if (!status) status = pcv_plan(a->settings, a->plain[0], seconds, &watch, &r, err);
     if (status) return status;
     if (arguments_value(a, "json")) print_json(&r);
     else print_text(&r);

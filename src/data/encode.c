@@ -166,7 +166,8 @@ int encode_inputs(job *j, pcv_error *err) {
     int64_t candidates = 0;
     int status = 0;
     for (size_t i = 0; i < j->inputs.count; i++) candidates += j->inputs.v[i].split == DEALT;
-    if (candidates && candidates < deal_wanted(j->dealer.percent)) TRY(divide(j, err));
+    bool can_divide = !j->tokens.length; /* what cannot may still turn out to be no good */
+    if (can_divide && candidates && candidates < deal_wanted(j->dealer.percent)) TRY(divide(j, err));
     if (type->train) {
         TRY(each_input(j, true, false, err));
         if (are_too_few(j)) TRY(divide(j, err));

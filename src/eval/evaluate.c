@@ -18,7 +18,7 @@ enum { SPANS = 48, FIRST_BUCKET = 512 };
  * alone says nothing of how windows differ: undefined. */
 typedef struct tally {
     int64_t windows, tokens, hits, bytes, words;
-    int64_t letters; /* bytes that are letters, digits or white space */
+    int64_t letters, digits; /* bytes that are letters, digits or white space; of them digits */
     double loss, bytes_loss;
     double ss, sn, nn; /* sums over windows of s^2, s n, n^2 */
 } tally;
@@ -120,14 +120,17 @@ static void count_text(const tokenizer *tokens, int32_t before, int32_t target, 
         unsigned char c = (unsigned char)piece[i];
         t->words += isspace((unsigned char)last) && !isspace(c);
         t->letters += isalnum(c) || isspace(c) || c >= 0x80;
+        t->digits += isdigit(c) != 0;
     }
     t->bytes += (int64_t)size;
 }
 
 /* Whether white space cuts this text into what people call words: nine of ten bytes are letters, digits or white
- * space, and a word has 16 bytes at most on average. Source code and tables are not so, nor is Chinese. */
+ * space, no more than one of ten is a digit, and a word has 16 bytes at most on average. Source code, listings and tables
+ * are not so, nor is Chinese. */
 static bool has_words(const tally *t) {
-    return t->words && 10 * t->letters >= 9 * t->bytes && t->bytes <= 16 * t->words;
+    bool prose = 10 * t->letters >= 9 * t->bytes && 10 * t->digits <= t->bytes;
+    return t->words && prose && t->bytes <= 16 * t->words;
 }
 
 /* Adds row r of a batch, to the buckets of its positions too, where e is not NULL. */

@@ -2,6 +2,7 @@
 #include "measure/plan.h"
 #include "base/available.h"
 #include "base/clock.h"
+#include "base/watch.h"
 #include "config/settings.h"
 #include "measure/probe.h"
 #include "model/applicable.h"
@@ -63,15 +64,26 @@ static int64_t largest(const pcv_settings *settings, const model_config *config,
     return good;
 }
 
+/* How long to time steps, and who watches. */
+typedef struct patience {
+    double seconds;
+    const pcv_watch *watch;
+} patience;
+
 /* Seconds of one update, the fastest within the time given; the first one warms up. */
-static int time_step(const model_config *config, const train_config *c, const memory_plan *plan,
-                     double seconds, double *step, pcv_error *err) {
+static int time_step(const model_config *config, const train_config *c, const memory_plan *plan, patience given,
+                     double *step, pcv_error *err) {
     probe p;
     int status = probe_open(&p, config, c, plan->tensors, err);
     if (status) return status;
-    double end = clock_now() + seconds, took;
+    double start = clock_now(), took;
     *step = 0;
-    while (p.steps < 2 || clock_now() < end) {
+    while (p.steps < 2 || clock_now() < start + given.seconds) {
+        pcv_progress now = {.stage = "timing steps", .done = clock_now() - start, .seconds = clock_now() - start};
+        if (watch_ask(given.watch, &now) == PCV_STOP) {
+            status = fail(err, PCV_INTERRUPTED, "interrupted");
+            goto out;
+        }
         TRY(probe_step(&p, &took, err));
         if (p.steps > 1 && (*step == 0 || took < *step)) *step = took;
     }
@@ -101,8 +113,8 @@ static void fill_report(pcv_plan_report *r, const model_config *m, const train_c
     r->fits = r->bytes_total <= r->bytes_available;
 }
 
-int plan_report(const pcv_settings *settings, const char *dataset_name, double probe_seconds,
-             pcv_plan_report *r, pcv_error *err) {
+int plan_report(const pcv_settings *settings, const char *dataset_name, double probe_seconds, const pcv_watch *watch,
+                pcv_plan_report *r, pcv_error *err) {
     model_config *config = NULL;
     train_config c, all;
     memory_plan plan, least;
@@ -132,7 +144,7 @@ int plan_report(const pcv_settings *settings, const char *dataset_name, double p
     fill_report(r, config, &c, &plan);
     r->bytes_recompute = (int64_t)least.total;
     if (probe_seconds > 0 && r->fits) { /* first, while nothing else has raised the peak */
-        TRY(time_step(config, &c, &plan, probe_seconds, &r->step_seconds, err));
+        TRY(time_step(config, &c, &plan, (patience){probe_seconds, watch}, &r->step_seconds, err));
         r->tokens_per_second = (double)r->targets_per_step / r->step_seconds;
         r->bytes_program = memory_peak() > plan.total ? (int64_t)(memory_peak() - plan.total) : 0;
     }

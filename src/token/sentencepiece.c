@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/plugin.h"
 #include "base/text.h"
 #include "base/watch.h"
@@ -144,7 +145,7 @@ static int adopt(tokenizer *t, const char *name, pcv_error *err) {
     int status = 0;
     TRY(try_model(s, name, err));
     s->model = s->library->open(s->file.data, s->file.size, message);
-    if (!s->model) return fail(err, PCV_DATA, "%s: not a SentencePiece model: %s", name, message);
+    if (!s->model) return fail(err, PCV_DATA, "%s: not a SentencePiece model", name);
     int pieces = s->library->pieces(s->model);
     for (int i = 0; i < pieces; i++) total += piece_bytes(s, i, NULL);
     TRY(mem_get(&s->text, total + 1, "a vocabulary", err));
@@ -391,6 +392,19 @@ static int listen_to(const pupil *p, file_bytes *said, const pcv_watch *watch, p
     return 0;
 }
 
+/* Why the child has learned nothing: the library speaks to its programmers, of lines of its source. */
+static int learned_nothing(const tokenizer *t, const char *said, pcv_error *err) {
+    const char *least = strstr(said, "required_chars"), *numbers = least ? strstr(least, " vs ") : NULL;
+    const char *digits = numbers ? numbers + strlen(" vs ") : NULL;
+    int64_t needed;
+    if (digits && !number_take_whole(&digits, &needed))
+        return fail(err, PCV_DATA, "%lld pieces are too few: these files have characters enough for %lld; "
+                    "take --tokenizer sentencepiece:%lld or more", (long long)t->config.pieces, (long long)needed,
+                    (long long)needed);
+    return fail(err, PCV_DATA, "SentencePiece could not learn %lld pieces from these files; try another number, or "
+                "--tokenizer bytes", (long long)t->config.pieces);
+}
+
 static int train(tokenizer *t, const char *const *paths, size_t count, uint64_t seed, const pcv_watch *watch,
                  pcv_error *err) {
     lessons l = {.paths = paths, .count = count, .each = LESSONS / (count ? count : 1) + 1};
@@ -403,9 +417,7 @@ static int train(tokenizer *t, const char *const *paths, size_t count, uint64_t 
     status = listen_to(&p, model, watch, err);
     if (status) kill(p.process, SIGKILL);
     while (waitpid(p.process, &result, 0) < 0 && errno == EINTR) continue;
-    if (!status && result)
-        status = fail(err, PCV_DATA, "SentencePiece could not learn %lld pieces from these files: %s",
-                      (long long)t->config.pieces, WIFEXITED(result) ? model->data : "it crashed");
+    if (!status && result) status = learned_nothing(t, WIFEXITED(result) ? model->data : "", err);
     if (!status) status = adopt(t, "what was learned", err);
 out:
     if (p.from >= 0) close(p.from);
