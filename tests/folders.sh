@@ -272,7 +272,27 @@ seed1=$(content test)
 prepare text names.txt --documents lines --seed 2
 [ "$(content test)" != "$seed1" ] || fail "another seed deals alike"
 prepare text text --documents lines --split 50,25,25 # files enough: files are dealt
-equal "lines" $(($(documents train) + $(documents validation) + $(documents test))) "$(cat text/*.txt | wc -l)"
+left_out=$(sed -n 's/^.* left out (\([0-9]*\))$/\1/p' err)
+equal "lines" $(($(documents train) + $(documents validation) + $(documents test) + ${left_out:-0})) "$(cat text/*.txt | wc -l)"
+for one in train validation test; do content $one | tr -d '<' | tr '>' '\n' | sort -u >lines.$one; done
+equal "lines in two splits" "$(cat lines.train lines.validation lines.test | grep . | sort | uniq -d | wc -l)" 0
+{ cat names.txt names.txt; head -n 40 names.txt; } >often.txt
+prepare text often.txt --documents lines
+equal "repeated names" "$(documents train) $(documents validation) $(documents test)" \
+    "$(for one in train validation test; do content $one | tr -cd '>' | wc -c; done | tr '\n' ' ' | sed 's/ $//')"
+equal "all names" $(($(documents train) + $(documents validation) + $(documents test))) 240
+has err '140 documents are the same as one before: with it in one split, or left out \(0\)'
+for one in train validation test; do content $one | tr -d '<' | tr '>' '\n' | sort -u >lines.$one; done
+equal "names of each split" "$(grep -c . lines.train) $(grep -c . lines.validation) $(grep -c . lines.test)" "90 5 5"
+equal "names in two splits" "$(cat lines.train lines.validation lines.test | grep . | sort | uniq -d | wc -l)" 0
+head -n 7 names.txt >held.txt
+prepare text --train names.txt --test held.txt --documents lines
+counts 93 0 7
+has err '7 documents are the same as one before: .* left out \(7\)'
+head -n 5 held.txt >few.txt
+prepare text --train names.txt few.txt --test held.txt --documents lines
+counts 93 0 7
+has err 'skipped few.txt: all its documents are in another split'
 has_not err 'their documents'
 prepare text --train names.txt --test x --documents lines
 counts 100 0 1

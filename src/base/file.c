@@ -576,6 +576,12 @@ int hash_open(hasher *h, pcv_error *err) {
 
 void hash_add(hasher *h, const void *data, size_t size) { XXH3_128bits_update(h->state, data, size); }
 
+uint64_t hash_take(hasher *h) {
+    uint64_t hash = XXH3_128bits_digest(h->state).low64;
+    XXH3_128bits_reset(h->state);
+    return hash;
+}
+
 void hash_close(hasher *h, char hex[HASH_TEXT]) {
     if (hex && h->state) hash_text(XXH3_128bits_digest(h->state), hex);
     XXH3_freeState(h->state);

@@ -124,6 +124,7 @@ int file_write(const char *path, const void *data, size_t size, pcv_error *err);
 void hash_bytes(const void *data, size_t size, char hex[HASH_TEXT]);
 int hash_open(hasher *h, pcv_error *err);
 void hash_add(hasher *h, const void *data, size_t size);
+uint64_t hash_take(hasher *h); /* 64 bits of it; what is added from now on is another text */
 void hash_close(hasher *h, char hex[HASH_TEXT]); /* hex NULL: nobody asks any more */
 int hash_file(const char *path, char hex[HASH_TEXT], uint64_t *size, pcv_error *err);
 

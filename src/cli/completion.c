@@ -8,8 +8,10 @@
 /* "a|b|c" as "a b c", where they are names to type and nothing else: no placeholder is one. */
 static bool print_choices(const char *front, const char *list, size_t size, const char *behind) {
     if (!memchr(list, '|', size)) return false;
-    for (size_t i = 0; i < size; i++)
-        if (!islower((unsigned char)list[i]) && !isdigit((unsigned char)list[i]) && !strchr("|-_", list[i])) return false;
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)list[i];
+        if (!islower(c) && !isdigit(c) && !strchr("|-_", c)) return false;
+    }
     printf("%s", front);
     for (size_t i = 0; i < size; i++) putchar(list[i] == '|' ? ' ' : list[i]);
     printf("%s", behind);

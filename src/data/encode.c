@@ -94,6 +94,11 @@ out:
     return status;
 }
 
+static void forget_documents(job *j) {
+    repeats_forget(&j->again);
+    j->following = j->elsewhere = 0;
+}
+
 /* The parts to train on of all texts that are divided, in one file. */
 static int write_lesson(job *j, const char *path, pcv_error *err) {
     file_writer lesson = {.fd = -1};
@@ -124,6 +129,7 @@ static int learn(job *j, pcv_error *err) {
     }
     TRY(path_join(lesson, j->folder, LESSON_FILE, err));
     if (in_parts) TRY(write_lesson(j, lesson, err));
+    forget_documents(j); /* they will be met, and dealt, as now */
     if (in_parts) paths[count++] = lesson;
     else if (j->divides) job_say(j, "what the tokenizer learns, it learns from all parts: such files are read whole");
     if (count) TRY(j->tokens.type->train(&j->tokens, paths, count, j->options->seed, j->watch, err));
@@ -150,6 +156,7 @@ static int divide(job *j, pcv_error *err) {
                                          "parts");
     j->divides = true;
     json_array_clear(j->used);
+    forget_documents(j);
     j->report->bad_lines = 0;
     for (size_t i = 0; i < j->inputs.count; i++)
         if (!j->inputs.v[i].is_given) j->inputs.v[i].split = DEALT;

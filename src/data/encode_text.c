@@ -16,7 +16,10 @@ typedef struct passage {
     input *in;
     fault fault;
     document_reader reader;
-    document_dealer dealer;
+    document_plan plan;        /* where each document is dealt */
+    size_t number;             /* documents that ended */
+    hasher hash;               /* of the document that is open */
+    int64_t copies;            /* documents that are in another split */
     uint64_t at;               /* bytes read */
     int part;                  /* of a file that is cut: its split */
     uint64_t cut[SPLITS];      /* where each split's part ends */
@@ -39,7 +42,7 @@ static bool deals_documents(const passage *p) {
 }
 
 static split_name split_of_next(const passage *p) {
-    return deals_documents(p) ? p->dealer.next : (split_name)p->part;
+    return deals_documents(p) ? document_plan_at(&p->plan, p->number) : (split_name)p->part;
 }
 
 static int begin_document(void *context, pcv_error *err) {
@@ -56,6 +59,7 @@ static int add_bytes(void *context, const char *bytes, size_t size, pcv_error *e
     passage *p = context;
     job *j = p->j;
     p->size += size;
+    if (j->documents.kind) hash_add(&p->hash, bytes, size);
     if (j->tokens.type->read) {
         text_bytes(&p->whole, bytes, size);
         if (p->whole.size > WHOLE_MOST)
@@ -83,18 +87,38 @@ out:
     return status;
 }
 
+/* Of a document that is not dealt: one whose text is in another split already is not kept. */
+static int meet_again(passage *p, uint64_t hash, bool *keep, pcv_error *err) {
+    job *j = p->j;
+    int before = repeats_split(&j->again, hash);
+    if (before == NEW) return repeats_set(&j->again, hash, p->split, err);
+    *keep = before == (int)p->split;
+    p->copies += !*keep;
+    *(*keep ? &j->following : &j->elsewhere) += 1;
+    return 0;
+}
+
+/* Its text is known now; a plan has met it before. */
+static int look_at_text(passage *p, bool *keep, pcv_error *err) {
+    if (!p->j->documents.kind) return 0;
+    uint64_t hash = hash_take(&p->hash);
+    if (!*keep) return 0;
+    p->number++;
+    return deals_documents(p) ? 0 : meet_again(p, hash, keep, err);
+}
+
 static int end_document(void *context, bool keep, pcv_error *err) {
     passage *p = context;
     job *j = p->j;
     split_writer *out = &j->out[p->split];
     int status = 0;
+    TRY(look_at_text(p, &keep, err));
     if (!keep) return split_back(out, p->mark, err);
     TRY(encode_whole(p, err));
     if (j->tokens.end >= 0) TRY(split_append(out, &j->tokens.end, 1, err));
     TRY(split_end_document(out, err));
     p->documents[p->split]++;
     p->bytes[p->split] += p->size;
-    if (deals_documents(p)) document_dealer_take(&p->dealer);
 out:
     return status;
 }
@@ -220,21 +244,36 @@ static int ignore_bad(void *context, int64_t line, const char *reason, pcv_error
 
 static int count_begin(void *context, pcv_error *err) { return (void)context, (void)err, 0; }
 static int count_bytes(void *context, const char *bytes, size_t size, pcv_error *err) {
-    return (void)context, (void)bytes, (void)size, (void)err, 0;
-}
-static int count_end(void *context, bool keep, pcv_error *err) {
-    ((passage *)context)->documents[0] += keep;
+    passage *p = context;
+    hash_add(&p->hash, bytes, size);
     return (void)err, 0;
 }
+static int count_end(void *context, bool keep, pcv_error *err) {
+    passage *p = context;
+    uint64_t hash = hash_take(&p->hash);
+    return keep ? document_plan_add(&p->plan, hash, err) : 0;
+}
 
-/* Where a file's documents are dealt, their number must be known. */
-static int open_dealer(passage *p, size_t number, pcv_error *err) {
+/* Where a file's documents are dealt, they must be known before. */
+static int make_plan(passage *p, size_t number, pcv_error *err) {
+    job *j = p->j;
+    document_dealer dealer;
+    int64_t contents;
+    int status = 0;
     if (!deals_documents(p)) return 0;
-    passage count = {.j = p->j, .in = p->in, .reader.rule = &p->j->documents};
+    passage count = {.j = j, .in = p->in, .reader.rule = &j->documents};
     count.reader.sink = (document_sink){&count, count_begin, count_bytes, count_end, ignore_bad};
-    int status = rehearse(&count, err);
-    document_dealer_open(&p->dealer, p->j->dealer.percent, count.documents[0], p->j->options->seed,
-                         1 + (uint32_t)number);
+    TRY(hash_open(&count.hash, err));
+    TRY(rehearse(&count, err));
+    TRY(document_plan_count(&count.plan, &j->again, &contents, err));
+    document_dealer_open(&dealer, j->dealer.percent, contents, j->options->seed, 1 + (uint32_t)number);
+    TRY(document_plan_deal(&count.plan, &j->again, &dealer, err));
+    j->following += (int64_t)count.plan.count - contents;
+    p->plan = count.plan;
+    count.plan = (document_plan){0};
+out:
+    hash_close(&count.hash, NULL);
+    document_plan_free(&count.plan);
     return status;
 }
 
@@ -253,15 +292,17 @@ static int lesson_bytes(void *context, const char *bytes, size_t size, pcv_error
 
 static int lesson_end(void *context, bool keep, pcv_error *err) {
     passage *p = context;
-    if (keep && deals_documents(p)) document_dealer_take(&p->dealer);
+    p->number += keep;
     return p->split == SPLIT_TRAIN ? file_append(p->lesson, "\n", 1, err) : 0;
 }
 
 int copy_lesson(job *j, size_t number, file_writer *lesson, pcv_error *err) {
     passage p = {.j = j, .in = &j->inputs.v[number], .reader.rule = &j->documents, .lesson = lesson};
     p.reader.sink = (document_sink){&p, lesson_begin, lesson_bytes, lesson_end, ignore_bad};
-    int status = open_dealer(&p, number, err);
-    return status ? status : rehearse(&p, err);
+    int status = make_plan(&p, number, err);
+    if (!status) status = rehearse(&p, err);
+    document_plan_free(&p.plan);
+    return status;
 }
 
 /* ------------------------------------------------------------------ a whole passage */
@@ -281,6 +322,8 @@ static int finish_text(passage *p, file_content *c, pcv_error *err) {
     content_close(c);
     input_judge(j, p->in, c, f);
     for (int s = 0; s < SPLITS; s++) documents += p->documents[s];
+    if (!f->why && !documents && p->copies)
+        fault_set(f, SKIP_COPY, "%s: all its documents are in another split", p->in->name);
     if (!f->why && !documents) fault_set(f, SKIP_EMPTY, "%s: no document in it", p->in->name);
     TRY(input_accept(j, p->in, c->hash, f, err));
     if (f->why) {
@@ -302,12 +345,15 @@ int encode_text(job *j, size_t number, pcv_error *err) {
     int status = 0;
     p.reader.sink = (document_sink){&p, begin_document, add_bytes, end_document, bad_line};
     for (int s = 0; s < SPLITS; s++) p.begin[s] = split_here(&j->out[s]);
-    TRY(open_dealer(&p, number, err));
+    TRY(hash_open(&p.hash, err));
+    TRY(make_plan(&p, number, err));
     TRY(content_open(&c, err));
     TRY(read_pieces(&p, &c, err));
     TRY(finish_text(&p, &c, err));
 out:
     content_close(&c);
+    hash_close(&p.hash, NULL);
+    document_plan_free(&p.plan);
     documents_free(&p.reader);
     text_free(&p.whole);
     return status;

@@ -10,6 +10,7 @@
 #include "config/run_files.h"
 #include "config/settings.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -129,6 +130,13 @@ static int check_splits(const job *j, pcv_error *err) {
     return 0;
 }
 
+static void tell_repeats(const job *j) {
+    if (!j->following && !j->elsewhere) return;
+    int64_t all = j->following + j->elsewhere;
+    job_say(j, "%" PRId64 " document%s the same as one before: with it in one split, or left out (%" PRId64 ")", all,
+            all == 1 ? " is" : "s are", j->elsewhere);
+}
+
 static int fill_folder(job *j, pcv_error *err) {
     char copy[PATH_SIZE];
     int status = 0;
@@ -137,6 +145,7 @@ static int fill_folder(job *j, pcv_error *err) {
     for (size_t i = 0; i < j->inputs.count; i++) j->total += (double)j->inputs.v[i].size;
     for (int s = 0; s < SPLITS; s++) TRY(split_create(&j->out[s], j->folder, (split_name)s, j->tokens.vocab, err));
     TRY(encode_inputs(j, err));
+    tell_repeats(j);
     TRY(check_splits(j, err));
     for (int s = 0; s < SPLITS; s++) {
         TRY(split_commit(&j->out[s], err));
@@ -192,6 +201,7 @@ int prepare_run(const pcv_prepare_options *options, const pcv_watch *watch,
     status = run(j, err);
     inputs_free(&j->inputs);
     content_set_free(&j->seen);
+    repeats_forget(&j->again);
     json_decref(j->used);
     json_decref(j->skipped.list);
     tokenizer_close(&j->tokens);

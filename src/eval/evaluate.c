@@ -126,8 +126,8 @@ static void count_text(const tokenizer *tokens, int32_t before, int32_t target, 
 }
 
 /* Whether white space cuts this text into what people call words: nine of ten bytes are letters, digits or white
- * space, no more than one of ten is a digit, and a word has 16 bytes at most on average. Source code, listings and tables
- * are not so, nor is Chinese. */
+ * space, one of ten a digit at most, and a word has 16 bytes at most on average. Source code, listings and tables are
+ * not so, nor is Chinese. */
 static bool has_words(const tally *t) {
     bool prose = 10 * t->letters >= 9 * t->bytes && 10 * t->digits <= t->bytes;
     return t->words && prose && t->bytes <= 16 * t->words;
