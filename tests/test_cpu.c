@@ -115,9 +115,34 @@ static void long_kernels(void **state) {
     }
 }
 
+/* Passes of no length begin with one thread, whoever uses the cores, and take more where these are faster. */
+static void tiny_passes(void **state) {
+    (void)state;
+    for (int faster = 0; faster < 2; faster++) {
+        crowd p = {0};
+        int all = 0;
+        assert_int_equal(crowd_threads(&p, 2), 2); /* nobody knows yet */
+        assert_false(crowd_is_tiny(&p, 0.02));
+        assert_true(crowd_is_tiny(&p, 0.001));
+        assert_false(crowd_is_tiny(&p, 0.001)); /* it is settled */
+        assert_int_equal(crowd_threads(&p, 2), 1);
+        for (int i = 0; i < 200; i++) {
+            int threads = crowd_threads(&p, 2);
+            all += threads == 2;
+            crowd_stretch(&p, 2, rate_of(threads, !faster), false, true);
+        }
+        if (faster) assert_int_equal(all, 199);
+        else assert_in_range(all, 2, 10);
+    }
+    crowd p = {0};
+    crowd_threads(&p, 2);
+    crowd_stretch(&p, 2, 1, false, true);
+    assert_false(crowd_is_tiny(&p, 0.001)); /* the first stretch is over */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(opens_by_name), cmocka_unit_test(level_of_the_environment),
                                        cmocka_unit_test(counts), cmocka_unit_test(paces),
-                                       cmocka_unit_test(long_kernels)};
+                                       cmocka_unit_test(long_kernels), cmocka_unit_test(tiny_passes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

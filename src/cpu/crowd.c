@@ -5,11 +5,20 @@
 #include <sys/resource.h>
 
 enum { FIRST_PAUSE = 8, LAST_PAUSE = 64 }; /* stretches */
-static const double STRETCH = 0.2, LONG_PASS = 1, GAIN = 1.1, TAKEN_OFF = 20; /* seconds; a factor; times a second */
+static const double STRETCH = 0.2, TINY_PASS = 0.01, LONG_PASS = 1; /* seconds */
+static const double GAIN = 1.1, TAKEN_OFF = 20;                     /* a factor; times a second */
 
 int crowd_threads(crowd *p, int most) {
     if (!p->now) *p = (crowd){.now = most, .pause = FIRST_PAUSE, .rest = 2}; /* the first stretch is slow anyway */
     return p->trial ? p->trial : p->now;
+}
+
+bool crowd_is_tiny(crowd *p, double seconds) {
+    if (p->settled || seconds > TINY_PASS) return false;
+    p->settled = true;
+    p->now = 1;
+    p->rest = 1;
+    return true;
 }
 
 static void end_trial(crowd *p, double rate) {
@@ -34,6 +43,7 @@ static void begin_trial(crowd *p, int most, bool shared) {
 }
 
 void crowd_stretch(crowd *p, int most, double rate, bool shared, bool brief) {
+    p->settled = true;
     if (p->trial) {
         end_trial(p, rate);
         return;
@@ -57,8 +67,15 @@ void cpu_pass_begin(backend *be, backend_pass kind) {
     int threads = crowd_threads(p, c->threads);
     p->most = c->threads;
     c->threads = threads;
+    p->before = p->seconds;
     p->taken_off -= times_taken_off();
     p->seconds -= clock_now();
+}
+
+static void new_stretch(crowd *p) {
+    p->passes = 0;
+    p->taken_off = 0;
+    p->work = p->seconds = 0;
 }
 
 void cpu_pass_end(backend *be, backend_pass kind, double work) {
@@ -71,10 +88,9 @@ void cpu_pass_end(backend *be, backend_pass kind, double work) {
     p->taken_off += times_taken_off();
     p->work += work;
     p->passes++;
+    if (crowd_is_tiny(p, p->seconds - p->before)) new_stretch(p);
     if (p->seconds < STRETCH) return;
     bool shared = (double)p->taken_off > TAKEN_OFF * p->seconds, brief = p->seconds < LONG_PASS * p->passes;
     crowd_stretch(p, c->threads, p->work / p->seconds, shared, brief);
-    p->passes = 0;
-    p->taken_off = 0;
-    p->work = p->seconds = 0;
+    new_stretch(p);
 }

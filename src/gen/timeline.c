@@ -140,11 +140,13 @@ static int end_pass(timeline *const *w, int64_t count, pcv_error *err) {
 static int run(timeline *w, int64_t from, int64_t to, int64_t latents, pcv_error *err) {
     tape *t = &w->d->t;
     tape_begin(t);
+    backend_pass_begin(w->m->be, PASS_WINDOW);
     sequence row = row_of(w, from, to);
     pass p = {.batch = 1, .rows = &row, .latents = latents * w->m->config.latents_per_position, .caches = &w->cache};
     tensor *hidden = model_hidden(t, w->m, &p);
     if (latents) read_logits(&w, 1, hidden);
     passed(w, to, latents);
+    backend_pass_end(w->m->be, PASS_WINDOW, (double)(to - from));
     return end_pass(&w, 1, err);
 }
 

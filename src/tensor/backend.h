@@ -33,7 +33,7 @@ typedef struct backend_type {
 } backend_type;
 
 /* Passes of one kind come again and again: a backend may learn from some how to run the next. */
-typedef enum backend_pass { PASS_UPDATE, PASS_SCORING, PASS_TOKEN, PASSES } backend_pass;
+typedef enum backend_pass { PASS_UPDATE, PASS_SCORING, PASS_WINDOW, PASS_TOKEN, PASSES } backend_pass;
 
 struct backend {
     const char *name, *level; /* level: of its kernels */
