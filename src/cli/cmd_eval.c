@@ -1,3 +1,5 @@
+/* An evaluation or a sweep, for people and with --json for programs. What is undefined is said to be, and is null
+ * in JSON. */
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/signals.h"

@@ -1,3 +1,6 @@
+/* Three ways out: text to standard output as it comes, text into a file that has its name when it is whole, and
+ * documents, which the library makes as a whole. What is told about the work goes to standard error, so that
+ * standard output holds the text alone. */
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/samples.h"

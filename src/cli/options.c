@@ -1,3 +1,7 @@
+/* Parsing. A command's long options are its own and those of its groups of settings, in one list for getopt_long;
+ * what each is stands beside it. A setting goes to the library as it was typed, which checks it and names the flag
+ * in its error: nothing here knows a value. Plain arguments come in their order, as option 1, so that a list can
+ * take those that follow it. */
 #include "cli/options.h"
 #include "cli/commands.h"
 

@@ -1,3 +1,6 @@
+/* One line of standard error that is drawn over itself. Its parts are put in the order of their worth, as many as
+ * the terminal is wide at that moment; a message clears it first. Where nobody looks at a terminal a plain line
+ * now and then has to do, so that a log stays short. No timer runs: it is drawn when the work says how far it is. */
 #include "cli/progress.h"
 #include "cli/commands.h"
 #include "cli/signals.h"

@@ -1,3 +1,6 @@
+/* The table of tokenizers and of the kinds of data, and what is alike for all of them: opening by name, the digest
+ * of what ids mean, and tokenizer.json, which holds the rows of token_fields that the type reads and no others.
+ * What a type has learned lies in files of its own beside it. */
 #include "token/token.h"
 #include "base/file.h"
 #include "base/mem.h"
