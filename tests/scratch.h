@@ -34,8 +34,8 @@ static int remove_folder(void **state) {
 
 /* "folder/name", valid until the sixteenth call from here. */
 static inline const char *at(const char *name) {
-    static char slots[16][PATH_SIZE];
-    static int next;
+    static _Thread_local char slots[16][PATH_SIZE];
+    static _Thread_local int next;
     char *out = slots[next++ % 16];
     snprintf(out, PATH_SIZE, "%s/%s", folder, name);
     return out;
