@@ -258,6 +258,19 @@ static tensor *run_column_sum(tape *t, tensor *const in[], const op_case *c) {
     return y;
 }
 
+/* p: whether a and b are transposed, and beta. All matrices but the bias lie within wider ones. */
+static tensor *run_gemm(tape *t, tensor *const in[], const op_case *c) {
+    tensor *y = copy_of(t, in[2]);
+    matrix inner[3];
+    for (int i = 0; i < 3; i++) {
+        const matrix *m = i < 2 ? &in[i]->m : &y->m;
+        inner[i] = matrix_columns(*m, i + 1, m->cols - 4);
+    }
+    tape_kernel(t, gemm, .c = inner[2], .a = inner[0], .b = inner[1], .bias = c->inputs > 3 ? in[3]->m : (matrix){0},
+                .transpose_a = c->p[0], .transpose_b = c->p[1], .beta = (float)c->p[2]);
+    return y;
+}
+
 static tensor *run_attend_map(tape *t, tensor *const in[], const op_case *c) {
     attend_spec s = case_spec(t, c, c->in[1].rows);
     return attend_map(t, in[0], in[1], &s, &(map_spec){.first = 1, .every = 3, .rows = 4, .bins = 9, .span = 100});
@@ -350,6 +363,14 @@ const op_case op_cases[] = {
      CASE_FORWARD},
     {"copy, packed to bf16", run_pack, 1, {{5, 37}}, {BF16}, CASE_FORWARD},
     {"copy, packed to 8 bits", run_pack, 1, {{5, 37}}, {I8}, CASE_FORWARD},
+    {"gemm, several blocks", run_gemm, 4, {{290, 44}, {530, 44}, {290, 534}, {1, 530}}, {0, 1, 1}, CASE_FORWARD},
+    {"gemm, b as it lies", run_gemm, 4, {{290, 44}, {40, 274}, {290, 274}, {1, 270}}, {0, 0, 0}, CASE_FORWARD},
+    {"gemm, a transposed", run_gemm, 4, {{40, 294}, {40, 274}, {290, 274}, {1, 270}}, {1, 0, 1}, CASE_FORWARD},
+    {"gemm, both transposed", run_gemm, 3, {{40, 294}, {270, 44}, {290, 274}}, {1, 1, 1}, CASE_FORWARD},
+    {"gemm, pieces of the depth", run_gemm, 4, {{3100, 9}, {3100, 13}, {5, 13}, {1, 9}}, {1, 0, 1}, CASE_FORWARD},
+    {"gemm, one row", run_gemm, 4, {{1, 71}, {30, 71}, {1, 34}, {1, 30}}, {0, 1, 1}, CASE_FORWARD},
+    {"gemm, four rows", run_gemm, 4, {{4, 37}, {9, 37}, {4, 13}, {1, 9}}, {0, 1, 1}, CASE_FORWARD},
+    {"gemm, one column", run_gemm, 4, {{150, 37}, {1, 37}, {150, 5}, {1, 1}}, {0, 1, 1}, CASE_FORWARD},
     {"column sum", run_column_sum, 2, {{33, 79}, {1, 75}}, {0}, CASE_FORWARD},
     {"column sum, added", run_column_sum, 2, {{33, 79}, {1, 75}}, {1}, CASE_FORWARD},
     {"attend map", run_attend_map, 2, {{12, 18}, {70, 18}}, {1, 3, MASK_CAUSAL, 0}, CASE_FORWARD},
