@@ -427,6 +427,16 @@ static void truncations(void **state) {
     }
 }
 
+/* What is as likely as the likeliest has all of its probability: min-p 1 keeps every one of them. */
+static void equals_are_kept(void **state) {
+    (void)state;
+    sample_config c = sampling(0.7);
+    const float logits[VOCAB] = {0, -90, 0, 0, 2, 1, 2, -3, 2};
+    static const double expected[VOCAB] = {0, 0, 0, 0, 1, 0, 1, 0, 1};
+    c.min_p = 1;
+    check_draws("three equals", &c, logits, expected);
+}
+
 static void masked_ids(void **state) {
     (void)state;
     sample_config c = sampling(1);
@@ -551,7 +561,8 @@ static void schedules(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(layers_of_settings), T(every_preset), T(refused_settings), T(impossible_models),
-        T(defaults_in_force), T(settings_of_architectures), T(settings_without_memory), T(greedy), T(truncations), T(masked_ids), T(repetition),
+        T(defaults_in_force), T(settings_of_architectures), T(settings_without_memory), T(greedy), T(truncations),
+        T(equals_are_kept), T(masked_ids), T(repetition),
         T(seeds), T(not_finite), T(schedules),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
