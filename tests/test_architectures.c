@@ -87,6 +87,34 @@ static void equals_perceiver(void **state) {
     be->close(be);
 }
 
+/* Learned queries belong to places counted from the end: with fewer latents, and no layers that mix them, each that is
+ * left comes to the same. */
+static void learned_queries_count_from_the_end(void **state) {
+    (void)state;
+    enum { FEW = 5 };
+    backend *be;
+    tape t;
+    int32_t ids[CONTEXT];
+    float all[CONTEXT * 24], few[FEW * 24];
+    must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
+    must(tape_init(&t, be, 0, &err));
+    model *m = model_of(be, "official", "query=learned layers=0");
+    for (int i = 0; i < CONTEXT; i++) ids[i] = token(i);
+    for (int k = 0; k < 2; k++) {
+        sequence row = {.ids = ids, .length = CONTEXT};
+        pass p = pass_over(m, &row, 1, k ? FEW : CONTEXT);
+        tape_reset(&t);
+        tensor *h = model_hidden(&t, m, &p);
+        assert_int_equal(h->m.rows, k ? FEW : CONTEXT);
+        tape_read(&t, h, k ? few : all);
+    }
+    for (int i = 0; i < FEW * 24; i++)
+        close_to((double)few[i], (double)all[(CONTEXT - FEW) * 24 + i], 1e-6, "a latent of few");
+    tape_free(&t);
+    model_close(m);
+    be->close(be);
+}
+
 /* ------------------------------------------------------------------ sparse patterns */
 
 enum { C = 24, HEADS = 2, ROWS = BATCH * CONTEXT };
@@ -581,7 +609,7 @@ int main(void) {
         cmocka_unit_test(published_transformer_xl),
         cmocka_unit_test(segments_equal_whole),
         cmocka_unit_test(relative_by_hand),
-        cmocka_unit_test(equals_perceiver),
+        cmocka_unit_test(equals_perceiver), cmocka_unit_test(learned_queries_count_from_the_end),
         cmocka_unit_test(sparse_equals_masked),
         cmocka_unit_test(gradients),
     };

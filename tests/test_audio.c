@@ -363,6 +363,11 @@ static void what_samples_mean(void **state) {
             t.type->vector(&t, t.first + step + steps[i], w);
             for (int k = 0; k < SCALE_SIZE; k++) products[i] += (double)v[k] * (double)w[k] / (256 - steps[i]);
         }
+    for (int32_t step = 0; step < 256; step++) { /* the ends are alike: x and -x differ in every second number's sign */
+        t.type->vector(&t, t.first + step, v);
+        t.type->vector(&t, t.first + 255 - step, w);
+        for (int k = 0; k < SCALE_SIZE; k++) close_to((double)w[k], (double)(k % 2 ? v[k] : -v[k]), 1e-5, "an opposite value");
+    }
     close_to(products[0], 1, 1e-5, "mean squared length");
     if (!(products[1] > 0.4 && products[1] < 0.9 && products[2] < 0.1))
         test_failed("mean products of vectors 8 and 64 steps apart: %g, %g\n", products[1], products[2]);
@@ -470,6 +475,8 @@ static void masks_and_positions(void **state) {
     }
     t.type->position(&t, 0, &where);
     assert_int_equal(where, 0);
+    static const int places[] = {0, 1, 2, 3, 1, 2, 3, 1}; /* from where on positions are the same */
+    for (int i = 0; i < 8; i++) assert_int_equal(tokenizer_place(&t, i), places[i]);
     tokenizer_close(&t);
 }
 

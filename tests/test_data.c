@@ -593,6 +593,7 @@ static void copy_crops(void **state) {
         const int64_t context = cases[i][0];
         crop_plan plan;
         bool ends[65] = {false};
+        double last = 0;
         must(crop_open(&plan, d, SPLIT_TRAIN, context, cases[i][1], &err));
         rng r = rng_make(2, RNG_TEST, 0);
         for (int k = 0; k < 2000; k++) {
@@ -603,8 +604,11 @@ static void copy_crops(void **state) {
                 test_failed("context %d: tokens %d to %d score %d targets\n", (int)context,
                             (int)w.from, (int)end, (int)w.scored);
             ends[end] = true;
+            last += end == 64;
         }
         for (int64_t end = 0; end <= 64; end++) assert_int_equal(ends[end], end >= cases[i][2]);
+        double p = 1 / 8.0 + 7 / 8.0 / (double)(65 - cases[i][2]); /* every eighth, and its share of the others */
+        close_to(last / 2000, p, 4 * sqrt(p * (1 - p) / 2000), "windows that end with their document");
         crop_close(&plan);
     }
     dataset_close(d);
@@ -678,6 +682,52 @@ static void covering_blocks(void **state) {
 
 /* ------------------------------------------------------------------ copy task */
 
+/* ------------------------------------------------------------------ streams */
+
+/* Each row walks through all segments in order, beginning where its part of them does; a segment's inputs are those of
+ * its document that follow the last one's, and its targets those that count. */
+static void check_stream(const dataset *d, int64_t segment, int64_t rows, int64_t documents) {
+    stream_plan plan;
+    window all[64];
+    int64_t count = 0;
+    for (int64_t k = 0; k < documents; k++) {
+        int64_t n = dataset_length(d, SPLIT_TRAIN, k);
+        for (int64_t from = 0; from < n - 1; from += segment) {
+            int64_t inputs = n - 1 - from < segment ? n - 1 - from : segment, scored = 0;
+            for (int64_t i = from; i < from + inputs; i++) scored += i + 1 >= d->first_target;
+            all[count++] = (window){k, from, inputs + 1, scored, d->generated ? n : 0};
+        }
+    }
+    must(stream_open(&plan, d, SPLIT_TRAIN, segment, &err));
+    if (d->generated) plan.count = count; /* of documents without end, the first */
+    assert_int_equal(plan.count, count);
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t turn = 0; turn < 2 * count + 1; turn++) {
+            window found = stream_at(&plan, row, rows, turn), expected = all[(count / rows * row + turn) % count];
+            assert_memory_equal(&found, &expected, sizeof found);
+        }
+    stream_close(&plan);
+}
+
+static void streams(void **state) {
+    (void)state;
+    lengths l = {5, {9, 2, 1, 23, 8}};
+    for (int64_t segment = 1; segment < 12; segment++)
+        for (int64_t rows = 1; rows <= 5; rows++)
+            for (int64_t first = 1; first < 8; first += 3) {
+                dataset d = documents_of(&l), *copy;
+                d.first_target = first;
+                check_stream(&d, segment, rows, l.count);
+                must(dataset_open(&copy, "copy:16", 3, &err));
+                check_stream(copy, segment, rows, 3);
+                dataset_close(copy);
+            }
+    lengths empty = {2, {1, 0}};
+    dataset d = documents_of(&empty);
+    stream_plan plan;
+    refused(stream_open(&plan, &d, SPLIT_TRAIN, 4, &err), PCV_DATA, "the train split has no text");
+}
+
 static void mirror_images(void **state) {
     (void)state;
     static const int sizes[] = {4, 6, 16, 38, 1024};
@@ -726,6 +776,13 @@ static void copy_documents_differ(void **state) {
         dataset_close(d);
     }
     assert_memory_equal(ids[0], ids[1], sizeof ids[0]);
+    int alike[2] = {0}; /* the upper half of a byte and either half of the next, by chance one of 16 */
+    for (int t = 1; t < HALF; t++) {
+        int now = ids[2][t] - 3, next = ids[2][t + 1] - 3;
+        alike[0] += now >> 4 == next >> 4;
+        alike[1] += now >> 4 == (next & 15);
+    }
+    for (int k = 0; k < 2; k++) assert_in_range(alike[k], 80, 170); /* 125 +- 11 */
     for (int b = 0; b < 256; b++) squares += pow(count[b] - HALF / 64.0, 2) / (HALF / 64.0);
     close_to(squares, 255, 5 * sqrt(2 * 255), "chi-squared of the bytes");
 }
@@ -755,7 +812,8 @@ int main(void) {
         T(byte_tokens), T(tokenizer_files), T(odd_folder), T(split_by_file),
         T(few_files_many_percent), T(given_splits), T(cut_files), T(refused_options),
         T(nothing_left_behind), T(damaged_folders), T(foreign_ids), T(crops), T(copy_crops),
-        T(official_blocks), T(covering_blocks), T(mirror_images), T(copy_documents_differ),
+        T(official_blocks), T(covering_blocks), T(mirror_images), T(streams),
+        T(copy_documents_differ),
         T(copy_lengths),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -173,6 +173,10 @@ static void documents_dealt(void **state) {
         for (int64_t n = 0; n < few[i].documents; n++, document_dealer_take(&d)) count[d.next]++;
         assert_memory_equal(count, few[i].left, sizeof count);
     }
+    document_dealer_open(&d, (const int[]){80, 15, 5}, 30, 5, 1); /* 24, 4.5 and 1.5, to the nearest, from a half on up */
+    assert_true(d.left[0] == 23 && d.left[1] == 5 && d.left[2] == 2);
+    document_dealer_open(&d, (const int[]){80, 15, 5}, 29, 5, 1); /* 4.35 and 1.45 */
+    assert_true(d.left[0] == 24 && d.left[1] == 4 && d.left[2] == 1);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         document_dealer_open(&d, percent, DOCUMENTS, seed, 1);
         for (int n = 0; n < DOCUMENTS; n++, document_dealer_take(&d)) tested[n] += d.next == SPLIT_TEST;

@@ -375,6 +375,16 @@ static void a_few_notes(void **state) {
     check_ids("midi-389", 376, 60, 265, 376, 64, 355, 188, 275, 192, 361, 67, 265, 195, 376, 40, 265, 168);
 }
 
+/* A note of less than half a step lasts one all the same. */
+static void a_short_note(void **state) {
+    (void)state;
+    header(0, 1, 500); /* a tick is a tenth of a step */
+    begin_track();
+    bytes(100, 0x90, 60, 80, 3, 60, 0);
+    finish_track();
+    check_ids("midi", 268, 378, 63, 259, 191);
+}
+
 static void voices(void **state) {
     (void)state;
     header(1, 2, 100); /* a tick is half a step */
@@ -750,7 +760,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(running_status), T(tempo_map), T(frames), T(tracks_in_a_row), T(odd_files), T(refused_headers),
         T(refused_events), T(too_much), T(damage), T(written_bytes), T(written_times), T(two_layouts), T(a_few_notes),
-        T(voices), T(velocity_by_accident), T(pedal), T(more_pedals), T(pedal_again), T(times_and_velocities),
+        T(voices), T(a_short_note), T(velocity_by_accident), T(pedal), T(more_pedals), T(pedal_again), T(times_and_velocities),
         T(no_notes), T(sampling), T(any_ids), T(masked), T(shared_by_a_kind),
         T(no_memory), T(piano_roll),
     };

@@ -222,8 +222,8 @@ static void linear_maps_alone_decay(void **state) {
 
 /* Trains on the copy task with settings "name=value ...", on top of ones under which an update is
  * w -= lr g / (|g| + 1), and gives the weights; the caller frees them. With lr=0 they are those of the beginning. */
-static float *trained(const char *run, const char *list, size_t *count) {
-    static const char config[] = "{\"training\": {\"epsilon\": 1, \"weight_decay\": 0, \"warmup\": 0, \"lr\": 0.5, "
+static float *trained_on(const char *dataset, const char *run, const char *list, size_t *count) {
+    static const char config[] = "{\"zero_head\": true, \"output_bias\": true, \"training\": {\"epsilon\": 1, \"weight_decay\": 0, \"warmup\": 0, \"lr\": 0.5, "
                                  "\"schedule\": \"constant\", \"batch\": 4, \"steps\": 1, \"eval_tokens\": 16, "
                                  "\"log_every\": 1, \"z_loss\": 0, \"threads\": 1}}";
     char rest[256];
@@ -238,7 +238,7 @@ static float *trained(const char *run, const char *list, size_t *count) {
         *value++ = 0;
         must(pcv_settings_set(s, item, value, &err));
     }
-    must(pcv_train(&(pcv_train_options){.dataset = "copy:32", .run = at(run)}, s, NULL, NULL, &err));
+    must(pcv_train(&(pcv_train_options){.dataset = dataset, .run = at(run)}, s, NULL, NULL, &err));
     pcv_settings_close(s);
     must(engine_open(&e, at(run), NULL, &err));
     *count = e->m->params.elements;
@@ -246,6 +246,10 @@ static float *trained(const char *run, const char *list, size_t *count) {
     backend_read_floats(e->be, values, &e->m->params.values);
     engine_close(e);
     return values;
+}
+
+static float *trained(const char *run, const char *list, size_t *count) {
+    return trained_on("copy:32", run, list, count);
 }
 
 /* A number of the record's first line. */
@@ -312,6 +316,67 @@ static void batches_add_up(void **state) {
     free(part);
 }
 
+/* The gradient is that of the mean over all targets. Where the head is zero all ids are as likely, and the output bias
+ * of each has 1 / V less its share of the targets. */
+static void gradients_are_of_the_mean(void **state) {
+    (void)state;
+    static const char *const batches[] = {"batch=4", "batch=1 total-batch=64"};
+    for (int k = 0; k < 2; k++) {
+        size_t elements;
+        char list[128], run[2][16];
+        float *weights[2];
+        pcv_engine *e;
+        for (int i = 0; i < 2; i++) {
+            snprintf(run[i], sizeof run[i], "mean-%d-%d", k, i);
+            snprintf(list, sizeof list, "clip=0 begin=random %s lr=%s", batches[k], i ? "0.5" : "0");
+            weights[i] = trained(run[i], list, &elements);
+        }
+        must(engine_open(&e, at(run[0]), NULL, &err));
+        parameter_slice s = parameters_slice(&e->m->params, parameters_find(&e->m->params, "output.bias"));
+        double targets = 0, all = recorded(run[1], "tokens");
+        for (int64_t v = 0; v < s.cols; v++) {
+            double g = gradient_of(weights[0][s.offset + (size_t)v], weights[1][s.offset + (size_t)v]);
+            double times = all * (1 / (double)s.cols - g);
+            close_to(times, round(times), 1e-3, "how often an id is a target");
+            assert_true(times > -0.1);
+            targets += times;
+        }
+        close_to(targets, all, 1e-2, "targets");
+        assert_in_range(all, 33, 64); /* windows at the beginning of a document have fewer than 16 */
+        engine_close(e);
+        free(weights[0]);
+        free(weights[1]);
+    }
+}
+
+/* Two batches of one update lose other values: were they the same, their mean would be that of one alone. The only
+ * window that there is comes every time. */
+static void batches_drop_other_values(void **state) {
+    (void)state;
+    static const char text[] = "the only document";
+    static const char *const kinds[] = {"dropout=0.5", "prefix-dropout=0.5", "latent-dropout=0.5"};
+    size_t count;
+    put("text.txt", text, sizeof text - 1);
+    const char *files[] = {at("text.txt"), NULL};
+    pcv_prepare_options o = {.kind = "text", .splits = {files}, .output = strdup(at("one"))};
+    must(pcv_prepare(&o, NULL, NULL, &err));
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        char run[2][32], list[128];
+        float *weights[2];
+        for (int i = 0; i < 2; i++) {
+            snprintf(run[i], sizeof run[i], "drops-%zu-%d", k, i);
+            snprintf(list, sizeof list, "clip=0 batch=1 latents=8 min-crop=30 %s total-batch=%d", kinds[k], 8 + 8 * i);
+            weights[i] = trained_on(o.output, run[i], list, &count);
+        }
+        double apart = 0;
+        for (size_t i = 0; i < count; i++) apart = fmax(apart, fabs((double)weights[0][i] - (double)weights[1][i]));
+        if (apart < 1e-4) test_failed("%s: two batches are as one, to %g\n", kinds[k], apart);
+        free(weights[0]);
+        free(weights[1]);
+    }
+    free((char *)(uintptr_t)o.output);
+}
+
 /* A run's weights are the averages: behind one update 2/11 of the first weights and 9/11 of the new ones. */
 static void a_run_keeps_its_averages(void **state) {
     (void)state;
@@ -351,7 +416,8 @@ static void a_run_follows_its_schedule(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(an_update_is_adamw), T(the_first_update_moves_by_the_rate), T(norms_of_gradients), T(averages_follow_the_weights),
-        T(linear_maps_alone_decay), T(gradients_are_clipped), T(batches_add_up), T(a_run_keeps_its_averages),
+        T(linear_maps_alone_decay), T(gradients_are_clipped), T(batches_add_up), T(gradients_are_of_the_mean),
+        T(batches_drop_other_values), T(a_run_keeps_its_averages),
         T(a_run_follows_its_schedule)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

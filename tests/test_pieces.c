@@ -243,6 +243,21 @@ static void texts_in_parts(void **state) {
     tokenizer_close(&rewriting);
 }
 
+/* A part waits where what follows could still change its ids: within a character's length of its end. */
+static void parts_wait(void **state) {
+    (void)state;
+    if (!there) skip();
+    static const char words[] = "kalo mirten";
+    int32_t ids[64];
+    size_t used;
+    assert_int_equal(learned.type->encode_part(&learned, words, sizeof words - 1, false, ids, &used), 0);
+    assert_int_equal(used, 0);
+    learned.type->encode_part(&learned, words, sizeof words - 1, true, ids, &used);
+    assert_int_equal(used, sizeof words - 1);
+    learned.type->encode_part(&learned, "kalo\nmirten", 11, false, ids, &used); /* the line is whole */
+    assert_int_equal(used, 5);
+}
+
 static void refused_models(void **state) {
     (void)state;
     if (!there) skip();
@@ -270,7 +285,7 @@ static void refused_models(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_lost), cmocka_unit_test(pieces_are_words), cmocka_unit_test(kept_and_loaded),
-        cmocka_unit_test(texts_in_parts), cmocka_unit_test(whole_documents), cmocka_unit_test(long_document),
+        cmocka_unit_test(texts_in_parts), cmocka_unit_test(parts_wait), cmocka_unit_test(whole_documents), cmocka_unit_test(long_document),
         cmocka_unit_test(refused_models),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

@@ -33,6 +33,11 @@ static void pace(void **state) {
         assert_true(fabs(live[step] - done) < 2.0 / PACE_PARTS);
     }
     assert_int_equal(marks.count, PACE_PARTS - 1);
+    static const int64_t by_hand[] = {10, 20, 40}; /* between marks as fast as in the part before, which was the last */
+    static const double parts[][2] = {{0, 0}, {9, 0}, {10, 1}, {15, 1.5}, {20, 2}, {25, 2.5}, {30, 3}, {39, 3}, {40, 3},
+                                      {50, 3.5}, {55, 3.75}, {60, 4}, {1000, 4}};
+    for (size_t i = 0; i < COUNT(parts); i++)
+        close_to(pace_at(by_hand, 3, (int64_t)parts[i][0]), parts[i][1] / PACE_PARTS, 1e-15, "part of a run");
     pace_keep(&c, &marks, 640);
     assert_true(pace_is_kept(&c));
     for (int64_t step = 0; step <= 640; step++)

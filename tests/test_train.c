@@ -205,6 +205,44 @@ static void dropped_prefixes_are_gone(void **state) {
     be->close(be);
 }
 
+/* A fifth of the latents, other ones in every step and batch, and none but in training. */
+static void some_latents_hide(void **state) {
+    (void)state;
+    enum { CONTEXT = 64, N = 64, STEPS = 50 };
+    backend *be;
+    tape t;
+    batch b;
+    int32_t ids[CONTEXT] = {0}, before[N] = {0};
+    int hidden = 0, again = 0;
+    must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
+    model *m = build(be, "latent_dropout=0.2 latents=64", CONTEXT);
+    must(tape_init(&t, be, 0, &err));
+    sequence row = {.ids = ids, .length = CONTEXT};
+    pass in = {.batch = 1, .rows = &row, .latents = N};
+    for (uint32_t k = 0; k < 2 * STEPS; k++) {
+        tape_reset(&t);
+        t.training = true;
+        t.step = k / 2;
+        in.draw = k % 2;
+        must(batch_make(&b, &t, m, &in, in.latents));
+        const int32_t *now = b.self.hidden->m.data;
+        for (int i = 0; i < N; i++) {
+            hidden += now[i] != 0;
+            again += now[i] && before[i];
+        }
+        memcpy(before, now, sizeof before);
+    }
+    assert_in_range(hidden, 1160, 1400); /* of 6400: 1280 +- 32 */
+    assert_in_range(again, 190, 320);    /* those of the last time too: 253 +- 16 */
+    t.training = false;
+    tape_reset(&t);
+    must(batch_make(&b, &t, m, &in, in.latents));
+    assert_null(b.self.hidden);
+    tape_free(&t);
+    model_close(m);
+    be->close(be);
+}
+
 static void less_is_planned_with_dropped_prefixes(void **state) {
     (void)state;
     size_t tensors[2];
@@ -260,7 +298,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_model_begins_with_its_data), cmocka_unit_test(one_batch_is_learned_by_heart),
         cmocka_unit_test(accumulation_equals_a_large_batch),
-        cmocka_unit_test(dropped_prefixes_are_gone), cmocka_unit_test(less_is_planned_with_dropped_prefixes),
+        cmocka_unit_test(dropped_prefixes_are_gone), cmocka_unit_test(some_latents_hide), cmocka_unit_test(less_is_planned_with_dropped_prefixes),
         cmocka_unit_test(the_copy_task_is_solved)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
