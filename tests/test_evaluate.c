@@ -173,8 +173,10 @@ static void words_and_bytes(void **state) {
         {{" the  quick\nbrown\tfox ", "jumps"}, 5},
         {{"a", "b c"}, 3},
         {{"word", "nospaceatallinthistextwhichislong"}, 0}, /* more than 16 bytes a word */
-        {{"0123456789abcdef", "0123456789abcde"}, 2},       /* 31 of 32 */
-        {{"0123456789abcdef", "0123456789abcdefg"}, 0},     /* 33 */
+        {{"abcdefghijklmnop", "abcdefghijklmno"}, 2},       /* 31 of 32 */
+        {{"abcdefghijklmnop", "abcdefghijklmnopq"}, 0},     /* 33 */
+        {{"year 1984 was", "a hot dry summer in all of it"}, 11}, /* 4 of 42 */
+        {{"1984 and 1985", "no"}, 0},                       /* more than a tenth are digits */
         {{"if (x) {", "y = z; }"}, 0},                      /* more than a tenth is neither letter, digit nor space */
         {{"caf\xC3\xA9 na\xC3\xAFve", "a"}, 3},             /* bytes of other letters are letters */
         {{"nine let ,", "ten letter"}, 5},                  /* 1 of 20 */

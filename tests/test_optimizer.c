@@ -341,12 +341,22 @@ static void gradients_are_of_the_mean(void **state) {
             assert_true(times > -0.1);
             targets += times;
         }
+        close_to(recorded(run[1], "loss"), log((double)s.cols), 1e-5, "loss of ids that are all as likely");
+        assert_true(recorded(run[1], "accuracy") == 0); /* the first of equals is no target */
         close_to(targets, all, 1e-2, "targets");
         assert_in_range(all, 33, 64); /* windows at the beginning of a document have fewer than 16 */
         engine_close(e);
         free(weights[0]);
         free(weights[1]);
     }
+}
+
+/* What is recorded is the plain loss, whatever is added to what is minimized. */
+static void records_are_plain(void **state) {
+    (void)state;
+    size_t count;
+    free(trained("plain-loss", "begin=random z-loss=0.1 label-smoothing=0.3", &count));
+    close_to(recorded("plain-loss", "loss"), log(259), 1e-5, "the plain loss");
 }
 
 /* Two batches of one update lose other values: were they the same, their mean would be that of one alone. The only
@@ -416,7 +426,7 @@ static void a_run_follows_its_schedule(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(an_update_is_adamw), T(the_first_update_moves_by_the_rate), T(norms_of_gradients), T(averages_follow_the_weights),
-        T(linear_maps_alone_decay), T(gradients_are_clipped), T(batches_add_up), T(gradients_are_of_the_mean),
+        T(linear_maps_alone_decay), T(gradients_are_clipped), T(batches_add_up), T(gradients_are_of_the_mean), T(records_are_plain),
         T(batches_drop_other_values), T(a_run_keeps_its_averages),
         T(a_run_follows_its_schedule)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

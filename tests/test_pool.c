@@ -1,8 +1,9 @@
-/* Device memory of a tape: blocks that never overlap, never leave their region, and become one again when all are given
- * back; and the counts that plans rest on. */
+/* Device memory: blocks of a tape that never overlap, never leave their region, and become one again when all are given
+ * back; the counts that plans rest on; what moves to a device and back, and slots of keys and values there. */
 #include "check.h"
 #include "base/rng.h"
 #include "backends/registry.h"
+#include "nn/block.h"
 #include "tensor/pool.h"
 
 enum { HELD = 60, ROUNDS = 4000 };
@@ -99,7 +100,90 @@ static void the_first_fit_is_taken(void **state) {
     be->close(be);
 }
 
+/* ------------------------------------------------------------------ matrices on a device */
+
+/* Floats go to columns of a wider matrix of reals of either kind, more than move at once, and come back. */
+static void floats_there_and_back(void **state) {
+    (void)state;
+    enum { M = 3, C = 1100, WIDE = C + 5 };
+    static const dtype precisions[] = {F32, F64};
+    static float in[M * C], out[M * C], all[M * WIDE];
+    for (int i = 0; i < M * C; i++) in[i] = 0.25f * (float)(i + 1);
+    for (int k = 0; k < 2; k++) {
+        backend *be;
+        must(backend_open(&be, "cpu", &(backend_options){.precision = precisions[k]}, &err));
+        matrix wide = {.rows = M, .cols = WIDE, .stride = WIDE, .type = be->real};
+        must(backend_alloc(be, &wide.data, matrix_bytes(&wide), "a test", &err));
+        memset(all, 0, sizeof all);
+        backend_write_floats(be, &wide, all);
+        matrix part = matrix_columns(wide, 3, C);
+        backend_write_floats(be, &part, in);
+        memset(out, 0, sizeof out);
+        backend_read_floats(be, out, &part);
+        assert_memory_equal(out, in, sizeof in);
+        backend_read_floats(be, all, &wide);
+        for (int i = 0; i < M * WIDE; i++) {
+            int c = i % WIDE - 3;
+            assert_true(all[i] == (c < 0 || c >= C ? 0 : in[i / WIDE * C + c]));
+        }
+        backend_free(be, wide.data, matrix_bytes(&wide));
+        be->close(be);
+    }
+}
+
+enum { SLAB_COLUMNS = 6 };
+
+static float held_value(int64_t slot, int64_t row, int64_t c, int v) { return (float)(1000 * slot + 10 * row + c) + 0.5f * (float)v; }
+
+/* Row `row` of a slot holds what row `was` of slot `from` was filled with. */
+static void check_row(const kv_slab *s, int64_t slot, int64_t row, int64_t from, int64_t was) {
+    const matrix *m[] = {&s->k, &s->v};
+    for (int v = 0; v < 2; v++)
+        for (int c = 0; c < SLAB_COLUMNS; c++)
+            if (((const float *)m[v]->data)[(slot * s->capacity + row) * m[v]->stride + c] != held_value(from, was, c, v))
+                test_failed("slot %d, row %d is not row %d of slot %d\n", (int)slot, (int)row, (int)was, (int)from);
+}
+
+/* Slots keep what they hold when there are more of them or they get longer, lose their oldest rows, and are copied. */
+static void slots_of_a_slab(void **state) {
+    (void)state;
+    static const int64_t held[] = {4, 0, 5};
+    backend *be;
+    tape t;
+    kv_slab s;
+    must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
+    must(tape_init(&t, be, 0, &err));
+    must(kv_slab_open(&s, be, F32, 3, 5, SLAB_COLUMNS, &err));
+    for (int64_t slot = 0; slot < 3; slot++)
+        for (int64_t row = 0; row < held[slot]; row++) {
+            float k[SLAB_COLUMNS], v[SLAB_COLUMNS];
+            for (int c = 0; c < SLAB_COLUMNS; c++) k[c] = held_value(slot, row, c, 0), v[c] = held_value(slot, row, c, 1);
+            int32_t to = (int32_t)(slot * s.capacity + row);
+            kv_slab_put(&t, &s, tape_ints(&t, &to, 1), tape_floats(&t, k, 1, SLAB_COLUMNS), tape_floats(&t, v, 1, SLAB_COLUMNS));
+        }
+    static const int64_t sizes[][2] = {{3, 9}, {5, 9}, {7, 12}}, kept[7] = {4, 0, 5};
+    for (int i = 0; i < 3; i++) {
+        kv_slab larger;
+        must(kv_slab_open(&larger, be, F32, sizes[i][0], sizes[i][1], SLAB_COLUMNS, &err));
+        kv_slab_move(&s, &larger, be, kept);
+        assert_true(s.slots == sizes[i][0] && s.capacity == sizes[i][1] && !larger.k.data);
+        for (int64_t slot = 0; slot < 3; slot++)
+            for (int64_t row = 0; row < held[slot]; row++) check_row(&s, slot, row, slot, row);
+    }
+    kv_slab_copy(&s, be, 2, 6, 4);
+    for (int64_t row = 0; row < 4; row++) check_row(&s, 6, row, 2, row);
+    kv_slab_shift(&s, be, 2, 5, 2);
+    for (int64_t row = 0; row < 3; row++) check_row(&s, 2, row, 2, row + 2);
+    for (int64_t row = 0; row < 4; row++) check_row(&s, 0, row, 0, row);
+    kv_slab_shift(&s, be, 6, 4, 4); /* nothing is left */
+    kv_slab_close(&s, be);
+    tape_free(&t);
+    assert_int_equal(be->bytes_now, 0);
+    be->close(be);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_come_and_go), cmocka_unit_test(the_first_fit_is_taken)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_come_and_go), cmocka_unit_test(the_first_fit_is_taken),
+                                       cmocka_unit_test(floats_there_and_back), cmocka_unit_test(slots_of_a_slab)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

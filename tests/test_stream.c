@@ -261,6 +261,9 @@ static void long_prompts(void **state) {
 
 /* ------------------------------------------------------------------ ids from a file */
 
+static const token_type plain_type = {.name = "plain", .kind = "text"};
+static const tokenizer plain = {.type = &plain_type, .vocab = VOCAB, .end = 1, .start = 2, .first = FIRST};
+
 /* Far more than is read at once, numbers of different lengths, so that pieces end within one. */
 static void ids_from_a_file(void **state) {
     (void)state;
@@ -269,15 +272,15 @@ static void ids_from_a_file(void **state) {
     static char list[IDS * 8];
     size_t used = 0, got = 1, count = 0;
     id_stream s;
-    int64_t counted;
-    expected[0] = tokens.start;
+    int64_t counted, size;
+    expected[0] = plain.start;
     for (int i = 0; i < IDS; i++) {
         expected[i + 1] = i * 31 % VOCAB;
         used += (size_t)sprintf(list + used, i % 3 ? "%d " : "%d\n\t", expected[i + 1]);
     }
     put("ids.txt", list, used);
-    must(id_stream_open(&s, &tokens, at("ids.txt"), true, &err));
-    must(id_stream_count(&s, &counted, &err));
+    must(id_stream_open(&s, &plain, at("ids.txt"), true, NULL, &err));
+    must(id_stream_count(&s, &counted, &size, &err));
     assert_int_equal(counted, IDS + 1);
     while (got) {
         must(id_stream_next(&s, found + count, count + PART > IDS + 1 ? IDS + 1 - count : PART, &got, &err));
@@ -297,7 +300,7 @@ static void starts_of_ids(void **state) {
         size_t got;
         id_stream s;
         put("ids.txt", lists[k], strlen(lists[k]));
-        must(id_stream_open(&s, &tokens, at("ids.txt"), true, &err));
+        must(id_stream_open(&s, &plain, at("ids.txt"), true, NULL, &err));
         must(id_stream_next(&s, ids, 8, &got, &err));
         assert_int_equal(got, counts[k]);
         assert_memory_equal(ids, expected[k], got * sizeof *ids);
@@ -316,7 +319,7 @@ static void bad_ids(void **state) {
         size_t got;
         id_stream s;
         put("ids.txt", lists[k][0], strlen(lists[k][0]));
-        must(id_stream_open(&s, &tokens, at("ids.txt"), true, &err));
+        must(id_stream_open(&s, &plain, at("ids.txt"), true, NULL, &err));
         refused(id_stream_next(&s, ids, 8, &got, &err), PCV_DATA, lists[k][1]);
         id_stream_close(&s);
     }
@@ -324,11 +327,11 @@ static void bad_ids(void **state) {
     size_t got;
     id_stream s;
     put("ids.txt", "5 39", 4);
-    must(id_stream_open(&s, &tokens, at("ids.txt"), true, &err));
+    must(id_stream_open(&s, &plain, at("ids.txt"), true, NULL, &err));
     must(id_stream_next(&s, ids, 8, &got, &err)); /* the last that there is */
     assert_true(got == 3 && ids[2] == 39);
     id_stream_close(&s);
-    refused(id_stream_open(&s, &tokens, at("not there"), true, &err), PCV_NOINPUT, "not there");
+    refused(id_stream_open(&s, &plain, at("not there"), true, NULL, &err), PCV_NOINPUT, "not there");
 }
 
 int main(void) {
