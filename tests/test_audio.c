@@ -8,6 +8,7 @@
 #include "media/mdct.h"
 #include "media/sound_file.h"
 #include "media/spectrogram.h"
+#include "token/quantizer.h"
 #include "token/rvq.h"
 #include "token/scale.h"
 #include "token/token.h"
@@ -374,6 +375,43 @@ static void what_samples_mean(void **state) {
     tokenizer_close(&t);
 }
 
+/* What is learned is at rest: every entry is the mean of the vectors that are nearest to it, and these get its code. */
+static void codebooks_are_at_rest(void **state) {
+    (void)state;
+    enum { DIMS = 3, CODES = 4, ROWS = 800 };
+    static const float centre[CODES][DIMS] = {{0.5f, 0, 0}, {0, 9, 1}, {-6, -2, 4}, {3, 3, -20}};
+    static float x[ROWS * DIMS], left[ROWS * DIMS];
+    static int32_t code[ROWS];
+    rng r = rng_make(8, RNG_TEST, 0);
+    quantizer q = {0};
+    for (int i = 0; i < ROWS * DIMS; i++)
+        x[i] = left[i] = centre[i / DIMS * 7 % CODES][i % DIMS] + 0.4f * (float)rng_normal(&r);
+    must(quantizer_open(&q, DIMS, 1, CODES, false, &err));
+    must(quantizer_train(&q, left, ROWS, &r, NULL, &err));
+    must(quantizer_encode(&q, x, ROWS, code, &err));
+    double sum[CODES][DIMS] = {{0}};
+    int count[CODES] = {0};
+    for (int i = 0; i < ROWS; i++) {
+        double least = INFINITY;
+        int best = 0;
+        for (int k = 0; k < CODES; k++) {
+            double distance = 0;
+            for (int d = 0; d < DIMS; d++) distance += pow((double)(x[i * DIMS + d] - q.entry[k * DIMS + d]), 2);
+            if (distance < least) least = distance, best = k;
+        }
+        assert_int_equal(code[i], best);
+        count[best]++;
+        for (int d = 0; d < DIMS; d++) {
+            sum[best][d] += (double)x[i * DIMS + d];
+            close_to((double)left[i * DIMS + d], (double)(x[i * DIMS + d] - q.entry[best * DIMS + d]), 1e-5, "what is left");
+        }
+    }
+    for (int k = 0; k < CODES; k++)
+        for (int d = 0; d < DIMS; d++)
+            close_to((double)q.entry[k * DIMS + d], sum[k][d] / count[k], 1e-4, "an entry");
+    quantizer_close(&q);
+}
+
 /* What is known of codes before training: the entries of their codebooks, each book's of size 1, envelopes apart from
  * shapes. */
 static void what_codes_mean(void **state) {
@@ -564,7 +602,7 @@ int main(void) {
         T(fourier_formula), T(mdct_formula), T(mdct_gives_back), T(spectrogram_of_a_tone), T(distances),
         T(mulaw_values), T(mulaw_error),
         T(more_codes_are_better), T(code_of_what_was_coded), T(same_bits), T(what_samples_mean),
-        T(what_codes_mean), T(reads_at_once),
+        T(what_codes_mean), T(codebooks_are_at_rest), T(reads_at_once),
         T(cut_and_foreign_ids), T(masks_and_positions), T(interruptions), T(refused_settings), T(damaged_codebooks),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

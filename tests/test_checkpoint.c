@@ -330,13 +330,15 @@ static int stop_at(void *context, const pcv_progress *p) {
     return p->done >= *(const double *)context ? PCV_STOP : 0;
 }
 
+static const char *dataset = "copy:48";
+
 static int train_some(const char *run, const char *list, bool resume, double until) {
     pcv_settings *s;
     pcv_error error;
     const pcv_watch watch = {.progress = stop_at, .context = &until};
     must(pcv_settings_open(&s, &err));
     if (!resume) choose(s, list);
-    pcv_train_options options = {.dataset = resume ? NULL : "copy:48", .run = run, .resume = resume};
+    pcv_train_options options = {.dataset = resume ? NULL : dataset, .run = run, .resume = resume};
     int status = pcv_train(&options, s, &watch, NULL, &error);
     pcv_settings_close(s);
     if (status && status != PCV_INTERRUPTED) test_failed("%s: %s\n", list, error.message);
@@ -400,6 +402,11 @@ static void stopped_runs_end_alike(void **state) {
         "arch=transformer-xl memory=16 context=16 dropout=0.1",
         "latents=16 start-length=12 grow-accuracy=0.0 layers=1",
     };
+    char text[600], *texts = strdup(at("texts"));
+    for (size_t i = 0; i < sizeof text; i++) text[i] = "abcdefgh ij\n"[i * (i / 7 + 3) % 12];
+    put("text.txt", text, sizeof text);
+    const char *files[] = {at("text.txt"), NULL};
+    must(pcv_prepare(&(pcv_prepare_options){.kind = "text", .splits = {files}, .output = texts}, NULL, NULL, &err));
     for (size_t k = 0; k < COUNT(models); k++) {
         char list[512], name[32], *runs[2];
         size_t count;
@@ -409,6 +416,7 @@ static void stopped_runs_end_alike(void **state) {
             snprintf(name, sizeof name, "run-%zu-%d", k, i);
             runs[i] = strdup(at(name));
         }
+        dataset = k == 1 ? texts : "copy:48"; /* segments that follow each other */
         assert_int_equal(train_some(runs[0], list, false, 2), 0);
         assert_int_equal(train_some(runs[1], list, false, 0.3), PCV_INTERRUPTED);
         assert_int_equal(train_some(runs[1], list, true, 0.6), PCV_INTERRUPTED);
@@ -420,6 +428,8 @@ static void stopped_runs_end_alike(void **state) {
         free(whole);
         free(parts);
     }
+    dataset = "copy:48";
+    free(texts);
 }
 
 /* The step whose weights a run keeps, judged from its record: that of the best validation among those that could tell

@@ -471,6 +471,33 @@ static void damaged_folders(void **state) {
     assert_int_equal(failed, 0);
 }
 
+/* Ids take two bytes up to a vocabulary of 65,536, then four. */
+static void widths(void **state) {
+    (void)state;
+    static const int64_t vocabularies[] = {65536, 65537};
+    const int32_t ids[] = {0, 65535, 7, 300};
+    for (int k = 0; k < 2; k++) {
+        split_writer w;
+        file_bytes b;
+        char name[32];
+        snprintf(name, sizeof name, "widths-%d", k);
+        must(folder_make_new(at(name), &err));
+        must(split_create(&w, at(name), SPLIT_TRAIN, vocabularies[k], &err));
+        must(split_append(&w, ids, COUNT(ids), &err));
+        must(split_end_document(&w, &err));
+        must(split_commit(&w, &err));
+        snprintf(name, sizeof name, "widths-%d/train.tokens", k);
+        must(file_read(at(name), 1 << 16, &b, &err));
+        assert_int_equal(b.size, COUNT(ids) * (k ? 4 : 2));
+        for (size_t i = 0; i < COUNT(ids); i++) {
+            uint32_t id = 0;
+            memcpy(&id, b.data + i * (k ? 4 : 2), k ? 4 : 2);
+            assert_int_equal(id, ids[i]);
+        }
+        file_bytes_free(&b);
+    }
+}
+
 static void foreign_ids(void **state) {
     (void)state;
     dataset *d;
@@ -493,7 +520,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(byte_tokens), T(tokenizer_files), T(odd_folder), T(split_by_file),
         T(few_files_many_percent), T(given_splits), T(cut_files), T(refused_options),
-        T(nothing_left_behind), T(damaged_folders), T(foreign_ids),
+        T(nothing_left_behind), T(damaged_folders), T(widths), T(foreign_ids),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

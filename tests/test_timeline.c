@@ -442,6 +442,8 @@ static void ends_and_copies(void **state) {
         for (int i = 0; i < VOCAB; i++) close_to((double)x[i], (double)y[i], 1e-5, variants[v]);
         must(timeline_append(&b, ids, 30, &err));
         must(timeline_logits(&b, &x, &err));
+        timeline_copy(&a, &b); /* which has lost tokens */
+        assert_int_equal(timeline_length(&a), timeline_length(&b));
         assert_false(timeline_truncate(&b, 1)); /* it has left the window */
         assert_false(timeline_truncate(&b, timeline_length(&b) + 1));
         assert_true(timeline_truncate(&b, 0));
