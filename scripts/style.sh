@@ -1,6 +1,6 @@
 #!/bin/sh
 # House rules that can be counted: layers of includes, sizes of functions and files, the CLI and the
-# examples on the public header alone.
+# examples on the public header alone, names of files in pages and comments.
 set -eu
 cd "$(dirname "$0")/.."
 status=0
@@ -27,9 +27,20 @@ done
 if grep -n '#include "' src/cli/*.[ch] examples/*.c 2>/dev/null | grep -v '"cli/' | grep -v '"perceiver.h"'; then
     complain "the program and the examples use perceiver.h alone"
 fi
-if grep -nE '(^|[^>._a-zA-Z])(malloc|calloc|realloc|free)[(]' src/[!bc]*/*.c src/config/*.c src/cpu/*.c; then
+if grep -nE '(^|[^>._a-zA-Z])(malloc|calloc|realloc|free)[(]' $(git ls-files 'src/*.c' ':!src/base' ':!src/cli'); then
     complain "memory comes from base/mem.h"
 fi
+
+# Sources that pages and comments name are there, anywhere; a star stands for any text.
+for file in $(git ls-files '*.md' 'src/*.[ch]' 'src/*.cc' 'include/*.h'); do
+    comments='/\*|^ \*|//'
+    case $file in *.md) comments= ;; esac
+    for name in $(grep -E "$comments" "$file" | grep -v '# *include' |
+        grep -oE '[a-z0-9_/*-]{2,}\.(c|h|cc|md|sh)\b' | sort -u); do
+        case $name in perceiver.c | sysexits.h | test.* | '*'.*) continue ;; esac # the project, and files of others
+        [ -n "$(git ls-files "*/${name#*../}" "$name")" ] || complain "$file names $name, which is not there"
+    done
+done
 
 # Files up to 800 lines; functions up to 100. A function starts at a line that ends with "{" in column
 # one's scope and ends at "}" in column one.
