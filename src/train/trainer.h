@@ -49,40 +49,40 @@ typedef struct trainer {
     double started;    /* clock at which state.seconds was 0 */
     double last_save;  /* state.seconds of it */
     double loss, rate; /* of the last update, for display */
-    double window_start;
-    int64_t window_tokens;
+    double line_start;   /* clock at the last line of the record */
+    int64_t line_tokens; /* targets since, in this process: for the rate */
     double validation_bits;
     bool judged;     /* the last validation could tell weights apart */
     bool small_said; /* that one could not has been said */
 } trainer;
 
 /* A line for whoever watches. */
-void trainer_say(const trainer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void trainer_say(const trainer *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Reads the run that goes on, opens its data, and refuses what would make it another one. */
-int resume_read(trainer *w, pcv_error *err);
+int resume_read(trainer *r, pcv_error *err);
 
 /* Part of the run that is over, 0 to 1, by updates or by time, whichever ends it first. */
-double trainer_done(const trainer *w);
-double trainer_share(const trainer *w); /* the same, but as pace.h tells it: for all that the weights depend on */
+double trainer_done(const trainer *r);
+double trainer_share(const trainer *r); /* the same, but as pace.h tells it: for all that the weights depend on */
 
-/* Asks whoever watches; the answer is in w->wish too. */
-int trainer_ask(trainer *w);
+/* Asks whoever watches; the answer is in r->wish too. */
+int trainer_ask(trainer *r);
 
 /* Validates, keeps the best weights and draws samples where these are due. `last`: the run ends, so that they are, and
  * it is saved. */
-int trainer_look(trainer *w, bool last, pcv_error *err);
-int trainer_validations(const trainer *w); /* how many are due by now, where they go by share of the run */
-void trainer_report(trainer *w);
+int trainer_look(trainer *r, bool last, pcv_error *err);
+int trainer_validations(const trainer *r); /* how many are due by now, where they go by share of the run */
+void trainer_report(trainer *r);
 
 /* Is the run's folder still the one that was opened? */
-int trainer_holds(trainer *w, pcv_error *err);
+int trainer_holds(trainer *r, pcv_error *err);
 
 /* Saves a checkpoint and the run's weights. A save that fails is said and keeps the former ones; after three in a
  * row it is an error, as it is at once where the run's folder is gone. */
-int trainer_save(trainer *w, pcv_error *err);
-int trainer_save_last(trainer *w, pcv_error *err); /* must succeed: there is no later one */
-int trainer_publish(trainer *w, pcv_error *err);   /* the run's weights alone */
-const char *trainer_kept(trainer *w);              /* "the checkpoint of update 40 is kept", for the end of an error */
+int trainer_save(trainer *r, pcv_error *err);
+int trainer_save_last(trainer *r, pcv_error *err); /* must succeed: there is no later one */
+int trainer_publish(trainer *r, pcv_error *err);   /* the run's weights alone */
+const char *trainer_kept(trainer *r);              /* "the checkpoint of update 40 is kept", for the end of an error */
 
 #endif
