@@ -126,7 +126,7 @@ typedef struct pcv_engine pcv_engine;
 typedef struct pcv_session pcv_session;
 
 typedef enum pcv_window {
-    PCV_REFILL, /* a full latent window starts again with half of them; every distribution equals
+    PCV_REFILL, /* full latents start again with half of them; every distribution equals
                    an uncached pass with that many latents (the published decoding) */
     PCV_EXACT,  /* every token recomputes the latents: the uncached distribution, always */
     PCV_SLIDE,  /* the oldest latent falls off: fastest, and allowed to differ */

@@ -335,7 +335,7 @@ int session_truncate(pcv_session *s, int64_t length, pcv_error *err) {
     s->count = (size_t)length;
     s->held -= (size_t)gone < s->held ? (size_t)gone : s->held;
     if (s->held || !looked_at(s)) return 0;
-    /* what penalties reach had been forgotten: the window knows it */
+    /* what penalties reach had been forgotten: the timeline knows them */
     s->count = 0;
     int status = remember(s, s->line.ids, (size_t)s->line.count, err);
     s->count = (size_t)length;
