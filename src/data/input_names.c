@@ -97,8 +97,8 @@ static bool is_enough(const found *f) {
 static void look_into(found *f, const char *folder, const char *name, const pcv_prepare_options *o) {
     file_list names = {0};
     char path[PATH_SIZE], relative[PATH_SIZE];
-    if (folder_names(folder, &names, NULL)) names.count = 0;
-    for (size_t i = 0; i < names.count; i++)
+    bool known = !folder_names(folder, &names, NULL);
+    for (size_t i = 0; i < names.count && known; i++)
         if (!path_join(path, folder, names.paths[i], NULL) &&
             !path_join(relative, name ? name : ".", names.paths[i], NULL))
             look_at(f, path, name ? relative : names.paths[i], o);
@@ -109,9 +109,8 @@ static void look_into(found *f, const char *folder, const char *name, const pcv_
 static bool look_below(found *f, const char *folder, const pcv_prepare_options *o) {
     file_list names = {0};
     char path[PATH_SIZE];
-    bool enough = false;
-    if (folder_names(folder, &names, NULL)) names.count = 0;
-    for (size_t i = 0; i < names.count; i++) {
+    bool enough = false, known = !folder_names(folder, &names, NULL);
+    for (size_t i = 0; i < names.count && known; i++) {
         found one = {0};
         if (path_join(path, folder, names.paths[i], NULL) || !path_is_folder(path)) continue;
         look_into(&one, path, names.paths[i], o);
