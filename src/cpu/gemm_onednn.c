@@ -352,6 +352,20 @@ static gemm_args piece_of(const gemm_args *g, int64_t at, int64_t count) {
     return p;
 }
 
+/* A product with a single column, in plain loops and full precision: oneDNN 3.7 loses the stride of such a C. */
+static void one_column(cpu_context *c, const gemm_args *g) {
+    int64_t depth = g->transpose_a ? g->a.rows : g->a.cols;
+    int64_t row_a = g->transpose_a ? 1 : g->a.stride, step_a = g->transpose_a ? g->a.stride : 1;
+    int64_t step_b = g->transpose_b ? 1 : g->b.stride;
+    const float *a = g->a.data, *b = g->b.data;
+#pragma omp parallel for num_threads(c->threads) schedule(static)
+    for (int64_t i = 0; i < g->c.rows; i++) {
+        float *to = (float *)g->c.data + i * g->c.stride, sum = g->bias.data ? *(const float *)g->bias.data : 0;
+        for (int64_t k = 0; k < depth; k++) sum += a[i * row_a + k * step_a] * b[k * step_b];
+        *to = (g->beta == 0 ? 0 : g->beta * *to) + sum;
+    }
+}
+
 static void gemm(void *context, const gemm_args *g) {
     cpu_context *c = context;
     if (g->c.rows == 0 || g->c.cols == 0) return;
@@ -363,6 +377,10 @@ static void gemm(void *context, const gemm_args *g) {
     if (g->b.type != F32) wide.b = gemm_widened(c, &g->b);
     if (!wide.b.data) return;
     g = &wide;
+    if (g->c.cols == 1) {
+        one_column(c, g);
+        return;
+    }
     int64_t rows = g->a.rows, step = g->transpose_a ? DEPTH_PIECE : c->bf16 ? ROUNDED_ROWS : rows;
     for (int64_t at = 0; at < rows; at += step) {
         gemm_args p = piece_of(g, at, rows - at < step ? rows - at : step);
