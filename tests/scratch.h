@@ -41,6 +41,11 @@ static inline const char *at(const char *name) {
     return out;
 }
 
+/* Names and values in turn, NULL-terminated. */
+static inline void set_all(pcv_settings *s, const char *const *pairs) {
+    for (; *pairs; pairs += 2) must(pcv_settings_set(s, pairs[0], pairs[1], &err));
+}
+
 static inline void put(const char *name, const void *data, size_t size) {
     FILE *f = fopen(at(name), "wb");
     assert_non_null(f);

@@ -93,10 +93,6 @@ static void take_down(text *t) {
     text_add(t, "%s, %d threads\n", setlocale(LC_ALL, NULL), omp_get_max_threads());
 }
 
-static void set_all(pcv_settings *s, const char *const *pairs) {
-    for (; *pairs; pairs += 2) must(pcv_settings_set(s, pairs[0], pairs[1], &err));
-}
-
 static void train_tiny(const char *run) {
     static const char *const pairs[] = {"preset", "tiny", "context", "64", "latents", "32", "channels", "64", "layers", "1",
                                         "steps", "2", "batch", "4", "threads", "2", NULL};

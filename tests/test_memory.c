@@ -184,10 +184,6 @@ static void go_on(const question *q, pcv_engine *e) {
     }
 }
 
-static void set_all(pcv_settings *s, const char *const *pairs) {
-    for (; *pairs; pairs += 2) must(pcv_settings_set(s, pairs[0], pairs[1], &err));
-}
-
 static void train(const char *arch) {
     static const char *const pairs[] = {"preset", "tiny", "context", "48", "channels", "32", "heads", "2", "layers", "1",
                                         "steps", "2", "batch", "2", "threads", "1", NULL};

@@ -335,8 +335,42 @@ static void bad_ids(void **state) {
     refused(id_stream_open(&s, &plain, at("not there"), true, NULL, &err), PCV_NOINPUT, "not there");
 }
 
+/* A session that is shortened, emptied or copied knows the tokens that a fresh one would, as far as penalties reach. */
+static void shorter_sessions(void **state) {
+    (void)state;
+    int32_t ids[21] = {2};
+    speaker s;
+    pcv_session session, *fork;
+    sample_config c = sampling();
+    open_speaker(&s);
+    for (int i = 1; i < 21; i++) ids[i] = FIRST + i;
+    c.repeat_penalty = 1.3;
+    c.repeat_last = 8;
+    must(session_start(&session, &s.d, &tokens, &c, &err));
+    must(session_feed(&session, ids + 1, 20, &err)); /* at once, so that no more than eight are held */
+    must(session_truncate(&session, 16, &err));
+    assert_int_equal(session.count, 16);
+    assert_true(session.held >= 8);
+    assert_memory_equal(session.recent + session.held - 8, ids + 8, 8 * sizeof *ids);
+    must(session_fork(&fork, &session, 9, &err));
+    assert_int_equal(fork->count, 16);
+    assert_int_equal(fork->config.seed, 9);
+    assert_memory_equal(fork->recent + fork->held - 8, ids + 8, 8 * sizeof *ids);
+    must(session_truncate(&session, 3, &err)); /* fewer than penalties reach */
+    assert_int_equal(session.held, 3);
+    assert_memory_equal(session.recent, ids, 3 * sizeof *ids);
+    refused(session_truncate(&session, 0, &err), PCV_USAGE, "0 tokens to keep, expected 1 to the session's 3");
+    refused(session_truncate(&session, 4, &err), PCV_USAGE, "4 tokens to keep, expected 1 to the session's 3");
+    must(session_reset(&session, &err));
+    assert_int_equal(session.count, 1);
+    assert_int_equal(session.held, 1);
+    session_stop(&session);
+    session_close(fork);
+    close_speaker(&s);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(streams), cmocka_unit_test(an_invented_space),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(shorter_sessions), cmocka_unit_test(streams), cmocka_unit_test(an_invented_space),
                                        cmocka_unit_test(documents_end), cmocka_unit_test(sessions_remember), cmocka_unit_test(long_prompts),
                                        cmocka_unit_test(ids_from_a_file), cmocka_unit_test(starts_of_ids),
                                        cmocka_unit_test(bad_ids)};

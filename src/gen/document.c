@@ -11,7 +11,7 @@
 
 enum { MOST_AT_ONCE = 32, FRAME = 1, GAP = 3, FRAME_GREY = 0x80, MOST_CELLS = 1024, MOST_SCALE = 64, SAMPLES = 2 };
 
-/* A generation of one document after the other. */
+/* A generation of documents, several at once where they go into one file. */
 typedef struct writer {
     decoder *d;
     const tokenizer *t;
@@ -86,6 +86,7 @@ static int extend(writer *w, id_list *ids, int64_t count, pcv_error *err) {
     int64_t begun = 0, alive = count, longest = 0;
     int status = 0;
     TRY(mem_get(&all, (size_t)count * sizeof *all, "documents", err));
+    TRY(model_slab_reserve(w->d->slab, count, 0, 0, err)); /* so that no cache is copied for the next one's */
     w->g->end = PCV_END_LENGTH;
     while (begun < count) {
         TRY(begin_growing(w, &all[begun], &ids[begun], w->number + begun, err));

@@ -188,11 +188,12 @@ int engine_not_finite(const pcv_engine *e, pcv_error *err) {
                 "--checkpoint takes those of another update", e->weights);
 }
 
-const char *engine_text(const pcv_engine *e, int32_t id, size_t *size) {
-    const tokenizer *t = &e->tokens;
+static const char *text_of(const tokenizer *t, int32_t id, size_t *size) {
     *size = 0;
     return id < 0 || id >= t->vocab || !t->type->piece ? "" : t->type->piece(t, id, size);
 }
+
+const char *engine_text(const pcv_engine *e, int32_t id, size_t *size) { return text_of(&e->tokens, id, size); }
 
 /* ------------------------------------------------------------------ sessions */
 
@@ -334,12 +335,11 @@ int session_truncate(pcv_session *s, int64_t length, pcv_error *err) {
                     (long long)s->line.dropped);
     s->count = (size_t)length;
     s->held -= (size_t)gone < s->held ? (size_t)gone : s->held;
-    if (s->held || !looked_at(s)) return 0;
-    /* what penalties reach had been forgotten: the timeline knows them */
-    s->count = 0;
-    int status = remember(s, s->line.ids, (size_t)s->line.count, err);
-    s->count = (size_t)length;
-    return status;
+    size_t view = (size_t)s->line.count, wanted = looked_at(s) < view ? looked_at(s) : view;
+    if (s->held >= wanted) return 0;
+    s->held = 0; /* penalties reach farther back than what is left: the timeline knows it */
+    s->count -= view;
+    return remember(s, s->line.ids, view, err);
 }
 
 int session_fork(pcv_session **out, const pcv_session *s, uint64_t seed, pcv_error *err) {
@@ -361,7 +361,5 @@ out:
 }
 
 const char *session_text(const pcv_session *s, int32_t id, size_t *size) {
-    const tokenizer *t = s->sampler.tokens;
-    *size = 0;
-    return id < 0 || !t->type->piece ? "" : t->type->piece(t, id, size);
+    return text_of(s->sampler.tokens, id, size);
 }
