@@ -32,11 +32,11 @@ if grep -nE '(^|[^>._a-zA-Z])(malloc|calloc|realloc|free)[(]' $(git ls-files 'sr
 fi
 
 # Sources that pages and comments name are there, anywhere; a star stands for any text.
-for file in $(git ls-files '*.md' 'src/*.[ch]' 'src/*.cc' 'include/*.h'); do
+for file in $(git ls-files '*.md' 'src/*.[ch]' 'src/*.cc' 'src/*.cu' 'include/*.h'); do
     comments='/\*|^ \*|//'
     case $file in *.md) comments= ;; esac
     for name in $(grep -E "$comments" "$file" | grep -v '# *include' |
-        grep -oE '[a-z0-9_/*-]{2,}\.(c|h|cc|md|sh)\b' | sort -u); do
+        grep -oE '[a-z0-9_/*-]{2,}\.(c|h|cc|cu|md|sh)\b' | sort -u); do
         case $name in perceiver.c | sysexits.h | test.* | '*'.*) continue ;; esac # the project, and files of others
         [ -n "$(git ls-files "*/${name#*../}" "$name")" ] || complain "$file names $name, which is not there"
     done
@@ -44,7 +44,7 @@ done
 
 # Files up to 800 lines; functions up to 100. A function starts at a line that ends with "{" in column
 # one's scope and ends at "}" in column one.
-for file in $(git ls-files 'src/*.c' 'src/*.h' 'include/*.h' 'tests/*.c' 'tests/*.h' 'examples/*.c'); do
+for file in $(git ls-files 'src/*.c' 'src/*.cu' 'src/*.h' 'include/*.h' 'tests/*.c' 'tests/*.h' 'tests/cuda/*' 'examples/*.c'); do
     lines=$(wc -l <"$file")
     [ "$lines" -le 800 ] || complain "$file: $lines lines, at most 800"
     wide=$(awk 'length > 120 { print NR; exit }' "$file")

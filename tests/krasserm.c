@@ -75,6 +75,7 @@ model *krasserm_model(backend *be, const krasserm_case *k) {
     for (int i = 0; i < 2; i++) fill_tensor(m, ends[1][i], &t);
     fill_tensor(m, "output.bias", &t);
     assert_int_equal(t, 36);
+    parameters_round(&m->params);
     pcv_settings_close(s);
     return m;
 }

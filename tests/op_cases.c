@@ -10,6 +10,14 @@ float case_value(int s, int i) {
 
 float case_weight(int row) { return 0.1f + 0.05f * (float)(row % 7); }
 
+/* Constants that are no reals: position codes, weights of a loss. */
+static tensor *exact_floats(tape *t, const float *values, int64_t rows, int64_t cols) {
+    tensor *x = tape_exact(t, rows, cols);
+    if (!t->status) backend_write_floats(t->be, &x->m, values);
+    x->keep = true;
+    return x;
+}
+
 static tensor *ints(tape *t, int count, int (*value)(int i, int p), int p) {
     int32_t list[4096];
     CHECK(count <= 4096, "%d", count);
@@ -84,8 +92,8 @@ static tensor *run_embed(tape *t, tensor *const in[], const op_case *c) {
             high[i] = i % cols < half ? sinf(b) : cosf(b);
         }
         s.positions = ints(t, c->p[0], counting, 9);
-        s.low = tape_floats(t, low, 16, cols);
-        s.high = tape_floats(t, high, 16, cols);
+        s.low = exact_floats(t, low, 16, cols);
+        s.high = exact_floats(t, high, 16, cols);
     }
     return embed(t, &s);
 }
@@ -96,7 +104,7 @@ static tensor *run_rotate(tape *t, tensor *const in[], const op_case *c) {
     for (int j = 0; j < c->p[1]; j++) frequency[j] = powf(0.3f, (float)j);
     rotate_spec s = {.heads = c->p[0], .group = c->p[2], .chosen = c->p[3], .interleaved = c->p[4]};
     s.positions = ints(t, c->in[0].rows, c->p[5] ? far_apart : counting, c->p[5] ? 13007 : 100);
-    s.frequency = tape_floats(t, frequency, 1, c->p[1]);
+    s.frequency = exact_floats(t, frequency, 1, c->p[1]);
     return linear(t, rotate(t, linear(t, in[0], in[1], NULL), &s), in[1], NULL);
 }
 
@@ -162,7 +170,7 @@ static tensor *run_cross_entropy(tape *t, tensor *const in[], const op_case *c) 
     for (int i = 0; i < rows; i++) weight[i] = case_weight(i);
     cross_entropy_spec s = {.w = in[1], .b = c->inputs > 2 ? in[2] : NULL};
     s.targets = ints(t, rows, scattered_or_none, c->in[1].rows);
-    s.weight = tape_floats(t, weight, rows, 1);
+    s.weight = exact_floats(t, weight, rows, 1);
     s.smoothing = (float)c->p[0] / 1000;
     s.z_loss = (float)c->p[1] / 1000;
     return cross_entropy(t, in[0], &s);
@@ -276,29 +284,39 @@ static tensor *run_attend_map(tape *t, tensor *const in[], const op_case *c) {
     return attend_map(t, in[0], in[1], &s, &(map_spec){.first = 1, .every = 3, .rows = 4, .bins = 9, .span = 100});
 }
 
-/* The rows of the result: the weights and both moments. Some mean squares were 0. */
+/* The optimizer's numbers, which are exact. */
+static tensor *exact_copy(tape *t, const tensor *x) {
+    tensor *y = tape_exact(t, x->m.rows, x->m.cols);
+    tape_kernel(t, copy, .y = y->m, .x = x->m);
+    return y;
+}
+
+/* The rows of the result: the weights and both moments, and the weights as reals. Some mean squares were 0. */
 static tensor *run_adamw(tape *t, tensor *const in[], const op_case *c) {
-    tensor *squares = activate(t, in[2], SQUARED_RELU), *y = tape_tensor(t, 3, in[0]->m.cols);
-    tensor *const from[] = {in[0], in[1], squares};
+    tensor *squares = activate(t, in[2], SQUARED_RELU), *y = tape_exact(t, 4, in[0]->m.cols);
+    tensor *const from[] = {in[0], in[1], squares}, *g = exact_copy(t, in[3]);
+    tensor *rounded = tape_tensor(t, 1, in[0]->m.cols);
+    bool rounds = t->be->real != t->be->exact;
     (void)c;
     for (int i = 0; i < 3; i++) tape_kernel(t, copy, .y = matrix_rows(y->m, i, 1), .x = from[i]->m);
     tape_kernel(t, adamw, .w = matrix_rows(y->m, 0, 1), .m = matrix_rows(y->m, 1, 1), .v = matrix_rows(y->m, 2, 1),
-                .g = in[3]->m, .lr = 0.3f, .beta1 = 0.9f, .beta2 = 0.7f, .epsilon = 0.1f, .decay = 0.2f,
-                .correction1 = 0.271f, .correction2 = 0.657f, .grad_scale = 0.6f);
+                .g = g->m, .rounded = rounds ? rounded->m : (matrix){0}, .lr = 0.3f, .beta1 = 0.9f, .beta2 = 0.7f,
+                .epsilon = 0.1f, .decay = 0.2f, .correction1 = 0.271f, .correction2 = 0.657f, .grad_scale = 0.6f);
+    tape_kernel(t, copy, .y = matrix_rows(y->m, 3, 1), .x = rounds ? rounded->m : matrix_rows(y->m, 0, 1));
     return y;
 }
 
 static tensor *run_average(tape *t, tensor *const in[], const op_case *c) {
-    tensor *y = copy_of(t, in[0]);
+    tensor *y = exact_copy(t, in[0]), *w = exact_copy(t, in[1]);
     (void)c;
-    tape_kernel(t, average, .average = y->m, .w = in[1]->m, .decay = 0.8f);
+    tape_kernel(t, average, .average = y->m, .w = w->m, .decay = 0.8f);
     return y;
 }
 
 static tensor *run_sum_squares(tape *t, tensor *const in[], const op_case *c) {
-    tensor *y = tape_tensor(t, 1, 1);
+    tensor *y = tape_exact(t, 1, 1), *x = exact_copy(t, in[0]);
     (void)c;
-    tape_kernel(t, sum_squares, .result = y->m, .x = in[0]->m);
+    tape_kernel(t, sum_squares, .result = y->m, .x = x->m);
     return y;
 }
 
@@ -338,6 +356,9 @@ const op_case op_cases[] = {
     {"attend, one query", run_attend, 3, {{1, 36}, {50, 36}, {50, 36}}, {1, 2, MASK_CAUSAL, 0}, CASE_OP},
     {"attend, few queries", run_attend, 3, {{6, 7}, {700, 7}, {700, 7}}, {2, 1, MASK_BLIND, 0}, CASE_OP},
     {"attend, wide head", run_attend, 3, {{37, 80}, {65, 80}, {65, 80}}, {1, 1, MASK_CAUSAL, 0}, CASE_OP},
+    {"attend, heads of 64", run_attend, 3, {{70, 128}, {150, 128}, {150, 128}}, {1, 2, MASK_CAUSAL, 0}, CASE_OP},
+    {"attend, heads of 64, batch", run_attend, 3, {{60, 64}, {420, 64}, {420, 64}}, {3, 1, MASK_RAGGED, 0}, CASE_OP},
+    {"attend, heads of 128", run_attend, 3, {{33, 128}, {90, 128}, {90, 128}}, {1, 1, MASK_BLIND, 0}, CASE_OP},
     {"attend relative", run_relative, 5, {{40, 24}, {40, 24}, {70, 24}, {70, 24}, {70, 24}}, {1, 2, MASK_CAUSAL, 0}, CASE_OP},
     {"attend relative, batch", run_relative, 5, {{30, 10}, {30, 10}, {210, 10}, {210, 10}, {75, 10}},
      {3, 2, MASK_RAGGED, 0}, CASE_OP},
@@ -361,6 +382,8 @@ const op_case op_cases[] = {
     {"attend, slots", run_attend_slots, 3, {{50, 12}, {210, 12}, {210, 12}}, {2, 2, MASK_RAGGED, 0}, CASE_FORWARD},
     {"attend, slots, few queries", run_attend_slots, 3, {{4, 12}, {900, 12}, {900, 12}}, {2, 3, MASK_CAUSAL, 0},
      CASE_FORWARD},
+    {"attend, slots, one query", run_attend_slots, 3, {{2, 64}, {900, 64}, {900, 64}}, {2, 2, MASK_CAUSAL, 0}, CASE_FORWARD},
+    {"attend, slots, wide heads", run_attend_slots, 3, {{4, 128}, {300, 128}, {300, 128}}, {2, 1, MASK_CAUSAL, 0}, CASE_FORWARD},
     {"copy, packed to bf16", run_pack, 1, {{5, 37}}, {BF16}, CASE_FORWARD},
     {"copy, packed to 8 bits", run_pack, 1, {{5, 37}}, {I8}, CASE_FORWARD},
     {"gemm, several blocks", run_gemm, 4, {{290, 44}, {530, 44}, {290, 534}, {1, 530}}, {0, 1, 1}, CASE_FORWARD},

@@ -1,9 +1,8 @@
 /* The baselines against what they must equal: a Transformer against Perceiver AR without prefix, sparse patterns
  * against plain attention under the pattern written as a mask. */
-#include "check.h"
+#include "device.h"
 #include "base/rng.h"
 #include "config/settings.h"
-#include "backends/registry.h"
 #include "model/sparse.h"
 #include "tensor/parameters.h"
 
@@ -64,7 +63,7 @@ static void equals_perceiver(void **state) {
         {"official", "query=identity positions.kind=learned"},
     };
     backend *be;
-    must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
+    be = test_backend(&(backend_options){.precision = F64});
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char switches[2][256];
         snprintf(switches[0], sizeof switches[0], "architecture=transformer %s", cases[i][1]);
@@ -96,7 +95,7 @@ static void learned_queries_count_from_the_end(void **state) {
     tape t;
     int32_t ids[CONTEXT];
     float all[CONTEXT * 24], few[FEW * 24];
-    must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
+    be = test_backend(&(backend_options){.precision = F64});
     must(tape_init(&t, be, 0, &err));
     model *m = model_of(be, "official", "query=learned layers=0");
     for (int i = 0; i < CONTEXT; i++) ids[i] = token(i);
@@ -109,7 +108,7 @@ static void learned_queries_count_from_the_end(void **state) {
         tape_read(&t, h, k ? few : all);
     }
     for (int i = 0; i < FEW * 24; i++)
-        close_to((double)few[i], (double)all[(CONTEXT - FEW) * 24 + i], 1e-6, "a latent of few");
+        close_to((double)few[i], (double)all[(CONTEXT - FEW) * 24 + i], test_tolerance(1e-6, 1e-5), "a latent of few");
     tape_free(&t);
     model_close(m);
     be->close(be);
@@ -191,7 +190,7 @@ static void sparse_equals_masked(void **state) {
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         backend *be;
         char switches[256];
-        must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
+        be = test_backend(&(backend_options){.threads = 2});
         snprintf(switches, sizeof switches, "architecture=sparse-transformer %s", specs[i]);
         model *m = model_of(be, "default", switches);
         compare_pattern(m, specs[i]);
@@ -240,7 +239,7 @@ static void gradients(void **state) {
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         backend *be;
         char switches[256];
-        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
+        be = test_backend(&(backend_options){.precision = F64});
         snprintf(switches, sizeof switches, "%s", specs[i]);
         model *m = model_of(be, "default", switches);
         model_memory *memory;
@@ -285,7 +284,7 @@ static void segments_equal_whole(void **state) {
         backend *be;
         char switches[256];
         model_memory *memory;
-        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
+        be = test_backend(&(backend_options){.precision = F64});
         snprintf(switches, sizeof switches, "architecture=transformer-xl %s", specs[i]);
         model *m = model_of(be, "default", switches);
         must(model_memory_open(&memory, m, BATCH, &err));
@@ -295,7 +294,8 @@ static void segments_equal_whole(void **state) {
             for (int k = 0; k < BATCH * CONTEXT; k++) {
                 int r = k / CONTEXT, n = k % CONTEXT;
                 close_to((double)part[k * LOSS_COLUMNS],
-                         (double)whole[(r * 3 * CONTEXT + segment * CONTEXT + n) * LOSS_COLUMNS], 1e-6, specs[i]);
+                         (double)whole[(r * 3 * CONTEXT + segment * CONTEXT + n) * LOSS_COLUMNS],
+                         test_tolerance(1e-6, 1e-5), specs[i]);
             }
         }
         model_memory_close(memory, m);
@@ -313,7 +313,7 @@ static void relative_by_hand(void **state) {
     backend *be;
     tape t;
     int32_t begin[N], end[N];
-    must(backend_open(&be, "cpu", &(backend_options){.threads = 2}, &err));
+    be = test_backend(&(backend_options){.threads = 2});
     must(tape_init(&t, be, 0, &err));
     for (int a = 0; a < 5; a++)
         for (int i = 0; i < (a < 2 ? N : M) * C; i++)
@@ -446,7 +446,7 @@ static void compare_gradients(const model *m) {
                 projection += g * cos(i);
             }
         }
-        close_to(sqrt(squares), p->norm, 2e-5 * p->norm + 2e-6, p->name[0]);
+        close_to(sqrt(squares), p->norm, 2e-5 * p->norm + test_tolerance(2e-6, 1e-5), p->name[0]);
         close_to(projection, p->projection, 2e-5 * p->norm + 2e-5, p->name[0]);
     }
     free(grads);
@@ -475,7 +475,7 @@ static void published_segment(model *m, model_memory *memory, int segment) {
         t.recording = true;
         for (int i = 0; i < 4 * XL_V; i++) {
             int r = i / XL_V / 2, at = i / XL_V % 2 ? XL_T - 1 : 0;
-            close_to((double)logits[(r * XL_T + at) * XL_V + i % XL_V], published_logits[i / XL_V][i % XL_V], 2e-5,
+            close_to((double)logits[(r * XL_T + at) * XL_V + i % XL_V], published_logits[i / XL_V][i % XL_V], test_tolerance(2e-5, 1e-4),
                      "a published logit");
         }
         tensor *y = model_loss(&t, m, h, &p, &(loss_spec){.scale = 1});
@@ -498,7 +498,7 @@ static void published_transformer_xl(void **state) {
     model *m;
     model_memory *memory;
     float held[2 * 6 * 16];
-    must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
+    be = test_backend(&(backend_options){.precision = F64});
     must(settings_model(NULL, &c, &err));
     must(settings_apply_list("architecture=transformer-xl channels=16 heads=2 layers=2 mlp_ratio=2 activation=relu "
                              "norm=layer bias=mlp output_norm=false output_bias=true memory=6 context=5 dropout=0",
@@ -613,5 +613,5 @@ int main(void) {
         cmocka_unit_test(sparse_equals_masked),
         cmocka_unit_test(gradients),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_on_device(tests, NULL, NULL);
 }

@@ -2,8 +2,8 @@
  * runs: stopped ones end as if nothing had happened, and each keeps the weights that its validations say. */
 #include "scratch.h"
 #include "base/mem.h"
+#include "device.h"
 #include "config/settings.h"
-#include "backends/registry.h"
 #include "gen/engine.h"
 #include "model/weights.h"
 #include "train/checkpoint.h"
@@ -30,7 +30,7 @@ static void open_training(training *t, const char *list, const char *run) {
     must(settings_apply_list("vocab_size=19 context=12 latents=12 channels=16 heads=2 layers=2 dropout=0", &model_fields, "",
                              &c, &err));
     must(settings_apply_list(list, &model_fields, "", &c, &err));
-    must(backend_open(&t->be, "cpu", &(backend_options){.threads = 1}, &err));
+    t->be = test_backend(&(backend_options){.threads = 1});
     must(model_open(&t->m, &c, t->be, true, &err));
     must(optimizer_open(&t->o, &t->m->params, true, &err));
     must(model_memory_open(&t->memory, t->m, MEMORY_ROWS, &err));
@@ -65,6 +65,18 @@ static void stir(training *t, int by) {
     for (int64_t r = 0; t->memory && r < MEMORY_ROWS; r++) t->memory->count[t->memory->current][r] = r + 1;
 }
 
+static bool same_numbers(backend *be, matrix m, backend *other_be, matrix other) {
+    size_t bytes = (size_t)(m.rows * m.cols) * sizeof(float);
+    float *x = malloc(bytes), *y = malloc(bytes);
+    assert_true(m.rows == other.rows && m.cols == other.cols);
+    backend_read_floats(be, x, &m);
+    backend_read_floats(other_be, y, &other);
+    bool same = !memcmp(x, y, bytes);
+    free(x);
+    free(y);
+    return same;
+}
+
 /* Every parameter, both moments, averages and memory of two trainings, bit for bit. */
 static void same_training(const training *a, const training *b) {
     const parameters *p = &a->m->params;
@@ -73,13 +85,13 @@ static void same_training(const training *a, const training *b) {
         const matrix *one[] = {&p->values, &a->o.m, &a->o.v, &a->o.average};
         const matrix *other[] = {&b->m->params.values, &b->o.m, &b->o.v, &b->o.average};
         for (int k = 0; k < 4; k++)
-            if (memcmp((const float *)one[k]->data + s.offset, (const float *)other[k]->data + s.offset,
-                       (size_t)(s.rows * s.cols) * sizeof(float)))
+            if (!same_numbers(a->be, matrix_columns(*one[k], (int64_t)s.offset, s.rows * s.cols), b->be,
+                              matrix_columns(*other[k], (int64_t)s.offset, s.rows * s.cols)))
                 test_failed("%s: block %d is not what was saved\n", s.name, k);
     }
     for (int64_t l = 0; a->memory && l < a->memory->layers; l++)
-        assert_memory_equal(a->memory->state[a->memory->current][l].data, b->memory->state[b->memory->current][l].data,
-                            matrix_bytes(&a->memory->state[0][l]));
+        assert_true(same_numbers(a->be, a->memory->state[a->memory->current][l], b->be,
+                                 b->memory->state[b->memory->current][l]));
     for (int64_t r = 0; a->memory && r < MEMORY_ROWS; r++)
         assert_int_equal(a->memory->count[a->memory->current][r], b->memory->count[b->memory->current][r]);
 }
@@ -302,7 +314,8 @@ static void other_runs_are_refused(void **state) {
     refused(checkpoint_load(&narrow.owner, &narrow.o, &s, NULL, &err), PCV_DATA, "token_embedding.weight' is F32 of 2 dimensions");
     close_training(&wide);
     close_training(&narrow);
-    ((float *)a.m->params.values.data)[3] = NAN;
+    matrix third = matrix_columns(a.m->params.values, 3, 1);
+    backend_write_floats(a.be, &third, &(float){NAN});
     refused(checkpoint_save(&a.owner, &a.o, &s, &err), PCV_NUMERIC, "not finite");
     snprintf(path, sizeof path, "%s", at("nan.safetensors"));
     char hash[HASH_TEXT];
@@ -337,7 +350,10 @@ static int train_some(const char *run, const char *list, bool resume, double unt
     pcv_error error;
     const pcv_watch watch = {.progress = stop_at, .context = &until};
     must(pcv_settings_open(&s, &err));
-    if (!resume) choose(s, list);
+    if (!resume) {
+        choose(s, list);
+        must(pcv_settings_set(s, "device", test_device(), &err));
+    }
     pcv_train_options options = {.dataset = resume ? NULL : dataset, .run = run, .resume = resume};
     int status = pcv_train(&options, s, &watch, NULL, &error);
     pcv_settings_close(s);
@@ -540,5 +556,5 @@ int main(void) {
         T(what_is_saved_comes_back), T(a_pending_memory_is_saved), T(the_newest_and_the_best_are_kept),
         T(a_step_saved_again_tells_more), T(damaged_checkpoints_are_passed_over), T(other_runs_are_refused),
         T(stopped_runs_end_alike), T(the_best_weights_are_kept), T(validations_change_nothing), T(pieces_grow)};
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return run_on_device(tests, make_folder, remove_folder);
 }

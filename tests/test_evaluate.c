@@ -1,8 +1,7 @@
 /* What an evaluation tells beside its mean: words and bytes, hits, buckets of positions and their standard errors, and
  * the targets that a sample of a split takes; against counts by hand and sums over scores. */
-#include "check.h"
+#include "device.h"
 #include "config/settings.h"
-#include "backends/registry.h"
 #include "data/window.h"
 #include "eval/evaluate.h"
 
@@ -50,7 +49,7 @@ static void open_bench(bench *b, shelf *s) {
     c.latents = LATENTS;
     c.positions.middle = 0;
     c.vocab_size = b->d.tokens.vocab;
-    must(backend_open(&b->e.be, "cpu", &(backend_options){.threads = 1}, &err));
+    b->e.be = test_backend(&(backend_options){.threads = 1});
     must(model_open(&b->e.m, &c, b->e.be, false, &err));
     must(model_init(b->e.m, 3, &err));
     must(tape_init(&b->t, b->e.be, 0, &err));
@@ -251,5 +250,5 @@ static void samples_are_spread(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(buckets_of_positions), cmocka_unit_test(words_and_bytes),
                                        cmocka_unit_test(samples_are_spread)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_on_device(tests, NULL, NULL);
 }

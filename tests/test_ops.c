@@ -1,92 +1,11 @@
 /* Every op: gradients against finite differences in double precision, and every kernel level, with one
  * thread and with three, against the double reference. */
 #include "check.h"
-#include "op_cases.h"
+#include "op_run.h"
 #include "backends/registry.h"
 #include "cpu/levels.h"
-#include "tensor/parameters.h"
 
-/* A case on one backend: inputs as parameters, the output and all gradients as floats. */
-typedef struct run {
-    backend *be;
-    parameters p;
-    tape t;
-    tensor *in[CASE_INPUTS];
-    int64_t outputs;
-    float *output;
-    float *grad[CASE_INPUTS];
-} run;
-
-static void run_open(run *r, const op_case *c, backend *be) {
-    *r = (run){.be = be};
-    for (int i = 0; i < c->inputs; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "input.%d", i);
-        r->in[i] = parameters_add(&r->p, name, c->in[i].rows, c->in[i].cols, (param_init){0});
-    }
-    must(parameters_alloc(&r->p, be, true, &err));
-    must(tape_init(&r->t, be, 0, &err));
-    r->t.seed = 5;
-    r->t.training = true;
-    for (int i = 0; i < c->inputs; i++) {
-        int n = c->in[i].rows * c->in[i].cols;
-        float *values = malloc((size_t)n * sizeof *values);
-        for (int k = 0; k < n; k++) values[k] = case_value(i, k);
-        backend_write_floats(be, &r->in[i]->m, values);
-        free(values);
-        r->grad[i] = calloc((size_t)n, sizeof(float));
-    }
-}
-
-static void run_close(run *r) {
-    for (int i = 0; i < CASE_INPUTS; i++) free(r->grad[i]);
-    free(r->output);
-    tape_free(&r->t);
-    parameters_free(&r->p);
-    r->be->close(r->be);
-}
-
-/* Coefficients of the scalar that is differentiated: random, or a loss's own weights. */
-static float coefficient(const op_case *c, int64_t cols, int64_t i) {
-    if (c->kind != CASE_LOSS) return case_value(100, (int)i);
-    return i % cols == 0 ? case_weight((int)(i / cols)) : 0;
-}
-
-/* Every op runs twice on the same inputs, so that a second contribution to a gradient is added to the
- * first. (Losses stand alone, and the input of an activation has one reader by contract.) */
-static tensor *run_case(run *r, const op_case *c) {
-    tensor *y = c->run(&r->t, r->in, c);
-    if (c->kind != CASE_OP || !strncmp(c->name, "act", 3)) return y;
-    return add(&r->t, y, c->run(&r->t, r->in, c), 0);
-}
-
-/* The output, and where the case has gradients those of the inputs, which were cleared. */
-static void run_cleared(run *r, const op_case *c) {
-    tape_reset(&r->t);
-    r->t.recording = c->kind != CASE_FORWARD;
-    tensor *y = run_case(r, c);
-    r->outputs = y->m.rows * y->m.cols;
-    if (!r->output) r->output = malloc((size_t)r->outputs * sizeof(float));
-    if (c->kind == CASE_FORWARD) {
-        tape_read(&r->t, y, r->output);
-        assert_int_equal(r->t.status, 0);
-        return;
-    }
-    float *seed = malloc((size_t)r->outputs * sizeof *seed);
-    for (int64_t i = 0; i < r->outputs; i++) seed[i] = coefficient(c, y->m.cols, i);
-    tape_read(&r->t, y, r->output);
-    if (c->kind != CASE_LOSS) tape_seed(&r->t, y, seed);
-    tape_backward(&r->t, y);
-    assert_int_equal(r->t.status, 0);
-    for (int i = 0; i < c->inputs; i++) backend_read_floats(r->be, r->grad[i], &r->in[i]->grad);
-    assert_int_equal(r->t.pool.now, 0); /* the walk gave everything back */
-    free(seed);
-}
-
-static void run_both_ways(run *r, const op_case *c) {
-    parameters_clear_grads(&r->p);
-    run_cleared(r, c);
-}
+static const double TOLERANCE = 4e-6;
 
 /* The scalar, in double, without recording. */
 static double scalar(run *r, const op_case *c) {
@@ -95,7 +14,7 @@ static double scalar(run *r, const op_case *c) {
     tensor *y = run_case(r, c);
     double sum = 0;
     const double *values = y->m.data;
-    for (int64_t i = 0; i < r->outputs; i++) sum += values[i] * (double)coefficient(c, y->m.cols, i);
+    for (int64_t i = 0; i < r->outputs; i++) sum += values[i] * (double)run_coefficient(c, y->m.cols, i);
     return sum;
 }
 
@@ -107,7 +26,7 @@ static void gradients(void **state) {
         run r;
         if (c->kind == CASE_FORWARD) continue;
         must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
-        run_open(&r, c, be);
+        run_open(&r, c, be, false);
         run_both_ways(&r, c);
         for (int i = 0; i < c->inputs; i++) {
             int n = c->in[i].rows * c->in[i].cols, step = n / 25 + 1;
@@ -127,16 +46,6 @@ static void gradients(void **state) {
     }
 }
 
-static void compare(const char *what, const op_case *c, const char *level, const float *found,
-                    const float *expected, int64_t n) {
-    double largest = 0;
-    for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs((double)expected[i]));
-    for (int64_t i = 0; i < n; i++)
-        if (!(fabs((double)found[i] - (double)expected[i]) <= 4e-6 * (1 + largest)))
-            test_failed("%s at level %s: %s [%lld]: found %.8g, expected %.8g\n", c->name, level, what,
-                        (long long)i, (double)found[i], (double)expected[i]);
-}
-
 static void levels(void **state) {
     (void)state;
     for (int k = 0; k < op_case_count; k++) {
@@ -144,23 +53,23 @@ static void levels(void **state) {
         backend *be;
         run expected;
         must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
-        run_open(&expected, c, be);
+        run_open(&expected, c, be, false);
         run_both_ways(&expected, c);
         for (const char *const *level = cpu_levels(); *level; level++) {
             run one, three;
             must(backend_open(&be, "cpu", &(backend_options){.level = *level, .threads = 1}, &err));
-            run_open(&one, c, be);
+            run_open(&one, c, be, false);
             run_both_ways(&one, c);
             must(backend_open(&be, "cpu", &(backend_options){.level = *level, .threads = 3}, &err));
-            run_open(&three, c, be);
+            run_open(&three, c, be, false);
             run_both_ways(&three, c);
             const char *name = *level;
-            compare("output", c, name, one.output, expected.output, one.outputs);
+            run_compare("output", c, name, one.output, expected.output, one.outputs, TOLERANCE);
             if (memcmp(one.output, three.output, (size_t)one.outputs * sizeof(float)))
                 test_failed("%s at level %s: 1 and 3 threads differ\n", c->name, name);
             for (int i = 0; i < c->inputs; i++) {
                 int n = c->in[i].rows * c->in[i].cols;
-                compare("gradient", c, name, one.grad[i], expected.grad[i], n);
+                run_compare("gradient", c, name, one.grad[i], expected.grad[i], n, TOLERANCE);
                 if (memcmp(one.grad[i], three.grad[i], (size_t)n * sizeof(float)))
                     test_failed("%s at level %s: gradients of 1 and 3 threads differ\n", c->name, name);
             }
@@ -169,14 +78,6 @@ static void levels(void **state) {
         }
         run_close(&expected);
     }
-}
-
-static float nearest_bf16(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    bits = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000u;
-    memcpy(&x, &bits, sizeof x);
-    return x;
 }
 
 /* One product of A [m, k] and B [k, n] with transposes and an old C, in bf16 on `threads` threads. */
@@ -340,7 +241,7 @@ static void every_slot_has_a_case(void **state) {
         backend *be;
         run r;
         must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
-        run_open(&r, &op_cases[k], be);
+        run_open(&r, &op_cases[k], be, false);
         parameters_clear_grads(&r.p);
         counted = be->k;
 #define TAKE_CALLS(name, type) be->k.name = count_##name;
@@ -512,7 +413,7 @@ static void run_apart(run *r, const op_case *c, const backend_options *options, 
     if (cut == CUT_KEYS) be->attend_chunks = three_chunks;
     if (cut == CUT_LOGITS) be->logits *= 2;
     if (null) backend_make_null(be);
-    run_open(r, c, be);
+    run_open(r, c, be, false);
     if (null) {
         tape_free(&r->t);
         must(tape_init_plan(&r->t, be, &err));
@@ -535,9 +436,9 @@ static void planned_memory(void **state) {
             run_apart(&real, c, NULL, cut, false);
             run_apart(&plan, c, NULL, cut, true);
             assert_int_equal(plan.t.pool.peak, real.t.pool.peak);
-            compare("output", c, "best", real.output, expected.output, expected.outputs);
+            run_compare("output", c, "best", real.output, expected.output, expected.outputs, TOLERANCE);
             for (int i = 0; i < c->inputs; i++)
-                compare("gradient", c, "best", real.grad[i], expected.grad[i], c->in[i].rows * c->in[i].cols);
+                run_compare("gradient", c, "best", real.grad[i], expected.grad[i], c->in[i].rows * c->in[i].cols, TOLERANCE);
             if (cut == CUT_ALIKE) usual = plan.t.pool.peak;
             others[cut] += plan.t.pool.peak != usual;
             run_close(&real);

@@ -2,9 +2,8 @@
  * parameters decay, the gradient's norm, averaged weights; and through whole runs of one or two updates: clipping,
  * accumulation, averages and warm-up. */
 #include "scratch.h"
+#include "device.h"
 #include "config/settings.h"
-#include "backends/registry.h"
-#include "cpu/levels.h"
 #include "gen/engine.h"
 #include "train/optimizer.h"
 
@@ -47,11 +46,13 @@ static void an_update_is_adamw(void **state) {
     static const double lr[UPDATES] = {0.1, 0.02, 0.3, 0.05, 0.01}, scale[UPDATES] = {1, 0.25, 1, 3, 1};
     static const int sizes[] = {MAP, VECTOR, MAP};
     train_config c = {.beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-3, .weight_decay = 0.5};
-    for (const char *const *level = cpu_levels(); *level; level++) {
+    const char *const *level;
+    must(backend_levels(&level, test_device(), &err));
+    for (; *level; level++) {
         backend *be;
         parameters p = {0};
         optimizer o;
-        must(backend_open(&be, "cpu", &(backend_options){.level = *level, .threads = 2}, &err));
+        must(backend_open(&be, test_device(), &(backend_options){.level = *level, .threads = 2}, &err));
         declare(&p, be);
         must(optimizer_open(&o, &p, false, &err));
         float values[MOST];
@@ -89,7 +90,7 @@ static void the_first_update_moves_by_the_rate(void **state) {
     parameters p = {0};
     optimizer o;
     float values[VECTOR] = {0};
-    must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
+    be = test_backend(&(backend_options){.threads = 1});
     declare(&p, be);
     must(optimizer_open(&o, &p, false, &err));
     backend_write_floats(be, &p.list[1]->t.m, values);
@@ -109,7 +110,7 @@ static void norms_of_gradients(void **state) {
     parameters p = {0};
     optimizer o;
     float map[MAP] = {3, 0, 0, -4}, vector[VECTOR] = {[VECTOR - 1] = 12};
-    must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
+    be = test_backend(&(backend_options){.threads = 1});
     declare(&p, be);
     must(optimizer_open(&o, &p, false, &err));
     backend_write_floats(be, &p.list[0]->t.grad, map);
@@ -135,7 +136,7 @@ static void averages_follow_the_weights(void **state) {
     optimizer o;
     float values[MOST], average[MOST];
     double expected[MAP];
-    must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
+    be = test_backend(&(backend_options){.threads = 1});
     declare(&p, be);
     for (int i = 0; i < MAP; i++) expected[i] = (double)(values[i] = initial(0, i));
     backend_write_floats(be, &p.list[0]->t.m, values);
@@ -197,7 +198,7 @@ static void linear_maps_alone_decay(void **state) {
         must(settings_apply_list("vocab_size=23 context=32 latents=16 channels=32 heads=2 layers=2", &model_fields, "", &c,
                                  &err));
         if (!dialect) must(settings_apply_list(models[k], &model_fields, "", &c, &err));
-        must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
+        be = test_backend(&(backend_options){.threads = 1});
         must(model_open(&m, &c, be, true, &err));
         parameters *p = &m->params;
         must(optimizer_open(&o, p, false, &err));
@@ -206,7 +207,9 @@ static void linear_maps_alone_decay(void **state) {
         optimizer_step(&o, &train, 0, 0.5, 1);
         for (int i = 0; i < p->names; i++) {
             parameter_slice slice = parameters_slice(p, i);
-            float first = ((const float *)p->values.data)[slice.offset];
+            float first;
+            matrix one = matrix_columns(p->values, (int64_t)slice.offset, 1);
+            backend_read_floats(be, &first, &one);
             decayed += should_decay(slice.name);
             close_to((double)first, should_decay(slice.name) ? 0.75 : 1, 1e-6, slice.name);
         }
@@ -232,6 +235,7 @@ static float *trained_on(const char *dataset, const char *run, const char *list,
     put("training.json", config, sizeof config - 1);
     must(pcv_settings_open(&s, &err));
     must(pcv_settings_read(s, at("training.json"), &err));
+    must(pcv_settings_set(s, "device", test_device(), &err));
     snprintf(rest, sizeof rest, "preset=tiny context=32 latents=16 channels=32 heads=1 layers=1 prefix-dropout=0 %s", list);
     for (char *item = strtok(rest, " "); item; item = strtok(NULL, " ")) {
         char *value = strchr(item, '=');
@@ -429,5 +433,5 @@ int main(void) {
         T(linear_maps_alone_decay), T(gradients_are_clipped), T(batches_add_up), T(gradients_are_of_the_mean), T(records_are_plain),
         T(batches_drop_other_values), T(a_run_keeps_its_averages),
         T(a_run_follows_its_schedule)};
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return run_on_device(tests, make_folder, remove_folder);
 }

@@ -1,7 +1,6 @@
 /* Parameters in one block: where they lie, their names, what they begin as, and packed weights. */
-#include "check.h"
+#include "device.h"
 #include "config/settings.h"
-#include "backends/registry.h"
 #include "model/model.h"
 
 enum { ROWS = 300, COLS = 64 };
@@ -10,7 +9,7 @@ static void where_they_lie(void **state) {
     (void)state;
     backend *be;
     parameters p = {0};
-    must(backend_open(&be, "cpu", &(backend_options){.level = "reference", .threads = 1}, &err));
+    be = test_backend(&(backend_options){.level = "reference", .threads = 1});
     tensor *maps = parameters_add(&p, "a.{query,key,value}.weight", 9, 5, (param_init){0});
     tensor *biases = parameters_add(&p, "a.{query,key,value}.bias", 1, 9, (param_init){.vector = true});
     tensor *last = parameters_add(&p, "b.weight", 2, 3, (param_init){0});
@@ -33,7 +32,10 @@ static void where_they_lie(void **state) {
     const float *values = p.values.data, *grads = p.grads.data;
     assert_true((float *)maps->m.data == values && (float *)biases->m.data == values + 48);
     assert_true((float *)last->m.data == values + 64 && (float *)last->grad.data == grads + 64);
-    for (size_t i = 0; i < p.elements; i++) assert_true(values[i] == 0 && grads[i] == 0);
+    float there[2][80];
+    backend_read_floats(be, there[0], &p.values);
+    backend_read_floats(be, there[1], &p.grads);
+    for (size_t i = 0; i < p.elements; i++) assert_true(there[0][i] == 0 && there[1][i] == 0);
     matrix other = p.grads; /* any block of that size */
     parameters_point(&p, other);
     assert_true((const float *)last->m.data == grads + 64);
@@ -56,14 +58,15 @@ static void what_they_begin_as(void **state) {
     backend *be;
     parameters p = {0};
     tensor *t[CASES + 2];
-    must(backend_open(&be, "cpu", &(backend_options){.level = "reference", .threads = 1}, &err));
+    static float x[ROWS * COLS], y[ROWS * COLS];
+    be = test_backend(&(backend_options){.level = "reference", .threads = 1});
     for (int k = 0; k < CASES; k++) t[k] = parameters_add(&p, "x", ROWS, COLS, cases[k].init);
     t[CASES] = parameters_add(&p, "ones", 1, COLS, (param_init){.kind = INIT_ONE});
     t[CASES + 1] = parameters_add(&p, "x", ROWS, COLS, cases[1].init); /* other numbers than the first of its kind */
     must(parameters_alloc(&p, be, false, &err));
     must(parameters_init(&p, 3, &err));
     for (int k = 0; k < CASES; k++) {
-        const float *x = t[k]->m.data;
+        backend_read_floats(be, x, &t[k]->m);
         double sum = 0, squares = 0, most = 0, n = ROWS * COLS;
         for (int i = 0; i < ROWS * COLS; i++) {
             sum += (double)x[i];
@@ -74,13 +77,17 @@ static void what_they_begin_as(void **state) {
         close_to(sqrt(squares / n), cases[k].deviation, 4 * cases[k].deviation / sqrt(2 * n), "deviation");
         assert_true(most <= cases[k].most * 1.000001 && most >= 0.75 * cases[k].most);
     }
-    for (int i = 0; i < COLS; i++) assert_true(((const float *)t[CASES]->m.data)[i] == 1);
-    assert_true(memcmp(t[1]->m.data, t[CASES + 1]->m.data, ROWS * COLS * sizeof(float)) != 0);
-    float first = *(const float *)t[1]->m.data;
+    backend_read_floats(be, x, &t[CASES]->m);
+    for (int i = 0; i < COLS; i++) assert_true(x[i] == 1);
+    backend_read_floats(be, x, &t[1]->m);
+    backend_read_floats(be, y, &t[CASES + 1]->m);
+    assert_true(memcmp(x, y, sizeof x) != 0);
     must(parameters_init(&p, 4, &err));
-    assert_true(*(const float *)t[1]->m.data != first); /* of another seed */
+    backend_read_floats(be, y, &t[1]->m);
+    assert_true(*x != *y); /* of another seed */
     must(parameters_init(&p, 3, &err));
-    assert_true(*(const float *)t[1]->m.data == first);
+    backend_read_floats(be, y, &t[1]->m);
+    assert_true(*x == *y);
     parameters_free(&p);
     be->close(be);
 }
@@ -117,13 +124,16 @@ static void what_models_begin_as(void **state) {
                                  "bias=all init_scale=2 branch_scale=0.25 embedding_scale=0.5 zero_head=false",
                                  &model_fields, "", &c, &err));
         must(settings_apply_list(cases[k].settings, &model_fields, "", &c, &err));
-        must(backend_open(&be, "cpu", &(backend_options){.level = "reference", .threads = 1}, &err));
+        be = test_backend(&(backend_options){.level = "reference", .threads = 1});
         must(model_open(&m, &c, be, false, &err));
         must(model_init(m, 9, &err));
         int i = parameters_find(&m->params, cases[k].name);
         if (i < 0) test_failed("there is no %s\n", cases[k].name);
         parameter_slice s = parameters_slice(&m->params, i);
-        const float *x = (const float *)m->params.values.data + s.offset;
+        static float x[300 * 64];
+        matrix part = matrix_columns(m->params.values, (int64_t)s.offset, s.rows * s.cols);
+        assert_true(part.cols <= 300 * 64);
+        backend_read_floats(be, x, &part);
         double n = (double)(s.rows * s.cols);
         for (int64_t e = 0; e < s.rows * s.cols; e++) squares += (double)x[e] * (double)x[e];
         close_to(sqrt(squares / n), cases[k].deviation, 4 * cases[k].deviation / sqrt(2 * n), cases[k].name);
@@ -140,7 +150,7 @@ static void packed_weights(void **state) {
         backend *be;
         parameters p = {0};
         float values[ROWS * COLS], unpacked[ROWS * COLS];
-        must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
+        be = test_backend(&(backend_options){.threads = 1});
         tensor *map = parameters_add(&p, "map.weight", ROWS, COLS, (param_init){.kind = INIT_NORMAL, .scale = 1, .decay = true});
         tensor *table = parameters_add(&p, "table.weight", ROWS, COLS, (param_init){.kind = INIT_NORMAL, .scale = 1});
         must(parameters_alloc(&p, be, false, &err));
@@ -150,9 +160,13 @@ static void packed_weights(void **state) {
         backend_read_floats(be, exact, &table->m);
         must(parameters_pack(&p, types[k], &err));
         assert_true(map->m.type == types[k] && table->m.type == F32);
-        assert_memory_equal(table->m.data, exact, sizeof values);
-        matrix wide = {.data = unpacked, .rows = ROWS, .cols = COLS, .stride = COLS, .type = F32};
+        backend_read_floats(be, unpacked, &table->m);
+        assert_memory_equal(unpacked, exact, sizeof values);
+        matrix wide = {.rows = ROWS, .cols = COLS, .stride = COLS, .type = F32};
+        must(backend_alloc(be, &wide.data, sizeof unpacked, "a test", &err));
         run_kernel(be, copy, .y = wide, .x = map->m);
+        backend_read_floats(be, unpacked, &wide);
+        backend_free(be, wide.data, sizeof unpacked);
         for (int r = 0; r < ROWS; r++) {
             float largest = 0;
             for (int c = 0; c < COLS; c++) largest = fmaxf(largest, fabsf(values[r * COLS + c]));
@@ -173,5 +187,5 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(where_they_lie), cmocka_unit_test(what_they_begin_as),
                                        cmocka_unit_test(what_models_begin_as),
                                        cmocka_unit_test(packed_weights)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_on_device(tests, NULL, NULL);
 }

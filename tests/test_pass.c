@@ -1,7 +1,6 @@
 /* One pass, described in every way that model/pass.h has: inputs that are vectors, queries of the caller's, all the
  * kinds of visibility, pooled outputs, targets, one upload. */
-#include "check.h"
-#include "backends/registry.h"
+#include "device.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "config/settings.h"
@@ -14,7 +13,7 @@ static backend *be;
 
 static int open_backend(void **state) {
     (void)state;
-    must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
+    be = test_backend(&(backend_options){.threads = 1});
     return 0;
 }
 
@@ -34,6 +33,17 @@ static model *build(const char *changes) {
     must(model_open(&m, &c, be, true, &err));
     must(model_init(m, 3, &err));
     return m;
+}
+
+/* Numbers of a block, from one on. */
+static void read_part(matrix block, size_t from, int64_t count, float *out) {
+    matrix part = matrix_columns(block, (int64_t)from, count);
+    backend_read_floats(be, out, &part);
+}
+
+static void write_part(matrix block, size_t to, int64_t count, const float *in) {
+    matrix part = matrix_columns(block, (int64_t)to, count);
+    backend_write_floats(be, &part, in);
 }
 
 static int32_t token(int i) { return (int32_t)(rng_at(5, RNG_TEST, 0, (uint64_t)i).v[0] % V); }
@@ -83,17 +93,19 @@ static void vectors_with_one_number_are_ids(void **state) {
         parameter_slice s = parameters_slice(&a->params, parameters_find(&a->params, "token_embedding.weight"));
         parameter_slice f = parameters_slice(&b->params, parameters_find(&b->params, "input_embedding.weight"));
         assert_int_equal(parameters_find(&b->params, "token_embedding.weight"), -1);
-        backend_read_floats(be, table, &(matrix){(float *)a->params.values.data + s.offset, V, Z, Z, F32});
+        read_part(a->params.values, s.offset, V * Z, table);
         for (int i = 0; i < V * Z; i++) turned[i % Z * V + i / Z] = table[i];
         for (int i = 0; i < b->params.names; i++) { /* all others alike */
+            static float values[4096];
             parameter_slice to = parameters_slice(&b->params, i);
             int from = parameters_find(&a->params, to.name);
-            float *values = (float *)b->params.values.data + to.offset;
-            if (from < 0) memset(values, 0, (size_t)(to.rows * to.cols) * sizeof *values);
-            else memcpy(values, (float *)a->params.values.data + parameters_slice(&a->params, from).offset,
-                        (size_t)(to.rows * to.cols) * sizeof *values);
+            int64_t count = to.rows * to.cols;
+            assert_true(count <= 4096);
+            memset(values, 0, sizeof values);
+            if (from >= 0) read_part(a->params.values, parameters_slice(&a->params, from).offset, count, values);
+            write_part(b->params.values, to.offset, count, values);
         }
-        memcpy((float *)b->params.values.data + f.offset, turned, sizeof turned);
+        write_part(b->params.values, f.offset, V * Z, turned);
         for (int which = 0; which < 2; which++) {
             model *m = which ? b : a;
             tape t;
@@ -110,7 +122,7 @@ static void vectors_with_one_number_are_ids(void **state) {
             tape_read(&t, h, found[which]);
             tape_backward(&t, model_loss(&t, m, h, &p, &(loss_spec){.scale = 1}));
             parameter_slice g = which ? f : s;
-            memcpy(grads[which], (float *)m->params.grads.data + g.offset, sizeof grads[which]);
+            read_part(m->params.grads, g.offset, V * Z, grads[which]);
             assert_int_equal(t.status, 0);
             tape_free(&t);
         }
@@ -202,15 +214,19 @@ static void queries_of_the_caller(void **state) {
     pass p = {.batch = 1, .rows = &row, .latents = N, .see = SEE_ALL};
     hidden(m, &p, found[0]);
     parameter_slice s = parameters_slice(&m->params, parameters_find(&m->params, "learned_query.weight"));
-    tensor own = {.m = {(float *)m->params.values.data + s.offset, N, Z, Z, F32}};
+    float learned[N * Z], other[N * Z];
+    tensor own = {.m = {.rows = N, .cols = Z, .stride = Z, .type = F32}};
+    must(backend_alloc(be, &own.m.data, sizeof other, "queries", &err));
+    read_part(m->params.values, s.offset, N * Z, learned);
+    backend_write_floats(be, &own.m, learned);
     p.queries = &own;
     hidden(m, &p, found[1]);
     same(found[1], found[0], N * Z, 0, "the learned queries, given");
-    float other[N * Z];
     for (int i = 0; i < N * Z; i++) other[i] = (float)(i % 7) / 7;
-    own.m.data = other;
+    backend_write_floats(be, &own.m, other);
     hidden(m, &p, found[1]);
     differs(found[1], found[0], Z, "other queries");
+    backend_free(be, own.m.data, sizeof other);
     model_close(m);
 }
 
@@ -280,7 +296,10 @@ static void targets_are_shifted_once(void **state) {
         for (int i = 0; i < N; i++)
             if (p.target[i] != cases[k].expected[i])
                 test_failed("case %zu, position %d: target %d, expected %d\n", k, i, p.target[i], cases[k].expected[i]);
-        assert_memory_equal(p.targets->m.data, p.target, N * sizeof *p.target);
+        int32_t there[N];
+        be->read(be, there, p.targets->m.data, sizeof there);
+        backend_finish(be);
+        assert_memory_equal(there, p.target, sizeof there);
         tape_free(&t);
     }
     model_close(m);
@@ -332,5 +351,5 @@ int main(void) {
         cmocka_unit_test(queries_of_the_caller), cmocka_unit_test(pooled_outputs),
         cmocka_unit_test(targets_are_shifted_once), cmocka_unit_test(a_pass_is_uploaded_at_once),
     };
-    return cmocka_run_group_tests(tests, open_backend, close_backend);
+    return run_on_device(tests, open_backend, close_backend);
 }

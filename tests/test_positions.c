@@ -1,8 +1,7 @@
 /* Codes of positions and rotary frequencies against their formulas in double precision. */
-#include "check.h"
+#include "device.h"
 #include "base/mem.h"
 #include "config/settings.h"
-#include "backends/registry.h"
 #include "model/model.h"
 #include "nn/positions.h"
 #include "ops/ops.h"
@@ -29,7 +28,7 @@ static void codes_of_positions(void **state) {
     static float table[ROWS * CHANNELS], zeros[CHANNELS];
     float found[COUNT * CHANNELS];
     int32_t none[COUNT] = {0};
-    must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
+    be = test_backend(&(backend_options){.precision = F64});
     must(tape_init(&t, be, 0, &err));
     for (int k = 0; k < 4; k++) {
         tensor low, high, whole;
@@ -72,7 +71,7 @@ static void rotary(void **state) {
         {"positions.rotary.fraction=0.125 positions.rotary.base=64 positions.rotary.endpoint=true", 1, 1, 1},
     };
     backend *be;
-    must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
+    be = test_backend(&(backend_options){.precision = F64});
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         model_config c;
         tensor frequency;
@@ -99,7 +98,7 @@ static void places(void **state) {
                  {10, 4, 9, 0, 7}, {10, 5, 9, 0, 0},   {14, 0, 5, 10, 3}, {14, 0, 5, 17, 0}, {14, 3, 5, 16, 3},
                  {14, 0, 9, 40, 0}, {20, 0, 9, 0, 0}};
     backend *be;
-    must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
+    be = test_backend(&(backend_options){.threads = 1});
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         model_config c;
         model *m;
@@ -117,5 +116,5 @@ static void places(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(codes_of_positions), cmocka_unit_test(rotary),
                                        cmocka_unit_test(places)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_on_device(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 /* Text as it streams out of a session: whole characters, nothing of a stop text, the end for the right reason; what a
  * session remembers; and ids as they stream in. The model is any; what its tokens stand for is told by a script. */
 #include "scratch.h"
+#include "device.h"
 #include "config/settings.h"
-#include "backends/registry.h"
 #include "gen/engine.h"
 #include "gen/generate.h"
 #include "gen/prompt.h"
@@ -32,7 +32,7 @@ static void open_speaker(speaker *s) {
     model_config c;
     must(settings_model(NULL, &c, &err));
     must(settings_apply_list("vocab_size=40 context=32 latents=16 channels=16 heads=2 layers=1", &model_fields, "", &c, &err));
-    must(backend_open(&s->be, "cpu", &(backend_options){.threads = 1}, &err));
+    s->be = test_backend(&(backend_options){.threads = 1});
     must(model_open(&s->m, &c, s->be, false, &err));
     must(model_init(s->m, 2, &err));
     must(decoder_open(&s->d, s->m, &err));
@@ -374,5 +374,5 @@ int main(void) {
                                        cmocka_unit_test(documents_end), cmocka_unit_test(sessions_remember), cmocka_unit_test(long_prompts),
                                        cmocka_unit_test(ids_from_a_file), cmocka_unit_test(starts_of_ids),
                                        cmocka_unit_test(bad_ids)};
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return run_on_device(tests, make_folder, remove_folder);
 }

@@ -5,6 +5,7 @@
 #include "compare/compare.h"
 #include "data/prepare.h"
 #include "measure/bench.h"
+#include "measure/devices.h"
 #include "measure/info.h"
 #include "measure/plan.h"
 #include "train/train.h"
@@ -40,6 +41,8 @@ const char *const *pcv_kernel_levels(void) {
     backend_levels(&levels, NULL, NULL);
     return levels;
 }
+
+int pcv_devices(char **description, pcv_error *err) { return devices_describe(description, err); }
 
 int pcv_info(const char *path, pcv_info_form form, char **description, pcv_error *err) {
     return info_describe(path, form, description, err);

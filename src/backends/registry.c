@@ -1,28 +1,52 @@
 #include "backends/registry.h"
+#include "backends/cuda.h"
+#include "base/available.h"
+#include "base/number.h"
 #include "base/text.h"
+#include "config/run_config.h"
 #include "cpu/cpu.h"
 
-static const backend_type *const types[] = {&cpu_backend}; /* the first is what computes where none is named */
-enum { TYPES = sizeof types / sizeof *types };
+#include <stdio.h>
+#include <string.h>
 
-static int find(const char *name, const backend_type **type, pcv_error *err) {
-    const char *names[TYPES + 1] = {NULL};
+static const backend_type *const types[] = {&cpu_backend, &cuda_backend};
+enum { TYPES = sizeof types / sizeof *types, NAME = 16 };
+
+/* "cuda:1" is device 1 of the second type. "auto" is a device if there is one, else the host. */
+static int find(const char *name, const backend_type **type, int *device, pcv_error *err) {
+    static const char *const names[TYPES + 2] = {"cpu", "cuda", "auto", NULL};
+    char plain[NAME] = "auto";
     int i = 0;
-    for (int k = 0; k < TYPES; k++) names[k] = types[k]->name;
-    int status = name ? name_find(&i, name, names, "--device", err) : 0;
+    int64_t number = 0;
+    const char *colon = name ? strchr(name, ':') : NULL;
+    if (name) snprintf(plain, sizeof plain, "%.*s", colon ? (int)(colon - name) : NAME, name);
+    int status = name_find(&i, plain, names, "--device", err);
+    if (!status && colon && i != 1)
+        status = fail(err, PCV_CONFIG, "--device %s: only devices of cuda are numbered, as in cuda:1", name);
+    else if (!status && colon) status = number_read_whole("--device cuda:", colon + 1, 0, 1023, &number, err);
+    if (status) return status;
+    if (i == TYPES) i = cuda_there() ? 1 : 0;
+    *device = (int)number;
     *type = types[i];
-    return status;
+    return 0;
+}
+
+backend_options backend_options_for(int precision, int64_t threads) {
+    return (backend_options){.threads = threads_available(threads),
+                             .precision = precision == PRECISION_BF16 ? BF16 : F32,
+                             .tf32 = precision == PRECISION_TF32};
 }
 
 int backend_open(backend **be, const char *name, const backend_options *options, pcv_error *err) {
     const backend_type *type;
-    int status = find(name, &type, err);
-    return status ? status : type->open(be, options ? options : &(backend_options){0}, err);
+    backend_options all = options ? *options : (backend_options){0};
+    int status = find(name, &type, &all.device, err);
+    return status ? status : type->open(be, &all, err);
 }
 
 int backend_levels(const char *const **levels, const char *name, pcv_error *err) {
     const backend_type *type;
-    int status = find(name, &type, err);
-    *levels = type->levels();
+    int device, status = find(name, &type, &device, err);
+    if (!status) *levels = type->levels();
     return status;
 }

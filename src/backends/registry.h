@@ -17,6 +17,9 @@
  * there are. */
 int backend_open(backend **be, const char *name, const backend_options *options, pcv_error *err);
 
+/* How a backend is opened for a precision_name (config/run_config.h) and so many threads, 0: as many as are good. */
+backend_options backend_options_for(int precision, int64_t threads);
+
 /* Levels of a backend's kernels that this machine can run, best first, NULL-terminated. */
 int backend_levels(const char *const **levels, const char *name, pcv_error *err);
 

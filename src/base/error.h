@@ -46,8 +46,8 @@ void fail_rename(pcv_error *err, const char *path, const char *name);
         if (!(condition)) check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);               \
     } while (0)
 
-_Noreturn void check_failed(const char *file, int line, const char *condition, const char *format,
-                            ...) __attribute__((format(printf, 4, 5)));
+void check_failed(const char *file, int line, const char *condition, const char *format, ...)
+    __attribute__((noreturn, format(printf, 4, 5)));
 
 /* What makes "1 token" of one and "2 tokens" of two: "" or "s". */
 const char *plural(int64_t count);

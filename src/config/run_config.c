@@ -3,7 +3,7 @@
 #include "config/run_config.h"
 
 static const char *const schedules[] = {"constant", "cosine", "linear", "rsqrt", "wsd", NULL};
-static const char *const precisions[] = {"f32", "bf16", NULL};
+static const char *const precisions[] = {"f32", "tf32", "bf16", NULL};
 static const char *const begins[] = {"data", "random", NULL};
 static const char *const recomputes[] = {"none", "cross", "all", NULL};
 static const char *const packings[] = {"f32", "bf16", "int8", NULL};
@@ -11,7 +11,10 @@ static const char *const windows[] = {"refill", "exact", "slide", NULL};
 const char *const split_names[] = {"train", "validation", "test", NULL};
 
 #define MANY 1e15
-#define DEVICE_HELP "what computes: cpu, the one backend of this build"
+#define PRECISION_HELP \
+    "f32; bf16: products round their operands, and a CUDA device holds activations and weights in it, with masters, " \
+    "sums and moments in f32; tf32: a CUDA device rounds operands of products to 10 bits"
+#define DEVICE_HELP "what computes: cpu, cuda, cuda:N, or auto: a CUDA device if there is one"
 
 #define AT(member) offsetof(train_config, member)
 static const field train_rows[] = {
@@ -59,9 +62,8 @@ static const field train_rows[] = {
     {"seed", "seed", FIELD_INT, AT(seed), 0, MANY, NULL, "1", "of all random numbers"},
     {"threads", "threads", FIELD_INT, AT(threads), 0, 256, NULL, "0",
      "compute threads, at most; 0: one per core"},
-    {"device", "device", FIELD_STRING, AT(device), 0, 0, NULL, "cpu", DEVICE_HELP},
-    {"precision", "precision", FIELD_CHOICE, AT(precision), 0, 0, precisions, "f32",
-     "of matrix products; bf16 rounds their operands, twice as fast where the processor has bf16 dot products"},
+    {"device", "device", FIELD_STRING, AT(device), 0, 0, NULL, "auto", DEVICE_HELP},
+    {"precision", "precision", FIELD_CHOICE, AT(precision), 0, 0, precisions, "f32", PRECISION_HELP},
     {"recompute", "recompute", FIELD_CHOICE, AT(recompute), 0, 0, recomputes, "none",
      "what the backward pass computes again to save memory: the cross-attention block, or all blocks"},
     {"save_every", "save-every", FIELD_INT, AT(save_every), 0, MANY, NULL, "0",
@@ -100,7 +102,8 @@ static const field sample_rows[] = {
      "largest number of latents; 0: as trained"},
     {"threads", "threads", FIELD_INT, AT(threads), 0, 256, NULL, "0",
      "compute threads, at most; 0: one per core"},
-    {"device", "device", FIELD_STRING, AT(device), 0, 0, NULL, "cpu", DEVICE_HELP},
+    {"device", "device", FIELD_STRING, AT(device), 0, 0, NULL, "auto", DEVICE_HELP},
+    {"precision", "precision", FIELD_CHOICE, AT(precision), 0, 0, precisions, "f32", PRECISION_HELP},
     {"checkpoint", "checkpoint", FIELD_INT, AT(checkpoint), -1, MANY, NULL, "-1",
      "update whose checkpoint gives the weights; -1: those of the best validation"},
     {"window", "window", FIELD_CHOICE, AT(window), 0, 0, windows, "refill",
@@ -124,7 +127,8 @@ static const field eval_rows[] = {
     {"batch", "batch", FIELD_INT, AT(batch), 1, 65536, NULL, "1", "sequences computed at once"},
     {"threads", "threads", FIELD_INT, AT(threads), 0, 256, NULL, "0",
      "compute threads, at most; 0: one per core"},
-    {"device", "device", FIELD_STRING, AT(device), 0, 0, NULL, "cpu", DEVICE_HELP},
+    {"device", "device", FIELD_STRING, AT(device), 0, 0, NULL, "auto", DEVICE_HELP},
+    {"precision", "precision", FIELD_CHOICE, AT(precision), 0, 0, precisions, "f32", PRECISION_HELP},
     {"tokens", "tokens", FIELD_INT, AT(tokens), 0, MANY, NULL, "0",
      "score at most so many targets, spread over the split; 0: all"},
     {"examples", "examples", FIELD_INT, AT(examples), 1, MANY, NULL, "12",

@@ -16,7 +16,7 @@ typedef enum begin_kind { BEGIN_DATA, BEGIN_RANDOM } begin_kind;
 
 typedef enum packing { PACK_F32, PACK_BF16, PACK_INT8 } packing;
 
-typedef enum precision_name { PRECISION_F32, PRECISION_BF16 } precision_name;
+typedef enum precision_name { PRECISION_F32, PRECISION_TF32, PRECISION_BF16 } precision_name;
 
 typedef struct train_config {
     int64_t batch;       /* sequences at once */
@@ -59,6 +59,7 @@ typedef struct sample_config {
     int weights, cache; /* packing */
     bool ignore_end; /* do not stop at the end-of-document token */
     char device[FIELD_TEXT];
+    int precision; /* precision_name */
 } sample_config;
 
 typedef enum split_name { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST } split_name;
@@ -74,6 +75,7 @@ typedef struct eval_config {
     int weights; /* packing */
     int64_t memory; /* of a transformer-xl, -1: as trained */
     char device[FIELD_TEXT];
+    int precision; /* precision_name */
 } eval_config;
 
 extern const field_table train_fields, sample_fields, eval_fields;

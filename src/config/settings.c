@@ -205,6 +205,11 @@ packing settings_packing(const pcv_settings *s, const char *name) {
     return !given || !strcmp(given, "f32") ? PACK_F32 : !strcmp(given, "bf16") ? PACK_BF16 : PACK_INT8;
 }
 
+int settings_precision(const pcv_settings *s) {
+    const char *given = settings_get(s, "precision");
+    return !given || !strcmp(given, "f32") ? PRECISION_F32 : !strcmp(given, "bf16") ? PRECISION_BF16 : PRECISION_TF32;
+}
+
 static int check_combination(int i, const char *value, pcv_error *err) {
     if (preset_find(combinations[i].list, value)) return 0;
     const char *names[64];

@@ -41,6 +41,7 @@ const char *settings_get(const pcv_settings *s, const char *name); /* as given, 
 void settings_share(pcv_settings *s);
 bool settings_are_shared(const pcv_settings *s);
 packing settings_packing(const pcv_settings *s, const char *name); /* of --weights and --cache */
+int settings_precision(const pcv_settings *s);                     /* a precision_name */
 
 /* Named combinations: "a=1 b=2" lists of keys of config.json ("training." in front of training's). */
 typedef struct preset {

@@ -109,13 +109,14 @@ static void fill_table(backend *be, const cpu_level *level) {
     c->copy = be->k.copy;
 }
 
-static int choose_precision(backend *be, dtype precision, pcv_error *err) {
+static int choose_precision(backend *be, dtype precision, bool tf32, pcv_error *err) {
     cpu_context *c = be->context;
     c->bf16 = precision == BF16;
     if (c->bf16 && (!c->round_bf16 || !gemm_has_bf16()))
         return fail(err, PCV_CONFIG, "--precision bf16: this processor or build has no bf16 products; use f32");
+    if (tf32) return fail(err, PCV_CONFIG, "--precision tf32: only CUDA devices have it; use f32 or bf16");
     if (precision != F64) return 0;
-    be->real = F64;
+    be->real = be->exact = F64;
     be->level = "reference";
     reference_kernels_double(&be->k);
     return 0;
@@ -148,7 +149,7 @@ static int cpu_open(backend **out, const backend_options *options, pcv_error *er
     TRY(cpu_level_find(&level, options->level, err));
     TRY(mem_get(&c, sizeof *c, "the CPU backend", err));
     TRY(mem_get(&be, sizeof *be, "the CPU backend", err));
-    *be = (backend){.name = cpu_backend.name, .level = level->name, .context = c, .alloc = cpu_alloc,
+    *be = (backend){.name = cpu_backend.name, .exact = F32, .level = level->name, .context = c, .alloc = cpu_alloc,
                     .free = cpu_free, .available = cpu_available, .on_host = true, .write = cpu_copy, .read = cpu_copy,
                     .close = cpu_close, .norm_parts = norm_parts, .attend_chunks = attend_chunks, .logits = LOGITS,
                     .pass_begin = cpu_pass_begin, .pass_end = cpu_pass_end};
@@ -157,8 +158,9 @@ static int cpu_open(backend **out, const backend_options *options, pcv_error *er
     int64_t threads = options->threads > 0 ? options->threads : threads_available(0);
     c->threads = (int)(threads < MOST_THREADS ? threads : MOST_THREADS);
     TRY(try_threads(c->threads, err));
+    be->threads = c->threads;
     fill_table(be, level);
-    TRY(choose_precision(be, options->precision, err));
+    TRY(choose_precision(be, options->precision, options->tf32, err));
     *out = be;
 out:
     if (status && be) cpu_close(be);

@@ -478,12 +478,13 @@ static void cross_entropy_bwd(void *context, const cross_entropy_args *a) {
     int64_t V = a->logits.cols, best;
     double off = a->smoothing / (double)(V - 1), on = 1 - (double)a->smoothing;
     for (int64_t r = 0; r < a->logits.rows; r++) {
-        real *x = row(a->logits, r);
+        const real *x = row(a->logits, r);
+        real *grad = row(a->grad, r);
         int32_t target = int_at(a->targets, r);
         double z = log_sum(x, V, &best), weight = target < 0 ? 0 : (double)row(a->weight, r)[0];
         for (int64_t v = 0; v < V; v++) {
             double p = exp((double)x[v] - z);
-            x[v] = (real)(weight * ((1 + 2 * a->z_loss * z) * p - (v == target ? on : off)));
+            grad[v] = (real)(weight * ((1 + 2 * a->z_loss * z) * p - (v == target ? on : off)));
         }
     }
 }

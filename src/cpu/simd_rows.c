@@ -498,13 +498,14 @@ static void cross_entropy_bwd(void *context, const cross_entropy_args *a) {
     int64_t V = a->logits.cols;
     PARALLEL(context)
     for (int64_t r = 0; r < a->logits.rows; r++) {
-        float *x = row(a->logits, r);
+        const float *x = row(a->logits, r);
+        float *grad = row(a->grad, r);
         int32_t target = int_at(a->targets, r);
         int64_t best;
         float z = log_sum(x, V, &best), weight = target < 0 ? 0 : row(a->weight, r)[0];
         vf gain = vf_set(weight * (1 + 2 * a->z_loss * z)), off = vf_set(weight * s.off);
-        FOR_VECTORS(V) STORE(x, gain * vf_exp(LOAD(x) - vf_set(z)) - off);
-        if (target >= 0) x[target] -= weight * (s.on - s.off);
+        FOR_VECTORS(V) STORE(grad, gain * vf_exp(LOAD(x) - vf_set(z)) - off);
+        if (target >= 0) grad[target] -= weight * (s.on - s.off);
     }
 }
 

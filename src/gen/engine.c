@@ -142,7 +142,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
                       run, (long long)e->tokens.vocab, (long long)c->vocab_size);
         goto out;
     }
-    backend_options options = {.threads = settings_threads(settings, NULL)};
+    backend_options options = backend_options_for(settings_precision(settings), settings_threads(settings, NULL));
     TRY(backend_open(&e->be, settings_get(settings, "device"), &options, err));
     if (step < 0) TRY(path_join(path, run, RUN_WEIGHTS, err));
     else TRY(find_checkpoint(run, id ? id : "", &train, step, path, err));

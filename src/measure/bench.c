@@ -291,10 +291,8 @@ out:
 
 /* ------------------------------------------------------------------ generation */
 
-/* What one more token has to read at least: the weights of linear maps and the caches' keys and values. */
-static double bytes_of_token(const model *m, const timeline *line) {
-    const model_cache *cache = line->cache;
-    const model_slab *slab = cache->slab;
+/* What a step has to read at least: the weights of linear maps once, and the keys and values of each timeline. */
+static double bytes_of_weights(const model *m) {
     double bytes = 0;
     for (int i = 0; i < m->params.count; i++) {
         const parameter *q = m->params.list[i];
@@ -302,6 +300,13 @@ static double bytes_of_token(const model *m, const timeline *line) {
         if (!table && strncmp(m->params.name[q->first], "position_embedding", 18))
             bytes += (double)matrix_bytes(&q->t.m);
     }
+    return bytes;
+}
+
+static double bytes_of_caches(const timeline *line) {
+    const model_cache *cache = line->cache;
+    const model_slab *slab = cache->slab;
+    double bytes = 0;
     for (int64_t i = 0; i < slab->crosses + slab->layers; i++) {
         bool cross = i < slab->crosses;
         const matrix *k = cross ? &slab->cross[i].k : &slab->layer[i - slab->crosses].k;
@@ -343,10 +348,10 @@ out:
 
 /* Rows for growing numbers of sessions, as far as half of the free memory holds their caches. */
 static int bench_sessions(timeline *line, report r, pcv_error *err) {
-    static const int64_t counts[] = {4, 16, 64};
+    static const int64_t counts[] = {4, 16, 32, 64};
     backend *be = line->m->be;
     int status = 0;
-    for (int i = 0; i < 3 && !status; i++) {
+    for (size_t i = 0; i < sizeof counts / sizeof *counts && !status; i++) {
         size_t bytes = (size_t)counts[i] * timeline_bytes(line->m, 0);
         if (bytes > be->available(be) / 2) break;
         pcv_timing out = {.tokens = counts[i]};
@@ -354,6 +359,8 @@ static int bench_sessions(timeline *line, report r, pcv_error *err) {
         if (!status) status = tell(&r, 2 * NEW_TOKENS, 2 * NEW_TOKENS, err);
         out.seconds_min = out.seconds;
         out.tokens_per_second = (double)counts[i] / out.seconds;
+        out.gigabytes_per_second =
+            (bytes_of_weights(line->m) + (double)counts[i] * bytes_of_caches(line)) / out.seconds / 1e9;
         out.peak_bytes = (int64_t)be->bytes_peak;
         snprintf(out.name, sizeof out.name, "%d sessions", (int)counts[i]);
         snprintf(out.level, sizeof out.level, "%s", be->level);
@@ -405,7 +412,7 @@ static int bench_generate(const model_config *config, const train_config *c, con
     out.seconds_min = list[0];
     out.tokens = 1;
     out.tokens_per_second = 1 / out.seconds;
-    out.gigabytes_per_second = bytes_of_token(m, &line) / out.seconds / 1e9;
+    out.gigabytes_per_second = (bytes_of_weights(m) + bytes_of_caches(&line)) / out.seconds / 1e9;
     out.peak_bytes = (int64_t)be->bytes_peak;
     snprintf(out.name, sizeof out.name, "one token");
     r.fn(r.context, &out);

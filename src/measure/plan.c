@@ -103,7 +103,7 @@ static void fill_report(pcv_plan_report *r, const model_config *m, const train_c
     r->flops_head = f.head;
     r->flops_step = 3 * (double)c->batch * (f.cross + f.self + f.head);
     r->bytes_parameters = (int64_t)(plan->weights + plan->constants);
-    r->bytes_gradients = (int64_t)plan->weights;
+    r->bytes_gradients = (int64_t)plan->gradients;
     r->bytes_optimizer = (int64_t)plan->optimizer;
     r->bytes_activations = (int64_t)plan->tensors;
     r->bytes_total = (int64_t)plan->total;

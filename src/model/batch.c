@@ -7,6 +7,12 @@
 
 #include <string.h>
 
+/* Loops over all inputs of large batches run on several threads: a device would wait for them. */
+enum { MANY_INPUTS = 1 << 16 };
+#define FOR_INPUTS(i, l)                                                                            \
+    _Pragma("omp parallel for num_threads((l)->t->be->threads) if ((l)->B * (l)->M >= MANY_INPUTS)") \
+    for (int64_t i = 0; i < (l)->B * (l)->M; i++)
+
 static int32_t *numbers(layout *l, int64_t count) {
     return tape_host(l->t, (size_t)count * sizeof(int32_t));
 }
@@ -32,8 +38,9 @@ static int64_t kept_inputs(const layout *l, int64_t row) {
 static void choose_inputs(layout *l, rng *random, int64_t row, int32_t *place) {
     int64_t length = l->p->rows[row].length, left = l->kept[row], at = 0;
     int64_t prefix = length - l->U, wanted = left - l->U;
-    for (int64_t i = 0; i < length; i++) {
-        bool chosen = left == length || i >= prefix;
+    for (int64_t i = 0; i < length && left == length; i++) place[at++] = (int32_t)i; /* all */
+    for (int64_t i = 0; i < length && left < length; i++) {
+        bool chosen = i >= prefix;
         if (!chosen) chosen = rng_uniform(random) * (double)(prefix - i) < (double)wanted;
         if (!chosen) continue;
         if (i < prefix) wanted--;
@@ -56,8 +63,8 @@ static void read_inputs(layout *l) {
     l->ids = l->m->config.input_features ? NULL : numbers(l, l->B * l->M);
     if (l->t->status) return;
     for (int64_t r = 0; r < l->B; r++) choose_inputs(l, &random, r, l->place + r * l->M);
-    for (int64_t i = 0; i < l->B * l->M && l->ids; i++)
-        l->ids[i] = l->place[i] < 0 ? -1 : l->p->rows[i / l->M].ids[l->place[i]];
+    if (!l->ids) return;
+    FOR_INPUTS(i, l) l->ids[i] = l->place[i] < 0 ? -1 : l->p->rows[i / l->M].ids[l->place[i]];
 }
 
 /* The inputs that are vectors, padding zero: [B M, input_features]. */
@@ -143,7 +150,8 @@ static void place_on_axes(layout *l) {
     int64_t axes = c->positions.kind == POSITION_NONE ? 0 : c->positions.axes.count;
     for (int64_t a = 0; a < axes; a++) l->axis[a] = numbers(l, l->B * l->M);
     if (l->t->status) return;
-    for (int64_t i = 0; i < l->B * l->M && axes; i++) {
+    if (!axes) return;
+    FOR_INPUTS(i, l) {
         int32_t at[POSITION_AXES] = {0};
         if (l->place[i] >= 0) find_positions(l, i / l->M, l->place[i], axes, at);
         for (int64_t a = 0; a < axes; a++) l->axis[a][i] = at[a];
@@ -157,7 +165,7 @@ static void number_positions(layout *l) {
     l->rope = numbers(l, l->B * l->M);
     l->latent_rope = numbers(l, l->B * l->N);
     if (l->t->status) return;
-    for (int64_t i = 0; i < l->B * l->M; i++) {
+    FOR_INPUTS(i, l) {
         const int32_t *given = l->p->rows[i / l->M].positions[0];
         if (l->place[i] < 0) l->rope[i] = 0;
         else l->rope[i] = given ? given[l->place[i]] : number_of(l, i / l->M, l->place[i]);

@@ -9,7 +9,7 @@ static tensor *cross_entropy_loss(tape *t, model *m, tensor *hidden, const pass 
     cross_entropy_spec s = {.w = head.w, .b = head.b, .targets = p->targets, .smoothing = spec->smoothing,
                             .z_loss = spec->z_loss};
     if (spec->scale != 0) {
-        s.weight = tape_tensor(t, hidden->m.rows, 1);
+        s.weight = tape_exact(t, hidden->m.rows, 1);
         s.weight->keep = true;
         tape_kernel(t, fill, .y = s.weight->m, .value = spec->scale);
     }
@@ -31,16 +31,28 @@ tensor *model_loss(tape *t, model *m, tensor *hidden, const pass *p, const loss_
     return losses[which].apply(t, m, hidden, p, spec);
 }
 
-void loss_read(tape *t, const tensor *loss, const pass *p, loss_sum *sum, const float **each) {
-    float *row = tape_host(t, (size_t)(loss->m.rows * LOSS_COLUMNS) * sizeof *row);
-    if (!row) return;
-    tape_read(t, loss, row);
-    if (each) *each = row;
-    for (int64_t i = 0; i < loss->m.rows; i++, row += LOSS_COLUMNS) {
+const float *loss_fetch(tape *t, const tensor *loss) {
+    size_t bytes = (size_t)(loss->m.rows * LOSS_COLUMNS) * sizeof(float);
+    float *row = tape_host(t, bytes);
+    if (!row) return NULL;
+    if (loss->m.type == F32) t->be->read(t->be, row, loss->m.data, bytes);
+    else tape_read(t, loss, row);
+    return row;
+}
+
+void loss_add(const float *row, const pass *p, loss_sum *sum) {
+    for (int64_t i = 0; row && i < p->batch * p->positions; i++, row += LOSS_COLUMNS) {
         if (p->target[i] < 0) continue;
         sum->value += (double)row[LOSS_VALUE];
         sum->loss += (double)row[LOSS_NATS];
         sum->hits += row[LOSS_HIT] > 0;
         sum->targets++;
     }
+}
+
+void loss_read(tape *t, const tensor *loss, const pass *p, loss_sum *sum, const float **each) {
+    const float *row = loss_fetch(t, loss);
+    backend_finish(t->be);
+    if (each) *each = row;
+    loss_add(row, p, sum);
 }

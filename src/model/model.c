@@ -34,7 +34,7 @@ int model_pack(model *m, packing weights, packing cache, pcv_error *err) {
     static const dtype types[] = {[PACK_F32] = F32, [PACK_BF16] = BF16, [PACK_INT8] = I8};
     if (m->type->gathers && cache != PACK_F32)
         return fail(err, PCV_CONFIG, "--cache: a %s gathers its keys from caches of f32", m->type->name);
-    m->cache_type = types[cache];
+    m->cache_type = cache == PACK_F32 ? m->be->real : types[cache];
     return weights == PACK_F32 ? 0 : parameters_pack(&m->params, types[weights], err);
 }
 

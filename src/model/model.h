@@ -84,7 +84,13 @@ tensor *model_logits(tape *t, model *m, tensor *hidden); /* [rows, V] */
  * must have targets. */
 tensor *model_loss(tape *t, model *m, tensor *hidden, const pass *p, const loss_spec *spec);
 
-/* Reads a loss: adds the targets that count to *sum; *each, where it is wanted, is all of it, [rows, LOSS_COLUMNS]. */
+/* Asks for a loss, [rows, LOSS_COLUMNS], which is there behind backend_finish; NULL when memory ran out. */
+const float *loss_fetch(tape *t, const tensor *loss);
+
+/* Adds the targets that count to *sum. */
+void loss_add(const float *rows, const pass *p, loss_sum *sum);
+
+/* Both; *each, where it is wanted, are the rows. */
 void loss_read(tape *t, const tensor *loss, const pass *p, loss_sum *sum, const float **each);
 
 /* ---- segment recurrence

@@ -39,7 +39,7 @@ static int make_plans(const parameters *p, const weight_block *blocks, int count
 
 int weights_save(const parameters *p, const weight_block *blocks, int count, json_t *metadata,
                  const char *path, char hash[HASH_TEXT], uint64_t *size, pcv_error *err) {
-    CHECK(p->be->real == F32, "weights are saved from floats");
+    CHECK(p->be->exact == F32, "weights are saved from floats");
     safetensors_plan *plans = NULL;
     char(*names)[SAFETENSORS_NAME] = NULL;
     size_t tensors = (size_t)(count * p->names);
@@ -100,6 +100,7 @@ int weights_load_one(const parameters *p, const weight_block *block, const char 
     int status = safetensors_open(&file, path, err);
     if (status) return status;
     status = load_blocks(&file, p, block, 1, err);
+    parameters_round(p);
     safetensors_close(&file);
     return status;
 }
@@ -110,6 +111,7 @@ int weights_load(const parameters *p, const weight_block *blocks, int count, con
     int status = safetensors_open(&file, path, err);
     if (status) return status;
     status = load_blocks(&file, p, blocks, count, err);
+    parameters_round(p);
     if (!status && file.count != count * p->names)
         status = fail(err, PCV_DATA, "%s: %d tensor%s, expected %d: not this model's", path, file.count,
                       plural(file.count), count * p->names);
@@ -118,7 +120,7 @@ int weights_load(const parameters *p, const weight_block *blocks, int count, con
 }
 
 int weights_check_finite(const parameters *p, matrix block, const char *what, pcv_error *err) {
-    matrix result = {.rows = 1, .cols = 1, .stride = 1, .type = p->be->real};
+    matrix result = {.rows = 1, .cols = 1, .stride = 1, .type = p->be->exact};
     float sum = 0;
     int status = backend_alloc(p->be, &result.data, matrix_bytes(&result), "a sum", err);
     if (status) return status;

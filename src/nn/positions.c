@@ -4,7 +4,7 @@
 
 int constant_make(tensor *out, backend *be, const float *values, int64_t rows, int64_t cols,
                   pcv_error *err) {
-    *out = (tensor){.m = {.rows = rows, .cols = cols, .stride = cols, .type = be->real}};
+    *out = (tensor){.m = {.rows = rows, .cols = cols, .stride = cols, .type = be->exact}};
     int status = backend_alloc(be, &out->m.data, matrix_bytes(&out->m), "position tables", err);
     if (!status) backend_write_floats(be, &out->m, values);
     return status;

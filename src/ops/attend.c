@@ -63,8 +63,8 @@ static void attend_backward(tape *t, const node *n) {
     tensor *scratch[IN_R + 1] = {0};
     attend_bwd_args a = {.fwd = arguments(&s->spec, in), .chunks = chunks};
     matrix *grad[] = {&a.dq, &a.dk, &a.dv, &a.dp, &a.dr};
-    tensor *delta = tape_tensor(t, rows, s->spec.heads), *partial = tape_tensor(t, parts, cols);
-    tensor *partial_p = tape_tensor(t, in[IN_P] ? parts : 0, cols), *partial_r = tape_tensor(t, parts_r, cols);
+    tensor *delta = tape_exact(t, rows, s->spec.heads), *partial = tape_exact(t, parts, cols);
+    tensor *partial_p = tape_exact(t, in[IN_P] ? parts : 0, cols), *partial_r = tape_exact(t, parts_r, cols);
     a.fwd.o = n->out->m;
     a.fwd.lse = s->lse->m;
     a.grad_o = n->out->grad;
@@ -96,7 +96,7 @@ tensor *attend_relative(tape *t, tensor *q, tensor *p, tensor *k, tensor *v, ten
           "q [%lld, %lld], p [%lld, %lld], r [%lld, %lld]", (long long)q->m.rows, (long long)C,
           (long long)(p ? p->m.rows : 0), (long long)(p ? p->m.cols : 0), (long long)(r ? r->m.rows : 0),
           (long long)(r ? r->m.cols : 0));
-    tensor *o = tape_tensor(t, q->m.rows, C), *lse = tape_tensor(t, q->m.rows, s->heads);
+    tensor *o = tape_tensor(t, q->m.rows, C), *lse = tape_exact(t, q->m.rows, s->heads);
     tensor *in[INPUTS] = {q, k, v, p, r, s->begin, s->end, s->hidden};
     attend_args a = arguments(s, in);
     a.o = o->m;
@@ -118,7 +118,7 @@ tensor *attend_map(tape *t, tensor *q, tensor *k, const attend_spec *s, const ma
     CHECK(s->batch == 1 && map->first >= 0 && map->rows > 0 && last < q->m.rows && k->m.rows <= map->span,
           "queries %lld to %lld of %lld, %lld keys of %lld", (long long)map->first, (long long)last,
           (long long)q->m.rows, (long long)k->m.rows, (long long)map->span);
-    tensor *y = tape_tensor(t, map->rows, map->bins);
+    tensor *y = tape_exact(t, map->rows, map->bins);
     tensor *in[INPUTS] = {q, k, k};
     attend_map_args a = {.fwd = arguments(s, in), .map = y->m, .first = map->first, .every = map->every,
                          .span = map->span};

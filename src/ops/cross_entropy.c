@@ -29,15 +29,17 @@ static void cross_entropy_backward(tape *t, const node *n) {
     tensor *x = n->in[0];
     CHECK(s->weight, "a backward pass needs the weight of each row");
     int64_t rows = x->m.rows, step = piece_rows(t, rows, s->w->m.rows);
-    tensor *logits = tape_tensor(t, step, s->w->m.rows);
+    tensor *logits = tape_exact(t, step, s->w->m.rows), *grad = logits;
+    if (t->be->real != t->be->exact) grad = tape_tensor(t, step, s->w->m.rows);
     float beta_x = 0, beta_w = 0, beta_b = 0;
     matrix dx = tape_grad(t, x, &beta_x);
     matrix dw = tape_grad(t, s->w, &beta_w), db = tape_grad(t, s->b, &beta_b);
     for (int64_t r = 0; r < rows; r += step) {
-        matrix g = matrix_rows(logits->m, 0, rows - r < step ? rows - r : step);
-        matrix xr = matrix_rows(x->m, r, g.rows);
-        compute_logits(t, g, xr, s);
-        cross_entropy_args a = arguments(s, g, r);
+        matrix g = matrix_rows(grad->m, 0, rows - r < step ? rows - r : step);
+        matrix xr = matrix_rows(x->m, r, g.rows), piece = matrix_rows(logits->m, 0, g.rows);
+        compute_logits(t, piece, xr, s);
+        cross_entropy_args a = arguments(s, piece, r);
+        a.grad = g;
         tape_kernel_args(t, cross_entropy_bwd, &a);
         if (dx.data)
             tape_kernel(t, gemm, .c = matrix_rows(dx, r, g.rows), .a = g, .b = s->w->m, .beta = beta_x);
@@ -46,6 +48,7 @@ static void cross_entropy_backward(tape *t, const node *n) {
         if (db.data) tape_kernel(t, column_sum, .y = db, .x = g, .beta = beta_b);
         beta_w = beta_b = 1;
     }
+    if (grad != logits) tape_drop(t, grad);
     tape_drop(t, logits);
 }
 
@@ -55,8 +58,8 @@ tensor *cross_entropy(tape *t, tensor *x, const cross_entropy_spec *s) {
           "x [%lld, %lld], head of %lld columns, %lld targets", (long long)x->m.rows,
           (long long)x->m.cols, (long long)s->w->m.cols, (long long)s->targets->m.rows);
     int64_t rows = x->m.rows, step = piece_rows(t, rows, s->w->m.rows);
-    tensor *loss = tape_tensor(t, rows, LOSS_COLUMNS);
-    tensor *logits = tape_tensor(t, step, s->w->m.rows);
+    tensor *loss = tape_exact(t, rows, LOSS_COLUMNS);
+    tensor *logits = tape_exact(t, step, s->w->m.rows);
     for (int64_t r = 0; r < rows; r += step) {
         matrix piece = matrix_rows(logits->m, 0, rows - r < step ? rows - r : step);
         compute_logits(t, piece, matrix_rows(x->m, r, piece.rows), s);

@@ -13,7 +13,7 @@ typedef struct norm_saved {
 static void norm_backward(tape *t, const node *n) {
     const norm_saved *s = n->saved;
     tensor *x = n->in[0];
-    tensor *partial = tape_tensor(t, t->be->norm_parts(t->be, x->m.rows), 4 * x->m.cols);
+    tensor *partial = tape_exact(t, t->be->norm_parts(t->be, x->m.rows), 4 * x->m.cols);
     norm_bwd_args a = {.dy = n->out->grad,
                        .x = x->m,
                        .stats = s->stats->m,
@@ -38,7 +38,7 @@ tensor *norm(tape *t, tensor *x, const norm_spec *s) {
         CHECK(!s->w[i] || s->w[i]->m.cols == x->m.cols, "weights of %lld columns for %lld",
               (long long)s->w[i]->m.cols, (long long)x->m.cols);
     tensor *y = tape_tensor(t, x->m.rows, x->m.cols);
-    tensor *stats = tape_tensor(t, x->m.rows, 2);
+    tensor *stats = tape_exact(t, x->m.rows, 2);
     norm_args a = {.y = y->m, .x = x->m, .stats = stats->m, .epsilon = s->epsilon, .rms = s->rms};
     if (s->set) a.set = s->set->m;
     for (int i = 0; i < 2; i++) {

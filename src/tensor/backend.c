@@ -85,21 +85,43 @@ void backend_free(backend *be, void *memory, size_t bytes) {
     backend_release(be);
 }
 
-/* One packed row between host and device, converted where the device's reals are doubles. */
+enum { MOST = 512 }; /* floats that are converted at once */
+
+static uint16_t to_bf16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return 0x7FC0; /* not a number */
+    return (uint16_t)((bits + 0x7FFFu + (bits >> 16 & 1)) >> 16); /* to nearest, ties to even */
+}
+
+static float from_bf16(uint16_t half) {
+    uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* A piece of packed floats between host and device, converted where the device's numbers are others. */
+static void move_part(backend *be, const matrix *part, float *out, const float *in) {
+    union {
+        double wide[MOST];
+        uint16_t narrow[MOST];
+    } there;
+    for (int64_t i = 0; in && i < part->cols; i++) {
+        if (part->type == F64) there.wide[i] = (double)in[i];
+        else there.narrow[i] = to_bf16(in[i]);
+    }
+    if (in) be->write(be, part->data, &there, matrix_bytes(part));
+    else be->read(be, &there, part->data, matrix_bytes(part));
+    backend_finish(be);
+    for (int64_t i = 0; out && i < part->cols; i++)
+        out[i] = part->type == F64 ? (float)there.wide[i] : from_bf16(there.narrow[i]);
+}
+
 static void move_row(backend *be, const matrix *row, float *out, const float *in) {
-    enum { PART = 512 };
-    double wide[PART];
-    for (int64_t at = 0; at < row->cols; at += PART) {
-        int64_t count = row->cols - at < PART ? row->cols - at : PART;
-        matrix part = matrix_columns(*row, at, count);
-        if (out) be->read(be, wide, part.data, matrix_bytes(&part));
-        backend_finish(be);
-        for (int64_t i = 0; i < count; i++) {
-            if (out) out[at + i] = (float)wide[i];
-            else wide[i] = (double)in[at + i];
-        }
-        if (in) be->write(be, part.data, wide, matrix_bytes(&part));
-        backend_finish(be);
+    for (int64_t at = 0; at < row->cols; at += MOST) {
+        matrix part = matrix_columns(*row, at, row->cols - at < MOST ? row->cols - at : MOST);
+        move_part(be, &part, out ? out + at : NULL, in ? in + at : NULL);
     }
 }
 
@@ -110,7 +132,7 @@ static void move_floats(backend *be, const matrix *m, float *out, const float *i
         matrix row = packed ? *m : matrix_rows(*m, r, 1);
         float *to = out ? out + r * m->cols : NULL;
         const float *from = in ? in + r * m->cols : NULL;
-        if (m->type == F64) move_row(be, &row, to, from);
+        if (m->type != F32) move_row(be, &row, to, from);
         else if (out) be->read(be, to, row.data, matrix_bytes(&row));
         else be->write(be, row.data, from, matrix_bytes(&row));
         if (packed) break;

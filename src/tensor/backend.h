@@ -21,8 +21,10 @@ typedef struct backend backend;
 typedef struct backend_options {
     const char *level; /* of its kernels, one of the type's; NULL: the best */
     int64_t threads;   /* of the host; 0: as many as are good */
-    dtype precision;   /* F32; BF16: products round their operands to it and add in F32, everything else stays F32; F64:
-                          the reference kernels in double, the oracle of the gradient tests */
+    int device;        /* which, where there are several of the kind */
+    dtype precision;   /* F32; BF16: what is rounded to it is the backend's to choose, sums stay F32; F64: the reference
+                          kernels in double, the oracle of the gradient tests */
+    bool tf32;         /* with F32: products may round their operands to 10 bits of mantissa where that is faster */
 } backend_options;
 
 /* A kind of backend: a row of the registry. */
@@ -37,9 +39,11 @@ typedef enum backend_pass { PASS_UPDATE, PASS_SCORING, PASS_WINDOW, PASS_TOKEN, 
 
 struct backend {
     const char *name, *level; /* level: of its kernels */
-    dtype real; /* the type of activations, weights and gradients */
+    dtype real;  /* the type of activations and their gradients, and of the weights that products read */
+    dtype exact; /* the type of statistics, losses, gradients of weights, moments and masters: F32, or F64 as `real` */
     kernels k;
     void *context; /* passed to kernels */
+    int threads;   /* of the host that may work for it */
 
     /* Device memory, 64-byte aligned, its contents undefined; NULL when there is none. */
     void *(*alloc)(backend *be, size_t bytes);

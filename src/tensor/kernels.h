@@ -3,9 +3,9 @@
  * else touches tensor data.
  *
  * Conventions. Matrices are as in matrix.h. `beta` says what happens to the old contents of an
- * output gradient: 0 overwrites (the old contents may be garbage), 1 adds. Statistics, sums and
- * moments are f32. A kernel's result does not depend on the number of threads: every sum is cut into
- * parts by its shape alone. Gradients are called dx for x. */
+ * output gradient: 0 overwrites (the old contents may be garbage), 1 adds. Reals are of the backend's type `real`;
+ * statistics, losses, logits, position codes, gradients of weights, masters and moments of its type `exact`. A
+ * kernel's result does not depend on the number of threads: every sum is cut into parts by its shape alone. Gradients are called dx for x. */
 #ifndef TENSOR_KERNELS_H
 #define TENSOR_KERNELS_H
 
@@ -19,7 +19,7 @@ typedef struct fill_args {
     float value;
 } fill_args;
 
-/* y = beta y + x, beta 0 unless both are reals. Types may differ: F32 is rounded to BF16 or I8, and these
+/* y = beta y + x, beta 0 unless both are reals or exact. Types may differ: F32 is rounded to BF16 or I8, and these
  * become F32. With `index` (I32 [rows of x, 1]) row r of x goes to row index[r] of y; negative: nowhere. */
 typedef struct copy_args {
     matrix y, x, index;
@@ -175,20 +175,21 @@ typedef struct attend_bwd_args {
  *     t = (1 - e) on the target, e / (V - 1) elsewhere;  Z = sum_v exp(logit_v)
  *     loss = - sum_v t_v log softmax_v + z (log Z)^2 - H0,  H0 the entropy of t
  * loss [rows, LOSS_COLUMNS] takes that value, the plain -log softmax of the target, and 1 where the
- * target has the largest logit. In the backward slot the logits are overwritten by their gradient times
- * weight[r] (F32 [rows, 1]):
- *     d logit_v = (1 + 2 z log Z) softmax_v - t_v. */
+ * target has the largest logit. The backward slot gives the logits' gradient times weight[r] ([rows, 1]):
+ *     grad_v = weight ((1 + 2 z log Z) softmax_v - t_v),
+ * as reals [rows, V]; it may be the logits' own memory where they are of that type. */
 enum { LOSS_VALUE, LOSS_NATS, LOSS_HIT, LOSS_COLUMNS };
 typedef struct cross_entropy_args {
-    matrix logits, targets, loss, weight;
+    matrix logits, targets, loss, weight, grad;
     float smoothing, z_loss;
 } cross_entropy_args;
 
 /* One step of AdamW (Loshchilov and Hutter 2019) over a flat range:
  *     m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2, g scaled by grad_scale first
- *     w -= lr (m / c1 / (sqrt(v / c2) + epsilon) + decay w),  c = 1 - b^t */
+ *     w -= lr (m / c1 / (sqrt(v / c2) + epsilon) + decay w),  c = 1 - b^t
+ * Where `rounded` is given, the new w goes there too, as reals. */
 typedef struct adamw_args {
-    matrix w, m, v, g; /* [1, n] */
+    matrix w, m, v, g, rounded; /* [1, n] */
     float lr, beta1, beta2, epsilon, decay, correction1, correction2, grad_scale;
 } adamw_args;
 

@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Reals are F32; F64 belongs to the reference backend that the gradient tests run in. BF16 and I8 hold weights
- * and caches of a model that generates, and BF16 rounded factors of products. A row of I8 is `cols` integers
+/* Reals are F32, or BF16 on devices that compute in it; F64 belongs to the reference backend that the gradient tests
+ * run in. BF16 and I8 also hold weights and caches of a model that generates. A row of I8 is `cols` integers
  * from -127 to 127 and, in the last four bytes of its stride, the F32 factor that they are multiplied by. */
 typedef enum dtype { F32, F64, I32, BF16, I8 } dtype;
 

@@ -57,41 +57,56 @@ tensor *parameters_add(parameters *p, const char *name, int64_t rows, int64_t co
     return &q->t;
 }
 
+static int alloc_block(parameters *p, matrix *block, dtype type, const char *purpose, pcv_error *err) {
+    *block = (matrix){.rows = 1, .cols = (int64_t)p->elements, .stride = (int64_t)p->elements, .type = type};
+    int status = backend_alloc(p->be, &block->data, matrix_bytes(block), purpose, err);
+    if (!status) run_kernel(p->be, fill, .y = *block); /* padding stays zero */
+    return status;
+}
+
 int parameters_alloc(parameters *p, backend *be, bool grads, pcv_error *err) {
+    int status = 0;
     p->be = be;
     if (p->status) return fail(err, PCV_MEMORY, "not enough memory for the parameter list");
-    matrix block = {.rows = 1, .cols = (int64_t)p->elements, .stride = (int64_t)p->elements,
-                    .type = be->real};
-    p->values = p->grads = block;
-    int status = backend_alloc(be, &p->values.data, matrix_bytes(&block), "the model's weights", err);
-    if (!status && grads)
-        status = backend_alloc(be, &p->grads.data, matrix_bytes(&block), "gradients", err);
-    if (status) return status;
-    run_kernel(be, fill, .y = p->values);
+    bool rounds = be->real != be->exact;
+    TRY(alloc_block(p, &p->values, be->exact, "the model's weights", err));
+    if (rounds) TRY(alloc_block(p, &p->rounded, be->real, "rounded weights", err));
+    if (grads) TRY(alloc_block(p, &p->grads, be->exact, "gradients", err));
     for (int i = 0; i < p->count; i++) {
         tensor *t = &p->list[i]->t;
         int64_t offset = (int64_t)p->list[i]->offset;
         t->m.type = be->real;
-        t->m.data = matrix_columns(p->values, offset, 0).data;
+        t->m.data = matrix_columns(rounds ? p->rounded : p->values, offset, 0).data;
         t->wants_grad = grads;
         if (!grads) continue;
         t->grad = t->m;
+        t->grad.type = be->exact;
         t->grad.data = matrix_columns(p->grads, offset, 0).data;
     }
-    if (grads) run_kernel(be, fill, .y = p->grads); /* padding stays zero */
-    return 0;
+out:
+    return status;
 }
 
 void parameters_free(parameters *p) {
-    if (p->be) {
-        backend_free(p->be, p->values.data, matrix_bytes(&p->values));
-        backend_free(p->be, p->grads.data, matrix_bytes(&p->grads));
-    }
+    matrix *block[] = {&p->values, &p->rounded, &p->grads};
+    for (int i = 0; i < 3 && p->be; i++) backend_free(p->be, block[i]->data, matrix_bytes(block[i]));
     for (int i = 0; i < p->count; i++) mem_free(p->list[i]);
     for (int i = 0; i < p->names; i++) mem_free(p->name[i]);
     mem_free(p->list);
     mem_free(p->name);
     *p = (parameters){0};
+}
+
+matrix parameters_values(const parameters *p, const tensor *t) {
+    const parameter *q = (const parameter *)t; /* its first member */
+    matrix m = t->m;
+    m.type = p->values.type;
+    m.data = matrix_columns(p->values, (int64_t)q->offset, 0).data;
+    return m;
+}
+
+void parameters_round(const parameters *p) {
+    if (p->rounded.data) run_kernel(p->be, copy, .y = p->rounded, .x = p->values);
 }
 
 static double draw(rng *r, const parameter *q) {
@@ -109,20 +124,31 @@ static double draw(rng *r, const parameter *q) {
     return q->init.scale * x / cut / sqrt((double)q->t.m.cols);
 }
 
+/* Draws the values of parameter i. Each has a stream of its own, so that many can be drawn at once. */
+static int init_one(parameters *p, int i, uint64_t seed, pcv_error *err) {
+    const parameter *q = p->list[i];
+    matrix to = parameters_values(p, &q->t);
+    int64_t count = to.rows * to.cols;
+    rng r = rng_make(seed, RNG_INIT, (uint32_t)i);
+    float *values = NULL;
+    int status = mem_get(&values, (size_t)count * sizeof *values, "initial weights", err);
+    for (int64_t k = 0; k < count && !status; k++) values[k] = (float)draw(&r, q);
+#pragma omp critical(parameters_init)
+    if (!status) backend_write_floats(p->be, &to, values);
+    mem_free(values);
+    return status;
+}
+
 int parameters_init(parameters *p, uint64_t seed, pcv_error *err) {
-    for (int i = 0; i < p->count; i++) {
-        const parameter *q = p->list[i];
-        rng r = rng_make(seed, RNG_INIT, (uint32_t)i);
-        float *row = NULL;
-        int status = mem_get(&row, (size_t)q->t.m.cols * sizeof *row, "initial weights", err);
-        if (status) return status;
-        for (int64_t y = 0; y < q->t.m.rows; y++) {
-            matrix m = matrix_rows(q->t.m, y, 1);
-            for (int64_t x = 0; x < m.cols; x++) row[x] = (float)draw(&r, q);
-            backend_write_floats(p->be, &m, row);
+    int failed = 0;
+#pragma omp parallel for schedule(dynamic) num_threads(p->be->threads)
+    for (int i = 0; i < p->count; i++)
+        if (init_one(p, i, seed, NULL)) {
+#pragma omp atomic write
+            failed = PCV_MEMORY;
         }
-        mem_free(row);
-    }
+    if (failed) return fail(err, failed, "not enough memory for initial weights");
+    parameters_round(p);
     return 0;
 }
 
@@ -131,7 +157,8 @@ void parameters_clear_grads(parameters *p) {
 }
 
 void parameters_point(parameters *p, matrix block) {
-    for (int i = 0; i < p->count; i++)
+    if (p->rounded.data) run_kernel(p->be, copy, .y = p->rounded, .x = block);
+    for (int i = 0; i < p->count && !p->rounded.data; i++)
         p->list[i]->t.m.data = matrix_columns(block, (int64_t)p->list[i]->offset, 0).data;
 }
 
@@ -162,6 +189,8 @@ int parameters_pack(parameters *p, dtype type, pcv_error *err) {
         t->m = m;
     }
     backend_free(p->be, p->values.data, matrix_bytes(&p->values));
+    backend_free(p->be, p->rounded.data, matrix_bytes(&p->rounded));
+    p->rounded = (matrix){0};
     p->values = (matrix){block, 1, (int64_t)(bytes / sizeof(float)), (int64_t)(bytes / sizeof(float)), F32};
     return 0;
 }

@@ -43,7 +43,8 @@ typedef struct parameters {
     size_t elements; /* of the flat block, padding included */
     int64_t total;   /* of the tensors themselves */
     backend *be;
-    matrix values, grads; /* [1, elements] */
+    matrix values, grads; /* [1, elements], exact (backend.h) */
+    matrix rounded;       /* [1, elements] of reals, what the tensors hold where these are others; else absent */
     int status;           /* PCV_MEMORY when declaring failed */
     tensor nowhere;       /* what is declared then */
 } parameters;
@@ -55,13 +56,17 @@ tensor *parameters_add(parameters *p, const char *name, int64_t rows, int64_t co
 int parameters_alloc(parameters *p, backend *be, bool grads, pcv_error *err);
 void parameters_free(parameters *p);
 
+/* The tensor's place in `values`: what is written there reaches the tensor by parameters_round, at the latest. */
+matrix parameters_values(const parameters *p, const tensor *t);
+void parameters_round(const parameters *p);
+
 /* Draws all initial values from (seed, RNG_INIT). */
 int parameters_init(parameters *p, uint64_t seed, pcv_error *err);
 
 /* Makes all gradients "not written": the next backward pass stores instead of adding. */
 void parameters_clear_grads(parameters *p);
 
-/* Lets all tensors read their values from a block of the same layout. */
+/* Lets all tensors read their values from a block of the same layout as `values`. */
 void parameters_point(parameters *p, matrix block);
 
 /* For generation alone: the matrices of linear maps become `type` (BF16 or I8), the rest is kept as it is, and

@@ -119,6 +119,10 @@ tensor *tape_tensor(tape *t, int64_t rows, int64_t cols) {
     return new_tensor(t, rows, cols, t->be->real);
 }
 
+tensor *tape_exact(tape *t, int64_t rows, int64_t cols) {
+    return new_tensor(t, rows, cols, t->be->exact);
+}
+
 tensor *tape_floats(tape *t, const float *values, int64_t rows, int64_t cols) {
     tensor *x = tape_tensor(t, rows, cols);
     if (t->status) return x;
@@ -244,9 +248,8 @@ matrix tape_grad(tape *t, tensor *x, float *beta) {
     if (x->base && !x->grad.data) {
         tensor *base = x->base;
         if (!base->grad.data) new_grad(t, base);
-        x->grad = x->m;
-        ptrdiff_t offset = (char *)x->m.data - (char *)base->m.data;
-        x->grad.data = base->grad.data ? (char *)base->grad.data + offset : NULL;
+        int64_t from = ((char *)x->m.data - (char *)base->m.data) / (ptrdiff_t)dtype_bytes(x->m.type);
+        x->grad = matrix_columns(base->grad, from, x->m.cols);
     } else if (!x->grad.data) {
         new_grad(t, x);
     } else if (x->grad_store && x->grad_store->references > 1) {

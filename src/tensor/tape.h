@@ -102,8 +102,9 @@ void *tape_host(tape *t, size_t bytes);
 
 #define tape_kernel(t, name, ...) tape_kernel_args(t, name, (&(name##_type){__VA_ARGS__}))
 
-/* A new tensor of reals, its values undefined. */
+/* A new tensor of reals, or of exact numbers (backend.h), its values undefined. */
 tensor *tape_tensor(tape *t, int64_t rows, int64_t cols);
+tensor *tape_exact(tape *t, int64_t rows, int64_t cols);
 
 /* New tensors with values copied from host memory: reals [rows, cols] and I32 [rows, 1]. */
 tensor *tape_floats(tape *t, const float *values, int64_t rows, int64_t cols);

@@ -32,7 +32,7 @@ static int embed_vectors(model *m, const tokenizer *t, uint64_t seed, pcv_error 
     TRY(mem_get(&row, (size_t)width * sizeof *row, "an embedding", err));
     for (int64_t i = 0; i < size * width; i++) map[i] = (float)(table.owner->init.scale * rng_normal(&r));
     for (int64_t id = 0; id < t->vocab; id++) {
-        matrix to = matrix_rows(table.owner->t.m, id, 1);
+        matrix to = matrix_rows(parameters_values(&m->params, &table.owner->t), id, 1);
         t->type->vector(t, (int32_t)id, vector);
         if (apply(map, vector, size, width, row)) backend_write_floats(m->be, &to, row);
     }
@@ -73,7 +73,8 @@ static int bias_frequencies(model *m, const dataset *d, pcv_error *err) {
     TRY(count_targets(d, count, err));
     for (int64_t i = 0; i < vocab; i++) total += (double)count[i] + 0.5;
     for (int64_t i = 0; i < vocab; i++) values[i] = (float)log(((double)count[i] + 0.5) / total);
-    backend_write_floats(m->be, &bias->m, values);
+    matrix to = parameters_values(&m->params, bias);
+    backend_write_floats(m->be, &to, values);
 out:
     mem_free(count);
     mem_free(values);
@@ -82,5 +83,7 @@ out:
 
 int begin_with_data(model *m, const dataset *d, uint64_t seed, pcv_error *err) {
     int status = embed_vectors(m, &d->tokens, seed, err);
-    return status ? status : bias_frequencies(m, d, err);
+    if (!status) status = bias_frequencies(m, d, err);
+    parameters_round(&m->params);
+    return status;
 }

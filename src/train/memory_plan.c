@@ -32,15 +32,16 @@ int plan_memory(const model_config *config, const train_config *c, memory_plan *
     m->recompute = c->recompute;
     TRY(step_open(&b, m, c->batch, err));
     plan->parameters = m->params.total;
-    plan->weights = matrix_bytes(&m->params.values);
+    plan->gradients = matrix_bytes(&m->params.grads);
+    plan->weights = matrix_bytes(&m->params.values) + matrix_bytes(&m->params.rounded);
     plan->optimizer = optimizer_bytes(&m->params, c->ema > 0);
-    plan->constants = be->bytes_now - 2 * plan->weights;
+    plan->constants = be->bytes_now - plan->weights - plan->gradients;
     TRY(tape_init_plan(&t, be, err));
     step_take_full(&b, c->batch);
     TRY(step_run(&b, &t, m, c, 0, 1, &result, err));
     plan->tensors = t.pool.high;
     plan->host = be->on_host ? arena_bytes(&t.host) : 0;
-    plan->total = 2 * plan->weights + plan->optimizer + plan->constants + plan->tensors;
+    plan->total = plan->weights + plan->gradients + plan->optimizer + plan->constants + plan->tensors;
 out:
     step_close(&b);
     tape_free(&t);

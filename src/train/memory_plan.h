@@ -7,7 +7,8 @@
 
 typedef struct memory_plan {
     int64_t parameters;  /* count */
-    size_t weights;      /* bytes; gradients take as many */
+    size_t weights;      /* bytes, rounded ones included */
+    size_t gradients;
     size_t optimizer;    /* moments, averages */
     size_t constants;    /* position tables, memories */
     size_t tensors;      /* the tape's pool, exactly */

@@ -19,7 +19,7 @@ int optimizer_open(optimizer *o, parameters *p, bool average, pcv_error *err) {
         TRY(make_block(o, &o->average, "averaged weights", err));
         run_kernel(p->be, copy, .y = o->average, .x = p->values);
     }
-    o->sum = (matrix){.rows = 1, .cols = 1, .stride = 1, .type = p->be->real};
+    o->sum = (matrix){.rows = 1, .cols = 1, .stride = 1, .type = p->be->exact};
     TRY(backend_alloc(p->be, &o->sum.data, matrix_bytes(&o->sum), "a sum", err));
 out:
     if (status) optimizer_close(o);
@@ -63,6 +63,7 @@ void optimizer_step(optimizer *o, const train_config *c, int64_t step, double lr
         a.g = matrix_columns(o->p->grads, at, count);
         a.m = matrix_columns(o->m, at, count);
         a.v = matrix_columns(o->v, at, count);
+        a.rounded = matrix_columns(o->p->rounded, at, count);
         a.decay = q->init.decay ? (float)c->weight_decay : 0;
         run_kernel_args(o->p->be, adamw, &a);
     }

@@ -1,11 +1,9 @@
 #include "train/step.h"
 #include "backends/registry.h"
-#include "base/available.h"
 
 int step_backend(backend **be, const train_config *c, pcv_error *err) {
-    static const dtype precisions[] = {[PRECISION_F32] = F32, [PRECISION_BF16] = BF16};
-    return backend_open(be, c->device, &(backend_options){.threads = threads_available(c->threads),
-                                                          .precision = precisions[c->precision]}, err);
+    backend_options options = backend_options_for(c->precision, c->threads);
+    return backend_open(be, c->device, &options, err);
 }
 
 int step_open(step_rows *b, const model *m, int64_t rows, pcv_error *err) {
@@ -64,8 +62,10 @@ int step_run(step_rows *b, tape *t, model *m, const train_config *c, uint32_t dr
     tensor *hidden = model_hidden(t, m, &p);
     tensor *loss = model_loss(t, m, hidden, &p, &(loss_spec){.scale = (float)scale, .z_loss = (float)c->z_loss,
                                                              .smoothing = (float)c->label_smoothing});
-    loss_read(t, loss, &p, sum, NULL);
+    const float *rows = loss_fetch(t, loss);
     tape_backward(t, loss);
+    backend_finish(t->be); /* a device has all of the step before the host waits for any of it */
+    if (!t->status) loss_add(rows, &p, sum);
     t->recording = t->training = false;
     return tape_end(t, "for a training step; lower --batch, --context, --latents or --channels, or raise --recompute",
                     err);

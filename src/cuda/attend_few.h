@@ -1,0 +1,12 @@
+/* Attention of few queries to many keys, as in generation: bound by how fast the keys and values are read. */
+#ifndef CUDA_ATTEND_FEW_H
+#define CUDA_ATTEND_FEW_H
+
+#include "cuda/context.h"
+
+/* Heads of 16 to 256 channels, a power of two, in rows that can be read 8 or 16 bytes at a time; no hidden keys, no
+ * distances. */
+bool few_attend_fits(const attend_args *a);
+void few_attend_fwd(cuda_context *c, const attend_args *a);
+
+#endif

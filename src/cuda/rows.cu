@@ -1,0 +1,344 @@
+/* Kernels over elements and rows: each element by one thread, in packs of 16 bytes where the matrices allow it. They
+ * are bound by memory: every input is read once, every output written once. */
+#include "cuda/elements.h"
+#include "cuda/kernels_cuda.h"
+
+#include <Random123/philox.h>
+#include <math.h>
+
+extern "C" {
+#include "base/rng.h"
+}
+
+static cuda_context *of(void *context) { return (cuda_context *)context; }
+
+/* ------------------------------------------------------------------ fill and copy */
+
+template <class T> __global__ void fill_kernel(matrix y, float value) {
+    FOR_EACH(i, y.rows * y.cols) {
+        place at = place_of(i, y.cols);
+        put(row_of<T>(y, at.row) + at.pack, value);
+    }
+}
+
+void cuda_fill(void *context, const fill_args *a) {
+    cuda_context *c = of(context);
+    if (!a->y.rows || !a->y.cols) return;
+    if (a->value == 0 && (a->y.rows == 1 || a->y.stride == a->y.cols)) {
+        cuda_fine(c, cudaMemsetAsync(a->y.data, 0, matrix_bytes(&a->y), c->stream), "fill");
+        return;
+    }
+    by_type(a->y.type, [&](auto t) {
+        LAUNCH(fill_kernel<decltype(t)>, blocks_for(a->y.rows * a->y.cols), BLOCK, 0, c->stream, a->y, a->value);
+    });
+    cuda_launched(c, "fill");
+}
+
+/* Where row r of the source goes; negative: nowhere. */
+__device__ __forceinline__ int64_t target_row(const copy_args &a, int64_t r) {
+    return a.index.data ? int_at(a.index, r) : r;
+}
+
+template <class Y, class X, int V> __global__ void copy_kernel(copy_args a) {
+    int64_t packs = a.x.cols / V;
+    FOR_EACH(i, a.x.rows * packs) {
+        place p = place_of(i, packs);
+        int64_t r = p.row, to = target_row(a, r), at = p.pack * V;
+        float x[V], old[V];
+        if (to < 0) continue;
+        Y *y = row_of<Y>(a.y, to) + at;
+        load<X, V>(row_of<X>(a.x, r) + at, x);
+        if (a.beta != 0) {
+            load<Y, V>(y, old);
+            for (int v = 0; v < V; v++) x[v] += a.beta * old[v];
+        }
+        store<Y, V>(y, x);
+    }
+}
+
+/* Rows of I8: quantized from floats, made floats, or kept. A warp takes a row. */
+__global__ void copy_packed_kernel(copy_args a) {
+    int64_t r = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / WARP, lane = threadIdx.x % WARP;
+    int64_t to = r < a.x.rows ? target_row(a, r) : -1;
+    if (to < 0) return;
+    if (a.y.type == I8 && a.x.type == I8) {
+        for (int64_t i = lane; i < a.y.stride; i += WARP) row_of<int8_t>(a.y, to)[i] = row_of<int8_t>(a.x, r)[i];
+    } else if (a.y.type == I8) {
+        bool narrow = a.x.type == BF16;
+        int8_t *y = row_of<int8_t>(a.y, to);
+        float largest = 0;
+        for (int64_t i = lane; i < a.x.cols; i += WARP)
+            largest = fmaxf(largest, fabsf(narrow ? to_float(row_of<bf16>(a.x, r)[i]) : row_of<float>(a.x, r)[i]));
+        largest = warp_max(largest);
+        float factor = largest / 127, inverse = largest > 0 ? 127 / largest : 0;
+        for (int64_t i = lane; i < a.x.cols; i += WARP)
+            y[i] = (int8_t)rintf((narrow ? to_float(row_of<bf16>(a.x, r)[i]) : row_of<float>(a.x, r)[i]) * inverse);
+        if (lane == 0) *(float *)(y + a.y.stride - 4) = factor;
+    } else {
+        const int8_t *x = row_of<int8_t>(a.x, r);
+        float factor = *(const float *)(x + a.x.stride - 4);
+        for (int64_t i = lane; i < a.x.cols; i += WARP) {
+            if (a.y.type == BF16) put(row_of<bf16>(a.y, to) + i, (float)x[i] * factor);
+            else row_of<float>(a.y, to)[i] = (float)x[i] * factor;
+        }
+    }
+}
+
+void cuda_copy(void *context, const copy_args *a) {
+    cuda_context *c = of(context);
+    if (!a->x.rows || !a->x.cols) return;
+    if (a->x.type == I8 || a->y.type == I8) {
+        LAUNCH(copy_packed_kernel, (unsigned)((a->x.rows * WARP + BLOCK - 1) / BLOCK), BLOCK, 0, c->stream, *a);
+    } else if (in_packs(a->x, 8) && in_packs(a->y, 8)) {
+        by_type(a->y.type, [&](auto y) {
+            by_type(a->x.type, [&](auto x) {
+                LAUNCH((copy_kernel<decltype(y), decltype(x), 8>), blocks_for(a->x.rows * a->x.cols / 8), BLOCK, 0,
+                       c->stream, *a);
+            });
+        });
+    } else {
+        by_type(a->y.type, [&](auto y) {
+            by_type(a->x.type, [&](auto x) {
+                LAUNCH((copy_kernel<decltype(y), decltype(x), 1>), blocks_for(a->x.rows * a->x.cols), BLOCK, 0,
+                       c->stream, *a);
+            });
+        });
+    }
+    cuda_launched(c, "copy");
+}
+
+/* ------------------------------------------------------------------ activations */
+
+__device__ __forceinline__ float activated(activation kind, float x) {
+    const float root_2_over_pi = 0.79788456080286536f, cubic = 0.044715f;
+    switch (kind) {
+    case SQUARED_RELU: return x > 0 ? x * x : 0;
+    case GELU: return 0.5f * x * (1 + erff(x * 0.70710678118654752f));
+    case RELU: return x > 0 ? x : 0;
+    case SWIGLU: return x / (1 + expf(-x));
+    default: return 0.5f * x * (1 + tanhf(root_2_over_pi * (x + cubic * x * x * x)));
+    }
+}
+
+__device__ __forceinline__ float slope(activation kind, float x) {
+    const float root_2_over_pi = 0.79788456080286536f, cubic = 0.044715f;
+    switch (kind) {
+    case SQUARED_RELU: return x > 0 ? 2 * x : 0;
+    case GELU:
+        return 0.5f * (1 + erff(x * 0.70710678118654752f)) + x * expf(-0.5f * x * x) * 0.39894228040143268f;
+    case RELU: return x > 0 ? 1 : 0;
+    case SWIGLU: {
+        float s = 1 / (1 + expf(-x));
+        return s * (1 + x * (1 - s));
+    }
+    default: {
+        float t = tanhf(root_2_over_pi * (x + cubic * x * x * x));
+        return 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * root_2_over_pi * (1 + 3 * cubic * x * x);
+    }
+    }
+}
+
+static bool is_gated(activation kind) { return kind == SWIGLU || kind == GEGLU; }
+
+template <class T, int V> __global__ void activate_fwd_kernel(activate_args a, bool gated) {
+    int64_t packs = a.y.cols / V;
+    FOR_EACH(i, a.y.rows * packs) {
+        place p = place_of(i, packs);
+        int64_t r = p.row, at = p.pack * V;
+        const T *from = row_of<T>(a.x, r) + at;
+        float x[V], value[V];
+        load<T, V>(from, x);
+        if (gated) load<T, V>(from + a.y.cols, value);
+        for (int v = 0; v < V; v++) x[v] = activated(a.kind, x[v]) * (gated ? value[v] : 1);
+        store<T, V>(row_of<T>(a.y, r) + at, x);
+    }
+}
+
+void cuda_activate_fwd(void *context, const activate_args *a) {
+    cuda_context *c = of(context);
+    if (!a->y.rows || !a->y.cols) return;
+    by_type(a->y.type, [&](auto t) {
+        using T = decltype(t);
+        constexpr int V = pack_of<T>();
+        int64_t n = a->y.rows * a->y.cols;
+        if (in_packs(a->y, V) && in_packs(a->x, V))
+            LAUNCH((activate_fwd_kernel<T, V>), blocks_for(n / V), BLOCK, 0, c->stream, *a, is_gated(a->kind));
+        else LAUNCH((activate_fwd_kernel<T, 1>), blocks_for(n), BLOCK, 0, c->stream, *a, is_gated(a->kind));
+    });
+    cuda_launched(c, "activate_fwd");
+}
+
+template <class T, int V> __global__ void activate_bwd_kernel(activate_bwd_args a, bool gated) {
+    int64_t n = a.dy.cols, packs = n / V;
+    FOR_EACH(i, a.dy.rows * packs) {
+        place p = place_of(i, packs);
+        int64_t r = p.row, at = p.pack * V;
+        const T *from = row_of<T>(a.x, r) + at;
+        float x[V], value[V], dy[V], dvalue[V];
+        load<T, V>(from, x);
+        load<T, V>(row_of<T>(a.dy, r) + at, dy);
+        if (gated) load<T, V>(from + n, value);
+        for (int v = 0; v < V; v++) {
+            dvalue[v] = gated ? dy[v] * activated(a.kind, x[v]) : 0;
+            x[v] = dy[v] * (gated ? value[v] : 1) * slope(a.kind, x[v]);
+        }
+        if (gated) store_gradient<V>(a.dx, r, n + at, dvalue);
+        store_gradient<V>(a.dx, r, at, x);
+    }
+}
+
+void cuda_activate_bwd(void *context, const activate_bwd_args *a) {
+    cuda_context *c = of(context);
+    if (!a->dy.rows || !a->dy.cols) return;
+    by_type(a->dy.type, [&](auto t) {
+        using T = decltype(t);
+        constexpr int V = pack_of<T>();
+        int64_t n = a->dy.rows * a->dy.cols;
+        if (in_packs(a->dy, V) && in_packs(a->x, V) && in_packs(a->dx, V))
+            LAUNCH((activate_bwd_kernel<T, V>), blocks_for(n / V), BLOCK, 0, c->stream, *a, is_gated(a->kind));
+        else LAUNCH((activate_bwd_kernel<T, 1>), blocks_for(n), BLOCK, 0, c->stream, *a, is_gated(a->kind));
+    });
+    cuda_launched(c, "activate_bwd");
+}
+
+/* ------------------------------------------------------------------ residual sum with dropout */
+
+/* The factors of elements i to i + V - 1, i a multiple of 4 where V is: those of dropout_factor on the CPU. What is
+ * drawn below `least` is dropped. */
+template <int V>
+__device__ __forceinline__ void dropout_factors(const dropout_args &a, uint64_t i, uint64_t least, float (&factor)[V]) {
+    float kept = 1 / (1 - a.p);
+    philox4x32_ctr_t out;
+#pragma unroll
+    for (int v = 0; v < V; v++) {
+        if (v == 0 || (V > 1 && v % 4 == 0)) {
+            uint64_t index = (uint64_t)a.node << 32 | ((i + v) >> 2);
+            philox4x32_ctr_t counter = {{(uint32_t)index, (uint32_t)(index >> 32), a.step, RNG_DROPOUT}};
+            philox4x32_key_t key = {{(uint32_t)a.seed, (uint32_t)(a.seed >> 32)}};
+            out = philox4x32(counter, key);
+        }
+        uint32_t drawn = out.v[(V > 1 ? v : i) & 3];
+        factor[v] = drawn < least ? 0 : kept;
+    }
+}
+
+template <class Y, class T, int V> __global__ void dropout_kernel(dropout_args a, uint64_t least) {
+    int64_t packs = a.y.cols / V;
+    FOR_EACH(i, a.y.rows * packs) {
+        place p = place_of(i, packs);
+        int64_t r = p.row, at = p.pack * V;
+        Y *to = row_of<Y>(a.y, r) + at;
+        float sum[V], x[V], factor[V];
+        load<T, V>(row_of<T>(a.a, r) + at, sum);
+        if (a.p > 0) {
+            dropout_factors<V>(a, (uint64_t)(r * a.y.cols + at), least, factor);
+            for (int v = 0; v < V; v++) sum[v] *= factor[v];
+        }
+        if (a.x.data) {
+            load<T, V>(row_of<T>(a.x, r) + at, x);
+            for (int v = 0; v < V; v++) sum[v] += x[v];
+        }
+        if (a.beta != 0) {
+            load<Y, V>(to, x);
+            for (int v = 0; v < V; v++) sum[v] += a.beta * x[v];
+        }
+        store<Y, V>(to, sum);
+    }
+}
+
+void cuda_dropout(void *context, const dropout_args *a) {
+    cuda_context *c = of(context);
+    if (!a->y.rows || !a->y.cols) return;
+    bool packs = in_packs(a->y, 8) && in_packs(a->x, 8) && in_packs(a->a, 8);
+    int64_t n = a->y.rows * a->y.cols;
+    uint64_t least = (uint64_t)ceil((double)a->p * 4294967296.0);
+    by_type(a->y.type, [&](auto y) {
+        by_type(a->a.type, [&](auto t) {
+            using Y = decltype(y);
+            using T = decltype(t);
+            if (packs) LAUNCH((dropout_kernel<Y, T, 8>), blocks_for(n / 8), BLOCK, 0, c->stream, *a, least);
+            else LAUNCH((dropout_kernel<Y, T, 1>), blocks_for(n), BLOCK, 0, c->stream, *a, least);
+        });
+    });
+    cuda_launched(c, "dropout");
+}
+
+/* ------------------------------------------------------------------ rows */
+
+template <class T, int V> __global__ void gather_fwd_kernel(gather_args a) {
+    int64_t packs = a.y.cols / V;
+    FOR_EACH(i, a.y.rows * packs) {
+        place p = place_of(i, packs);
+        int64_t r = p.row, at = p.pack * V;
+        int32_t from = int_at(a.index, r);
+        float x[V] = {0};
+        if (from >= 0) load<T, V>(row_of<T>(a.x, from) + at, x);
+        store<T, V>(row_of<T>(a.y, r) + at, x);
+    }
+}
+
+void cuda_gather_fwd(void *context, const gather_args *a) {
+    cuda_context *c = of(context);
+    if (!a->y.rows || !a->y.cols) return;
+    by_type(a->y.type, [&](auto t) {
+        using T = decltype(t);
+        constexpr int V = pack_of<T>();
+        int64_t n = a->y.rows * a->y.cols;
+        if (in_packs(a->y, V) && in_packs(a->x, V))
+            LAUNCH((gather_fwd_kernel<T, V>), blocks_for(n / V), BLOCK, 0, c->stream, *a);
+        else LAUNCH((gather_fwd_kernel<T, 1>), blocks_for(n), BLOCK, 0, c->stream, *a);
+    });
+    cuda_launched(c, "gather_fwd");
+}
+
+template <class Y, class T> __global__ void pool_kernel(pool_args a) {
+    FOR_EACH(i, a.y.rows * a.y.cols) {
+        place p = place_of(i, a.y.cols);
+        int64_t r = p.row, at = p.pack;
+        Y *y = row_of<Y>(a.y, r) + at;
+        float sum = 0;
+        if (a.spread) sum = to_float(row_of<T>(a.x, r / a.group)[at]);
+        for (int64_t g = 0; g < a.group && !a.spread; g++) sum += to_float(row_of<T>(a.x, r * a.group + g)[at]);
+        put(y, scaled(y, a.beta) + a.scale * sum);
+    }
+}
+
+void cuda_pool(void *context, const pool_args *a) {
+    cuda_context *c = of(context);
+    if (!a->y.rows || !a->y.cols) return;
+    by_type(a->y.type, [&](auto y) {
+        by_type(a->x.type, [&](auto t) {
+            LAUNCH((pool_kernel<decltype(y), decltype(t)>), blocks_for(a->y.rows * a->y.cols), BLOCK, 0, c->stream, *a);
+        });
+    });
+    cuda_launched(c, "pool");
+}
+
+/* A thread turns pair j of all chosen heads of a row: the angle is theirs in common. */
+template <class T> __global__ void rotate_kernel(rotate_args a) {
+    int64_t bands = a.frequency.cols, width = a.x.cols / a.heads;
+    FOR_EACH(i, a.x.rows * bands) {
+        place p = place_of(i, bands);
+        int64_t r = p.row, j = p.pack;
+        float sine, cosine;
+        sincosf((float)int_at(a.positions, r) * ((const float *)a.frequency.data)[j], &sine, &cosine);
+        sine *= a.sign;
+        for (int64_t h = 0; h < a.heads; h++) {
+            if (h % a.group >= a.chosen) continue;
+            T *x = row_of<T>(a.x, r) + h * width + (a.interleaved ? 2 * j : j);
+            T *y = x + (a.interleaved ? 1 : bands);
+            float x0 = to_float(*x), y0 = to_float(*y);
+            put(x, x0 * cosine - y0 * sine);
+            put(y, y0 * cosine + x0 * sine);
+        }
+    }
+}
+
+void cuda_rotate(void *context, const rotate_args *a) {
+    cuda_context *c = of(context);
+    if (!a->x.rows || !a->frequency.cols) return;
+    by_type(a->x.type, [&](auto t) {
+        LAUNCH(rotate_kernel<decltype(t)>, blocks_for(a->x.rows * a->frequency.cols), BLOCK, 0, c->stream, *a);
+    });
+    cuda_launched(c, "rotate");
+}

@@ -1,0 +1,12 @@
+/* Rows in the order of their ids: CUB's radix sort on a device (sort.cu), the standard library's under the emulator. */
+#ifndef CUDA_SORT_H
+#define CUDA_SORT_H
+
+#include "cuda/context.h"
+
+/* ids: I32 [rows, 1]. id[i] becomes the i-th smallest, negative ids counting as `limit`, which is above all others;
+ * row[i] is where it stood; equal ids keep their order. id and row are device arrays of as many elements as there are
+ * rows. False, noted in c->failure, when it failed. */
+bool sort_rows(cuda_context *c, matrix ids, int32_t limit, int32_t *id, int32_t *row);
+
+#endif
