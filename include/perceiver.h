@@ -494,8 +494,8 @@ PCV_API int pcv_compare(const pcv_compare_options *options, pcv_settings *settin
 typedef enum pcv_info_form { PCV_INFO_TEXT, PCV_INFO_TENSORS, PCV_INFO_JSON } pcv_info_form;
 PCV_API int pcv_info(const char *path, pcv_info_form form, char **description, pcv_error *err);
 
-/* What `--device` can name on this machine, a line for each, with what was found or why nothing was; the caller frees it
- * with pcv_text_free. */
+/* What `--device` can name on this machine, a line for each, with what was found or why nothing was; the caller
+ * frees it with pcv_text_free. */
 PCV_API int pcv_devices(char **description, pcv_error *err);
 PCV_API void pcv_text_free(char *text);
 

@@ -379,6 +379,8 @@ const op_case op_cases[] = {
     {"copy, added to a half", run_copy, 2, {{5, 40}, {5, 38}}, {50}, CASE_FORWARD},
     {"copy, scattered", run_copy_scattered, 2, {{5, 38}, {9, 38}}, {0}, CASE_FORWARD},
     {"linear, by row", run_linear_by_row, 3, {{11, 67}, {21, 67}, {1, 21}}, {0}, CASE_FORWARD},
+    {"linear, by row, deep", run_linear_by_row, 3, {{19, 160}, {43, 160}, {1, 43}}, {0}, CASE_FORWARD},
+    {"linear, by row, many", run_linear_by_row, 2, {{49, 64}, {24, 64}}, {0}, CASE_FORWARD},
     {"attend, slots", run_attend_slots, 3, {{50, 12}, {210, 12}, {210, 12}}, {2, 2, MASK_RAGGED, 0}, CASE_FORWARD},
     {"attend, slots, few queries", run_attend_slots, 3, {{4, 12}, {900, 12}, {900, 12}}, {2, 3, MASK_CAUSAL, 0},
      CASE_FORWARD},

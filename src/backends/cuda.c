@@ -11,8 +11,8 @@
 
 static int load(const cuda_table **table, pcv_error *err) {
     const void *found;
-    int status = plugin_open("cuda", CUDA_PLUGIN_VERSION, "build where nvcc is (docs/cuda.md), or use --device cpu", &found,
-                             err);
+    int status = plugin_open("cuda", CUDA_PLUGIN_VERSION, "build where nvcc is (docs/cuda.md), or use --device cpu",
+                             &found, err);
     if (status) return status;
     *table = found;
     if ((*table)->backend_bytes == sizeof(backend)) return 0;
@@ -73,7 +73,7 @@ bool cuda_describe(void (*line)(void *context, const char *text), void *context)
         return false;
     }
     for (int i = 0; i < count; i++) {
-        snprintf(text, sizeof text, "cuda:%d  %.127s, %.1f GiB of %.1f free, %d multiprocessors, compute capability %d.%d", i,
+        snprintf(text, sizeof text, "cuda:%d  %.127s, %.1f GiB of %.1f free, %d multiprocessors, capability %d.%d", i,
                  list[i].name, (double)list[i].available / gib, (double)list[i].memory / gib, list[i].multiprocessors,
                  list[i].major, list[i].minor);
         line(context, text);

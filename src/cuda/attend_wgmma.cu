@@ -2,15 +2,31 @@
  *
  * A block has 256 queries of one head (128 with 128 columns), 64 for each warpgroup, which keeps its sums o [64, D]
  * in registers and walks over tiles of 128 keys: S = Q K^T, softmax in registers, o += P V with P as it stands in
- * registers. Nothing is overlapped within a warpgroup: while one computes exponentials the tensor cores work for the
- * other three. With D = 64 a pair of query and key costs 256 operations of a tensor core, which does 4096 in a clock,
- * and one exponential, of which there are 16 in a clock, so the two units are equally busy and everything else must
- * be little: the maximum that exponentials are taken against moves only when a new one is larger by a factor of 2^8
- * (sums then hold, in floats, numbers up to 2^8 larger), so that o is hardly ever scaled.
- *
+ * registers. While one warpgroup computes exponentials the tensor cores work for the others. With D = 64 a pair of
+ * query and key costs 256 operations of a tensor core, which does 4096 in a clock, and one exponential, of which there
+ * are 16 in a clock, so the two units are equally busy and everything else must be little:
+ *   - The maximum that exponentials are taken against moves only when a new one is larger by a factor of 2^8 (sums then
+ *     hold, in floats, numbers up to 2^8 larger), so that o is hardly ever scaled.
+ *   - With D = 64 no maximum is even looked for behind the first tile. Exponentials are taken against the last one, and
+ *     their sums tell if that was good enough; if not, S is computed again and the maximum moves.
+ *   - With D = 128, where there are but two warpgroups, o += P V of half a tile runs beside the exponentials of the
+ *     other half.
  * Four warpgroups take 128 registers a thread; 256 queries halve what a block of 128 would read of keys and values.
  * Where the queries do not fill the multiprocessors, parts of the keys go to different blocks, which write o and lse
  * of their part, and merge_parts joins them in the order of the parts.
+ *
+ * Measured in TFLOP/s, 4 operations for each query, key and column, on an NVIDIA H200 on 2026-11-26, beside cuDNN and FlashAttention-2
+ * through PyTorch 2.11 on the same card; H is 16, but 8 with N 512 and with D 128:
+ *
+ *     D 64: B, N, M                1, 1024, 131072  8, 1024, 131072  16, 1024, 12288  32, 512, 4096  32, 1024, causal
+ *     this, without SHORT_KEYS                 568              559              593            522               295
+ *     maximum of all tiles, halves             556              544              500            496               277
+ *     cuDNN                                        458 to 496                    421              -               342
+ *     FlashAttention-2                                247                        319              -               218
+ *
+ * The way of FlashAttention-3, where the next S and the last o += P V are under way beside a tile's exponentials, needs
+ * registers for S and P at once and so allows but three warpgroups: 390 to 433, and 353 to 383 with two. With D = 128
+ * halves are the fastest of the three ways: 662 (B 1, N 1024, M 131072) and 316 (B 16, N = M = 1024, causal).
  *
  * Test: tests/cuda/test_attend_wgmma.cu. */
 #include "cuda/attend_wgmma.h"
@@ -28,7 +44,8 @@ typedef struct forward_work {
 } forward_work;
 
 /* Up to so many keys, two blocks of 128 queries share a multiprocessor instead of one of 256: one works while the other
- * begins or ends, which is much of a short block's time. They read keys and values twice as often. */
+ * begins or ends, which is much of a short block's time. They read keys and values twice as often, from the
+ * second-level cache. */
 enum { SHORT_KEYS = 2048 };
 
 /* Sums of a thread's exponentials up to which the maximum of earlier tiles is good enough. */
@@ -232,8 +249,6 @@ static __device__ __forceinline__ forward_block forward_begin(const forward_work
         barrier_init(b.queries_here, 1);
         copies_ready();
         forward_load_queries<S>(w, b);
-        map_prefetch(&w.k);
-        map_prefetch(&w.v);
     }
     if (thread < S::rows) {
         int query = b.first_query + thread;
@@ -288,7 +303,7 @@ static __device__ __forceinline__ bool softmax_try(int group, float (&s)[n], sof
     return true;
 }
 
-/* o += P V, P whole before the product begins. */
+/* o += P V, the whole of P at once. */
 template <class S>
 static __device__ __forceinline__ void forward_tile(const forward_work &w, const forward_block &b, float (&o)[S::D / 2],
                                                     softmax_state *state, int j) {

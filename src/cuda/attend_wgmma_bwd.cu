@@ -21,6 +21,14 @@
  * P = exp2(scale2 S - lse2) needs no sums, so tiles come in any order; a query that sees nothing has lse2 = +infinity
  * and so P = 0, as have rows beyond the last query.
  *
+ * Measured in TFLOP/s, 10 operations for each query, key and column, on an NVIDIA H200 on 2026-11-26, H = 16, D = 64,
+ * beside cuDNN and FlashAttention-2 through PyTorch 2.11 on the same card:
+ *
+ *     B, N, M                    1 and 8, 1024, 131072   16, 1024, 12288   32, 1024, 1024 causal
+ *     this, without SHORT_KEYS              387 to 395        387 to 395                      238
+ *     cuDNN                                 425 to 468               409                      249
+ *     FlashAttention-2                             265               274                      186
+ *
  * Test: tests/cuda/test_attend_wgmma.cu. */
 #include "cuda/attend_wgmma.h"
 #include "cuda/attend_wgmma_parts.h"

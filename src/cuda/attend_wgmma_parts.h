@@ -1,5 +1,5 @@
-/* What the kernels of attention by wgmma share: the ring of stages in shared memory that tiles pass through, which
- * tiles a group of queries sees, and the way of results back to global memory.
+/* What the kernels of attention by wgmma share: the ring of stages in shared memory that tiles pass through, the
+ * order of blocks, which tiles a group of queries sees, and the way of results back to global memory.
  *
  * The ring. All warps of a block walk over the same tiles j = 0, 1 ... of which tile j stands in stage j % STAGES. A
  * warp waits for a tile (ring_wait) and leaves it when its products with it are done (ring_leave). The last warp to
@@ -47,15 +47,6 @@ template <int stages, int warps> static __device__ __forceinline__ bool ring_lea
     __syncwarp();
     if (threadIdx.x % 32 != 0) return false;
     return count_around(&r.left[(uint32_t)j % stages], warps - 1) == warps - 1;
-}
-
-/* Brings a map near, where it will soon be used. */
-static __device__ __forceinline__ void map_prefetch(const tensor_map *map) {
-#ifdef __CUDACC__
-    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
-#else
-    (void)map;
-#endif
 }
 
 /* ---------------------------------------------------------------- the order of blocks */

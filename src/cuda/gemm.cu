@@ -1,6 +1,7 @@
 /* Products: the library's, but for what it does not do. Those are weights packed as BF16 or I8 beside rows of floats,
  * rows that must have the bits which they would have alone, and shapes that it refuses. */
 #include "cuda/elements.h"
+#include "cuda/gemm_rows.h"
 #include "cuda/kernels_cuda.h"
 #include "cuda/products.h"
 
@@ -128,7 +129,8 @@ void cuda_gemm(void *context, const gemm_args *a) {
     bool as_it_lies = !a->transpose_a && a->transpose_b, done = false;
     if (!a->c.rows || !a->c.cols) return;
     if (as_it_lies && a->c.rows <= FEW_ROWS && (a->by_row || a->a.type != a->b.type)) {
-        multiply_few(c, a);
+        if (rows_gemm_fits(c, a)) rows_gemm(c, a);
+        else multiply_few(c, a);
         done = true;
     }
     if (!done && depth && a->a.type == a->b.type) done = multiply_by_library(c, a);

@@ -8,7 +8,9 @@ static cuda_context *of(void *context) { return (cuda_context *)context; }
 
 enum { MOST_PARTS = 264 }; /* two for each of a large device's multiprocessors */
 
-int64_t cuda_norm_parts(const backend *, int64_t rows) { return rows < 64 ? 1 : rows < 64 * MOST_PARTS ? rows / 64 : MOST_PARTS; }
+int64_t cuda_norm_parts(const backend *, int64_t rows) {
+    return rows < 64 ? 1 : rows < 64 * MOST_PARTS ? rows / 64 : MOST_PARTS;
+}
 
 /* Pack `k` of a row of `packs`: the lane's own, or none. HELD 0: nothing is kept. */
 #define FOR_PACKS(k, packs)                                                                        \

@@ -5,7 +5,8 @@
  * Conventions. Matrices are as in matrix.h. `beta` says what happens to the old contents of an
  * output gradient: 0 overwrites (the old contents may be garbage), 1 adds. Reals are of the backend's type `real`;
  * statistics, losses, logits, position codes, gradients of weights, masters and moments of its type `exact`. A
- * kernel's result does not depend on the number of threads: every sum is cut into parts by its shape alone. Gradients are called dx for x. */
+ * kernel's result does not depend on the number of threads: every sum is cut into parts by its shape alone.
+ * Gradients are called dx for x. */
 #ifndef TENSOR_KERNELS_H
 #define TENSOR_KERNELS_H
 

@@ -156,8 +156,8 @@ cudaError_t cudaMemGetInfo(size_t *free, size_t *total) {
     return cudaSuccess;
 }
 
-/* Of pinned memory, of which there is always far more than a test uses: to fill it all would take most of its time. */
-static const size_t most_filled = 64 << 10;
+/* New memory holds NaNs, but only where a test is likely to use it: to fill all would take more time than the kernels. */
+static const size_t most_filled = 1 << 20;
 
 static cudaError_t hand_out(std::unordered_map<void *, size_t> *list, void **slot, size_t bytes) {
     *slot = nullptr;
@@ -166,7 +166,7 @@ static cudaError_t hand_out(std::unordered_map<void *, size_t> *list, void **slo
         *slot = nullptr;
         return done(cudaErrorMemoryAllocation);
     }
-    memset(*slot, 0xff, list == &memory.host ? std::min(bytes, most_filled) : bytes);
+    memset(*slot, 0xff, std::min(bytes, most_filled));
     (*list)[*slot] = bytes;
     return cudaSuccess;
 }
