@@ -330,57 +330,57 @@ typedef struct forward_work {
     panel_state state[BLOCK_PANELS];
 } forward_work;
 
-static void forward_tile(const attend_args *a, const shape *s, forward_work *w, int64_t b, int64_t head, int64_t at,
+static void forward_tile(const attend_args *a, const shape *s, forward_work *work, int64_t b, int64_t head, int64_t at,
                          int64_t count, int64_t panel) {
-    panel_state *p = &w->state[panel];
+    panel_state *p = &work->state[panel];
     int64_t from = panel * s->D * PANEL;
     if (at >= p->seen.last || at + count <= p->seen.first) return;
-    product(count, PANEL, s->D, (operand){w->k, s->padded, 1}, w->q_t + from, PANEL, w->st, PANEL, false);
-    if (w->p_t) add_relative(a, s, &p->seen, head, at, count, w->p_t + from, w->band, w->st);
-    mask_scores(a, s, &p->seen, b, at, count, w->st);
-    if (negligible(count, w->st, p->largest)) return;
-    softmax_tile(p, count, w->st, w->o_t + from, s->D);
-    product(s->D, PANEL, count, (operand){w->v, 1, s->padded}, w->st, PANEL, w->o_t + from, PANEL, true);
+    product(count, PANEL, s->D, (operand){work->k, s->padded, 1}, work->q_t + from, PANEL, work->st, PANEL, false);
+    if (work->p_t) add_relative(a, s, &p->seen, head, at, count, work->p_t + from, work->band, work->st);
+    mask_scores(a, s, &p->seen, b, at, count, work->st);
+    if (negligible(count, work->st, p->largest)) return;
+    softmax_tile(p, count, work->st, work->o_t + from, s->D);
+    product(s->D, PANEL, count, (operand){work->v, 1, s->padded}, work->st, PANEL, work->o_t + from, PANEL, true);
 }
 
 static forward_work forward_scratch(cpu_context *context, const attend_args *a, const shape *s) {
     int64_t panels = BLOCK_PANELS * s->D * PANEL, tile = TILE * s->padded;
     float *at = cpu_scratch(context, (size_t)(3 * panels + 2 * tile + (TILE + BAND) * PANEL) * sizeof *at);
     if (!at) return (forward_work){0};
-    forward_work w = {.q_t = at, .o_t = at + panels, .p_t = at + 2 * panels};
-    w.k = at + 3 * panels;
-    w.v = w.k + tile;
-    w.st = w.v + tile;
-    w.band = w.st + TILE * PANEL;
-    if (!a->p.data) w.p_t = NULL;
-    return w;
+    forward_work work = {.q_t = at, .o_t = at + panels, .p_t = at + 2 * panels};
+    work.k = at + 3 * panels;
+    work.v = work.k + tile;
+    work.st = work.v + tile;
+    work.band = work.st + TILE * PANEL;
+    if (!a->p.data) work.p_t = NULL;
+    return work;
 }
 
 /* One block of panels of one head of one sequence. */
 static void forward_block(cpu_context *context, const attend_args *a, const shape *s, int64_t b,
                           int64_t head, int64_t first_panel) {
     int64_t panels = smaller(BLOCK_PANELS, s->panels - first_panel), size = s->D * PANEL;
-    forward_work w = forward_scratch(context, a, s);
-    if (!w.q_t) return;
+    forward_work work = forward_scratch(context, a, s);
+    if (!work.q_t) return;
     int64_t from = INT32_MAX, to = 0;
     for (int64_t p = 0; p < panels; p++) {
-        panel_state *state = &w.state[p];
+        panel_state *state = &work.state[p];
         for (int i = 0; i < PANEL; i++) state->largest[i] = NOTHING;
         find_visible(a, s, b, first_panel + p, &state->seen);
-        pack_panel(a->q, s, b, head, first_panel + p, a->scale, w.q_t + p * size);
-        if (w.p_t) pack_panel(a->p, s, b, head, first_panel + p, a->scale, w.p_t + p * size);
+        pack_panel(a->q, s, b, head, first_panel + p, a->scale, work.q_t + p * size);
+        if (work.p_t) pack_panel(a->p, s, b, head, first_panel + p, a->scale, work.p_t + p * size);
         from = smaller(from, state->seen.first);
         if (state->seen.last > to) to = state->seen.last;
     }
-    memset(w.o_t, 0, (size_t)(panels * size) * sizeof *w.o_t);
+    memset(work.o_t, 0, (size_t)(panels * size) * sizeof *work.o_t);
     for (int64_t at = from / TILE * TILE; at < to; at += TILE) {
         int64_t count = smaller(TILE, to - at), key = first_key(a, s, b) + at;
-        pack_rows(a->k, s, key, count, head, 1, w.k);
-        pack_rows(a->v, s, key, count, head, 1, w.v);
-        for (int64_t p = 0; p < panels; p++) forward_tile(a, s, &w, b, head, at, count, p);
+        pack_rows(a->k, s, key, count, head, 1, work.k);
+        pack_rows(a->v, s, key, count, head, 1, work.v);
+        for (int64_t p = 0; p < panels; p++) forward_tile(a, s, &work, b, head, at, count, p);
     }
     for (int64_t p = 0; p < panels; p++)
-        store_panel(a, s, b, head, first_panel + p, &w.state[p], w.o_t + p * size);
+        store_panel(a, s, b, head, first_panel + p, &work.state[p], work.o_t + p * size);
 }
 
 /* ------------------------------------------------------------------ forward, few queries */
@@ -525,49 +525,50 @@ typedef struct head_queries {
 static head_queries head_scratch(cpu_context *context, const attend_bwd_args *a, const shape *s) {
     int64_t lanes = s->panels * PANEL, tile = TILE * s->padded, rows = lanes * s->padded, columns = lanes * s->D;
     int64_t far = a->fwd.p.data != NULL; /* nothing of what relative positions need, or all */
-    head_queries w = {0};
+    head_queries work = {0};
     struct {
         float **at;
         int64_t floats;
-    } part[] = {{&w.q_t, columns},    {&w.do_t, columns},     {&w.dq_t, columns},      {&w.q, rows},
-                {&w.grad_o, rows},    {&w.lse, lanes},        {&w.delta, lanes},       {&w.k, tile},
-                {&w.v, tile},         {&w.dk, tile},          {&w.dv, tile},           {&w.p, TILE * PANEL},
-                {&w.ds, TILE * PANEL}, {&w.p_t, far * columns}, {&w.dp_t, far * columns}, {&w.pos, far * rows},
-                {&w.band, far * BAND * PANEL}, {&w.dr, far * BAND * s->padded}};
+    } part[] = {{&work.q_t, columns},    {&work.do_t, columns},     {&work.dq_t, columns},      {&work.q, rows},
+                {&work.grad_o, rows},    {&work.lse, lanes},        {&work.delta, lanes},       {&work.k, tile},
+                {&work.v, tile},         {&work.dk, tile},          {&work.dv, tile},           {&work.p, TILE * PANEL},
+                {&work.ds, TILE * PANEL}, {&work.p_t, far * columns}, {&work.dp_t, far * columns},
+                {&work.pos, far * rows},
+                {&work.band, far * BAND * PANEL}, {&work.dr, far * BAND * s->padded}};
     int64_t floats = 0, parts = sizeof part / sizeof *part;
     for (int i = 0; i < parts; i++) floats += part[i].floats;
     float *at = cpu_scratch(context, (size_t)floats * sizeof *at + (size_t)s->panels * sizeof(visible));
-    if (!at) return w;
-    w.seen = (visible *)(void *)(at + floats);
+    if (!at) return work;
+    work.seen = (visible *)(void *)(at + floats);
     for (int i = 0; i < parts; at += part[i++].floats) *part[i].at = at;
-    memset(w.q, 0, (size_t)rows * sizeof *w.q);
-    memset(w.grad_o, 0, (size_t)rows * sizeof *w.grad_o);
-    memset(w.dq_t, 0, (size_t)columns * sizeof *w.dq_t);
-    memset(w.dp_t, 0, (size_t)(far * columns) * sizeof *w.dp_t);
-    memset(w.pos, 0, (size_t)(far * rows) * sizeof *w.pos);
-    return w;
+    memset(work.q, 0, (size_t)rows * sizeof *work.q);
+    memset(work.grad_o, 0, (size_t)rows * sizeof *work.grad_o);
+    memset(work.dq_t, 0, (size_t)columns * sizeof *work.dq_t);
+    memset(work.dp_t, 0, (size_t)(far * columns) * sizeof *work.dp_t);
+    memset(work.pos, 0, (size_t)(far * rows) * sizeof *work.pos);
+    return work;
 }
 
 static head_queries pack_head(cpu_context *context, const attend_bwd_args *a, const shape *s,
                               int64_t b, int64_t head) {
-    head_queries w = head_scratch(context, a, s);
-    if (!w.q_t) return w;
+    head_queries work = head_scratch(context, a, s);
+    if (!work.q_t) return work;
     const attend_args *f = &a->fwd;
-    pack_rows(f->q, s, b * s->N, s->N, head, f->scale, w.q);
-    pack_rows(a->grad_o, s, b * s->N, s->N, head, 1, w.grad_o);
-    if (f->p.data) pack_rows(f->p, s, b * s->N, s->N, head, f->scale, w.pos);
+    pack_rows(f->q, s, b * s->N, s->N, head, f->scale, work.q);
+    pack_rows(a->grad_o, s, b * s->N, s->N, head, 1, work.grad_o);
+    if (f->p.data) pack_rows(f->p, s, b * s->N, s->N, head, f->scale, work.pos);
     for (int64_t p = 0; p < s->panels; p++) {
-        find_visible(f, s, b, p, &w.seen[p]);
-        pack_panel(f->q, s, b, head, p, f->scale, w.q_t + p * PANEL * s->D);
-        pack_panel(a->grad_o, s, b, head, p, 1, w.do_t + p * PANEL * s->D);
-        if (f->p.data) pack_panel(f->p, s, b, head, p, f->scale, w.p_t + p * PANEL * s->D);
+        find_visible(f, s, b, p, &work.seen[p]);
+        pack_panel(f->q, s, b, head, p, f->scale, work.q_t + p * PANEL * s->D);
+        pack_panel(a->grad_o, s, b, head, p, 1, work.do_t + p * PANEL * s->D);
+        if (f->p.data) pack_panel(f->p, s, b, head, p, f->scale, work.p_t + p * PANEL * s->D);
     }
     for (int64_t n = 0; n < s->panels * PANEL; n++) {
         int64_t r = b * s->N + n;
-        w.lse[n] = n < s->N ? ((const float *)f->lse.data)[r * f->lse.stride + head] : INFINITY;
-        w.delta[n] = n < s->N ? ((const float *)a->delta.data)[r * a->delta.stride + head] : 0;
+        work.lse[n] = n < s->N ? ((const float *)f->lse.data)[r * f->lse.stride + head] : INFINITY;
+        work.delta[n] = n < s->N ? ((const float *)a->delta.data)[r * a->delta.stride + head] : 0;
     }
-    return w;
+    return work;
 }
 
 /* p [count, PANEL]: scores become probabilities; ds: products with dO become dS. */
@@ -583,40 +584,40 @@ static void backward_tile_lanes(int64_t count, const float *lse, const float *de
     }
 }
 
-/* The shares of dp and dr: w->ds is dS^T of a tile and panel. */
-static void backward_relative(const attend_args *a, const shape *s, const head_queries *w, int64_t head, int64_t at,
+/* The shares of dp and dr: work->ds is dS^T of a tile and panel. */
+static void backward_relative(const attend_args *a, const shape *s, const head_queries *work, int64_t head, int64_t at,
                               int64_t count, int64_t panel) {
-    band_rows rows = find_band(a, &w->seen[panel], at, count);
+    band_rows rows = find_band(a, &work->seen[panel], at, count);
     int64_t used = rows.to - rows.from, first = rows.first + rows.from, columns = panel * PANEL * s->D;
-    const float *band = w->band + rows.from * PANEL;
-    spread_diagonals(count, w->ds, w->band);
+    const float *band = work->band + rows.from * PANEL;
+    spread_diagonals(count, work->ds, work->band);
     product(s->D, PANEL, used, (operand){head_row(a->r, first, head, s->D), 1, a->r.stride}, band, PANEL,
-            w->dp_t + columns, PANEL, true);
-    product(used, s->padded, PANEL, (operand){band, PANEL, 1}, w->pos + panel * PANEL * s->padded, s->padded, w->dr,
-            s->padded, false);
+            work->dp_t + columns, PANEL, true);
+    product(used, s->padded, PANEL, (operand){band, PANEL, 1}, work->pos + panel * PANEL * s->padded, s->padded,
+            work->dr, s->padded, false);
     for (int64_t t = 0; t < used; t++) {
-        float *to = (float *)w->all_dr.data + (first + t) * w->all_dr.stride + head * s->D;
-        const float *x = w->dr + t * s->padded;
+        float *to = (float *)work->all_dr.data + (first + t) * work->all_dr.stride + head * s->D;
+        const float *x = work->dr + t * s->padded;
         FOR_VECTORS(s->D) STORE(to, LOAD(to) + LOAD(x));
     }
 }
 
-static void backward_tile(const attend_bwd_args *a, const shape *s, const head_queries *w,
+static void backward_tile(const attend_bwd_args *a, const shape *s, const head_queries *work,
                           int64_t b, int64_t head, int64_t at, int64_t count, int64_t panel) {
-    const visible *seen = &w->seen[panel];
+    const visible *seen = &work->seen[panel];
     int64_t columns = panel * PANEL * s->D, rows = panel * PANEL * s->padded, P = s->padded;
     if (at >= seen->last || at + count <= seen->first) return;
-    product(count, PANEL, s->D, (operand){w->k, P, 1}, w->q_t + columns, PANEL, w->p, PANEL, false);
-    if (a->fwd.p.data) add_relative(&a->fwd, s, seen, head, at, count, w->p_t + columns, w->band, w->p);
-    mask_scores(&a->fwd, s, seen, b, at, count, w->p);
-    if (negligible(count, w->p, w->lse + panel * PANEL)) return;
-    product(count, PANEL, s->D, (operand){w->v, P, 1}, w->do_t + columns, PANEL, w->ds, PANEL,
+    product(count, PANEL, s->D, (operand){work->k, P, 1}, work->q_t + columns, PANEL, work->p, PANEL, false);
+    if (a->fwd.p.data) add_relative(&a->fwd, s, seen, head, at, count, work->p_t + columns, work->band, work->p);
+    mask_scores(&a->fwd, s, seen, b, at, count, work->p);
+    if (negligible(count, work->p, work->lse + panel * PANEL)) return;
+    product(count, PANEL, s->D, (operand){work->v, P, 1}, work->do_t + columns, PANEL, work->ds, PANEL,
             false);
-    backward_tile_lanes(count, w->lse + panel * PANEL, w->delta + panel * PANEL, w->p, w->ds);
-    if (a->fwd.p.data) backward_relative(&a->fwd, s, w, head, at, count, panel);
-    product(count, P, PANEL, (operand){w->p, PANEL, 1}, w->grad_o + rows, P, w->dv, P, true);
-    product(count, P, PANEL, (operand){w->ds, PANEL, 1}, w->q + rows, P, w->dk, P, true);
-    product(s->D, PANEL, count, (operand){w->k, 1, P}, w->ds, PANEL, w->dq_t + columns, PANEL, true);
+    backward_tile_lanes(count, work->lse + panel * PANEL, work->delta + panel * PANEL, work->p, work->ds);
+    if (a->fwd.p.data) backward_relative(&a->fwd, s, work, head, at, count, panel);
+    product(count, P, PANEL, (operand){work->p, PANEL, 1}, work->grad_o + rows, P, work->dv, P, true);
+    product(count, P, PANEL, (operand){work->ds, PANEL, 1}, work->q + rows, P, work->dk, P, true);
+    product(s->D, PANEL, count, (operand){work->k, 1, P}, work->ds, PANEL, work->dq_t + columns, PANEL, true);
 }
 
 static void store_rows(matrix m, int64_t from, int64_t count, int64_t head, const shape *s,
@@ -650,23 +651,23 @@ static matrix clear_dr(const attend_bwd_args *a, const shape *s, int64_t b, int6
 
 static void backward_chunk(cpu_context *context, const attend_bwd_args *a, const shape *s,
                            int64_t b, int64_t head, int64_t chunk, int64_t chunks) {
-    head_queries w = pack_head(context, a, s, b, head);
-    if (!w.q_t) return;
-    if (a->fwd.p.data) w.all_dr = clear_dr(a, s, b, head, chunk, chunks);
+    head_queries work = pack_head(context, a, s, b, head);
+    if (!work.q_t) return;
+    if (a->fwd.p.data) work.all_dr = clear_dr(a, s, b, head, chunk, chunks);
     int64_t tiles = (s->M + TILE - 1) / TILE;
     int64_t from = tiles * chunk / chunks * TILE;
     int64_t to = smaller(tiles * (chunk + 1) / chunks * TILE, s->M);
     for (int64_t at = from; at < to; at += TILE) {
         int64_t count = smaller(TILE, to - at), key = b * s->M + at;
-        pack_rows(a->fwd.k, s, key, count, head, 1, w.k);
-        pack_rows(a->fwd.v, s, key, count, head, 1, w.v);
-        memset(w.dk, 0, (size_t)(2 * TILE * s->padded) * sizeof *w.dk); /* dv lies behind it */
-        for (int64_t p = 0; p < s->panels; p++) backward_tile(a, s, &w, b, head, at, count, p);
-        store_rows(a->dk, key, count, head, s, w.dk);
-        store_rows(a->dv, key, count, head, s, w.dv);
+        pack_rows(a->fwd.k, s, key, count, head, 1, work.k);
+        pack_rows(a->fwd.v, s, key, count, head, 1, work.v);
+        memset(work.dk, 0, (size_t)(2 * TILE * s->padded) * sizeof *work.dk); /* dv lies behind it */
+        for (int64_t p = 0; p < s->panels; p++) backward_tile(a, s, &work, b, head, at, count, p);
+        store_rows(a->dk, key, count, head, s, work.dk);
+        store_rows(a->dv, key, count, head, s, work.dv);
     }
-    store_queries(a->dq, a->partial, a, s, w.dq_t, b, head, chunk, chunks);
-    if (a->fwd.p.data) store_queries(a->dp, a->partial_p, a, s, w.dp_t, b, head, chunk, chunks);
+    store_queries(a->dq, a->partial, a, s, work.dq_t, b, head, chunk, chunks);
+    if (a->fwd.p.data) store_queries(a->dp, a->partial_p, a, s, work.dp_t, b, head, chunk, chunks);
 }
 
 /* delta [B N, H]: o . do per head. */

@@ -18,11 +18,12 @@ enum {
     LEAST_ROWS = 2 * BEAM,
 };
 
-int quantizer_step(quantizer_work *w, pcv_error *err) {
-    if (!w) return 0;
-    w->done++;
-    pcv_progress p = {.stage = w->stage, .done = w->done, .total = w->total, .seconds = clock_now() - w->start};
-    if (watch_ask(w->watch, &p) == PCV_STOP)
+int quantizer_step(quantizer_work *work, pcv_error *err) {
+    if (!work) return 0;
+    work->done++;
+    pcv_progress p = {.stage = work->stage, .done = work->done, .total = work->total};
+    p.seconds = clock_now() - work->start;
+    if (watch_ask(work->watch, &p) == PCV_STOP)
         return fail(err, PCV_INTERRUPTED, "interrupted; nothing was written");
     return 0;
 }
