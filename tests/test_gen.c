@@ -189,7 +189,8 @@ static void impossible_models(void **state) {
         "query=linear input_channels=130", "query=linear latent_kv_norm=shared",
         "query=linear input_channels=128 tied_embeddings=true", "positions.axes=5000",
         "positions.kind=learned positions.axes=100", "cross_after_layers=6",
-        "positions.kind=sinusoidal positions.axes=5000,9,9,9,9", "latents_per_position=2",
+        "positions.kind=sinusoidal positions.axes=5000,9,9,9,9", "positions.kind=learned positions.axes=5000,66",
+        "positions.kind=sinusoidal positions.axes=66,66,5", "positions.kind=learned positions.axes=4097,4096 positions.origin=one", "latents_per_position=2",
         "positions.rotary.fraction=0 latents_per_position=3", "!context=0", "!latents=0",
         "!latents=-8", "!channels=0", "!heads=0", "!heads=-4", "!layers=-1", "!vocab_size=-7",
         "!latents_per_position=0", "!context=9223372036854775807", "!channels=4611686018427387904",
@@ -200,6 +201,11 @@ static void impossible_models(void **state) {
     c.vocab_size = 259;
     must(model_config_check(&c, &err));
     assert_true(c.cross_heads == c.heads && c.input_channels == c.channels);
+    for (int of_data = 0; of_data < 2; of_data++) { /* axes of the data may be short, others reach through the context */
+        must(settings_apply_list(of_data ? "positions.kind=learned positions.axes=66,66,5 positions.origin=data" :
+                                 "positions.kind=learned positions.axes=4096,4096", &model_fields, "", &c, &err));
+        must(model_config_check(&c, &err));
+    }
     int failed = 0;
     for (size_t i = 0; i < COUNT(lists); i++) {
         if (survives(check_refuses, lists[i])) continue;

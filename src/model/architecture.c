@@ -106,10 +106,12 @@ static int check_positions(const model_config *c, pcv_error *err) {
         return fail(err, PCV_CONFIG, "positions.axes needs a positions.kind");
     if (axes > POSITION_AXES)
         return fail(err, PCV_CONFIG, "positions.axes has %lld axes, at most %d", (long long)axes, POSITION_AXES);
-    bool numbered = c->positions.origin != ORIGIN_DATA;
-    if (axes == 1 && numbered && c->positions.axes.v[0] < c->context + (c->positions.origin == ORIGIN_ONE))
-        return fail(err, PCV_CONFIG, "positions.axes has %lld rows, too few for a context of %lld",
-                    (long long)c->positions.axes.v[0], (long long)c->context);
+    int64_t rows = c->context + (c->positions.origin == ORIGIN_ONE); /* unless the data say where a token lies */
+    for (int64_t a = 0; a < axes && c->positions.origin != ORIGIN_DATA; a++)
+        if (c->positions.axes.v[a] < rows)
+            return fail(err, PCV_CONFIG, "positions.axes has %lld rows on axis %lld, too few for a context of %lld; "
+                        "axes of the data, such as columns and rows of pictures, need positions.origin data",
+                        (long long)c->positions.axes.v[a], (long long)a, (long long)c->context);
     if (c->positions.origin == ORIGIN_NEGATIVE_END && axes)
         return fail(err, PCV_CONFIG, "positions.origin negative_end has no rows in a position table");
     return 0;
