@@ -391,7 +391,8 @@ typedef struct pcv_evaluation {
     pcv_bucket context_length[PCV_BUCKETS]; /* the same targets behind growing prefixes */
 } pcv_evaluation;
 
-/* Scores every target of a split once. Reads split, latents, context, stride, ... from settings. */
+/* Scores every target of a split once. Reads split, latents, context, stride, ... from settings; examples and seed are
+ * of generated data, and PCV_USAGE with other. */
 PCV_API int pcv_evaluate(pcv_engine *engine, const char *dataset, const pcv_settings *settings,
                          const pcv_watch *watch, pcv_evaluation *result, pcv_error *err);
 

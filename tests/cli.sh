@@ -339,6 +339,14 @@ fails $usage 'expected 1 to' eval run --sweep latents --values 0
 fails $config 'value 100000' eval run --sweep latents --values 16,100000
 fails $config 'value 100000000' eval run --sweep context --values 100000000
 fails $usage '-o belongs to --sweep' eval run -o sweep.svg
+for option in --examples=3 --seed=4; do # of prepared documents there are as many as there are
+    fails $usage "${option%=*}: is of generated documents, but those of .* are prepared" eval run $option
+    fails $usage "${option%=*}: is of generated documents, but those of .* are prepared" eval run --sweep latents $option
+    works eval copy --json $option
+done
+has out '"documents": 12,'
+works eval copy --json --examples 3
+has out '"documents": 3,'
 works eval run --json --threads 1
 sum=$(sed 's/.*"positions": \[//; s/\].*//' out | grep -o '"tokens": [0-9]*' | awk '{ n += $2 } END { print n }')
 equal "targets of all position buckets" "$sum" "$(targets set test)"

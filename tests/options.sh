@@ -97,6 +97,14 @@ refuses() { fails $usage "$@"; }
     refuses '--query-residual: transformer has' plan --probe 0 $one --arch transformer --no-query-residual
     refuses '--memory: sparse-transformer has' train copy:16 -o x $one --arch sparse-transformer --sparse-stride 4 --memory 4 --steps 1
     refuses '--memory: perceiver-ar has' bench train $one --latents 4 --memory 4
+    for words in "plan --vocab 300 --probe 0" "bench train" "train copy:16 -o x --steps 1 --vocab 259"; do
+        refuses '--min-crop: transformer-xl has .* but perceiver-ar, transformer, sparse-transformer$' $words ${one#* * } --arch transformer-xl --min-crop 4
+        fails $config 'positions.axes has 9 rows on axis 1, too few for a context of 16; .* need positions.origin data$' \
+            $words ${one#* * } --latents 4 --positions learned --axes 16,9
+    done
+    refuses '--min-crop: transformer-xl has no such setting' compare copy:16 -o x $one --archs transformer-xl --min-crop 4
+    works plan --probe 0 $one --latents 4 --positions learned --axes 16,9 --origin data
+    works plan --probe 0 $one --latents 4 --min-crop 4
     works plan --probe 0 $one --arch transformer --preset tiny
     works plan --probe 0 $one --arch transformer-xl --dialect official
     works plan --probe 0 $one --latents 4

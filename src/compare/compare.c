@@ -110,6 +110,7 @@ static int share_settings(comparison *c, pcv_error *err) {
     unsigned all = 0;
     for (int i = 0; i < c->entries; i++) all |= 1u << c->entry[i].architecture;
     int status = settings_fit_some(c->settings, all, PCV_MODEL, err);
+    if (!status) status = settings_fit_some(c->settings, all, PCV_TRAINING, err);
     settings_share(c->settings);
     return status;
 }

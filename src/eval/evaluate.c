@@ -426,6 +426,15 @@ void evaluation_close(evaluation_job *job) {
     dataset_close(job->d);
 }
 
+int evaluation_fits(const evaluation_job *job, const pcv_settings *settings, pcv_error *err) {
+    static const char *const flags[] = {"examples", "seed"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags && !job->d->generated; i++)
+        if (settings_get(settings, flags[i]))
+            return fail(err, PCV_USAGE, "--%s: is of generated documents, but those of %s are prepared; --tokens "
+                        "scores a part of them", flags[i], job->d->name);
+    return 0;
+}
+
 int evaluate_split(pcv_engine *engine, const char *name, const pcv_settings *settings,
                  const pcv_watch *watch, pcv_evaluation *result, pcv_error *err) {
     eval_config c;
@@ -434,6 +443,7 @@ int evaluate_split(pcv_engine *engine, const char *name, const pcv_settings *set
     int status = 0;
     TRY(settings_eval(settings, &c, err));
     TRY(evaluation_open(&job, &c, &t, engine, name, watch, err));
+    TRY(evaluation_fits(&job, settings, err));
     job.contexts = !job.d->generated;
     TRY(evaluate(&job, result, err));
 out:

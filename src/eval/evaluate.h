@@ -30,6 +30,8 @@ int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count
 /* Resolves c, opens the data set (name NULL: the run's own) and the tape. */
 int evaluation_open(evaluation_job *job, eval_config *c, tape *t, pcv_engine *engine, const char *name,
                     const pcv_watch *watch, pcv_error *err);
+/* PCV_USAGE when a setting was given that says which documents to generate, but they were prepared: all are there. */
+int evaluation_fits(const evaluation_job *job, const pcv_settings *settings, pcv_error *err);
 void evaluation_close(evaluation_job *job);
 
 /* As pcv_evaluate. */

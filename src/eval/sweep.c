@@ -57,6 +57,7 @@ int sweep_run(pcv_engine *engine, const char *name, const char *kind, const int6
         return fail(err, PCV_USAGE, "--values: %d of them, at most %d", count, PCV_BUCKETS);
     TRY(settings_eval(settings, &c, err));
     TRY(evaluation_open(&job, &c, &t, engine, name, watch, err));
+    TRY(evaluation_fits(&job, settings, err));
     if (!count) {
         count = usual_values(latents, &c, usual);
         values = usual;

@@ -445,6 +445,7 @@ int bench_run(const char *what, const pcv_settings *settings, pcv_timing_fn *fn,
     TRY(mem_get(&config, sizeof *config, "a benchmark", err));
     TRY(settings_model(settings, config, err));
     TRY(settings_fit(settings, config, PCV_MODEL, err));
+    TRY(settings_fit(settings, config, PCV_TRAINING, err));
     TRY(settings_train(settings, &c, err));
     if (!config->vocab_size) config->vocab_size = 259;
     TRY(model_config_check(config, err));

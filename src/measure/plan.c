@@ -126,6 +126,7 @@ int plan_report(const pcv_settings *settings, const char *dataset_name, double p
     TRY(mem_get(&config, sizeof *config, "a plan", err));
     TRY(settings_model(settings, config, err));
     TRY(settings_fit(settings, config, PCV_MODEL, err));
+    TRY(settings_fit(settings, config, PCV_TRAINING, err));
     TRY(settings_train(settings, &c, err));
     if (dataset_name) {
         TRY(dataset_open(&d, dataset_name, 1, err));

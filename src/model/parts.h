@@ -8,6 +8,7 @@
 /* ---- settings of these parts: lists for model_type.settings */
 extern const char *const stack_settings[];    /* token embedding, MLPs, norms and head, and how many layers there are */
 extern const char *const position_settings[]; /* embedded positions, and layers that know others than distances */
+extern const char *const crop_settings[];     /* training on pieces of documents, in any order */
 
 /* ---- FLOPs of so many rows, as model_flops counts them */
 double mlp_flops(const model_config *c, double ratio, double rows);

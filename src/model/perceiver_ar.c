@@ -316,7 +316,7 @@ static model_flops perceiver_flops(const model_config *c, int64_t inputs, int64_
 const model_type perceiver_ar = {
     .name = "perceiver-ar",
     .has_latents = true,
-    .settings = {stack_settings, position_settings, settings},
+    .settings = {stack_settings, position_settings, crop_settings, settings},
     .parts = parts,
     .check = perceiver_check,
     .flops = perceiver_flops,

@@ -105,7 +105,7 @@ static model_flops sparse_flops(const model_config *c, int64_t inputs, int64_t l
 
 const model_type transformer = {
     .name = "transformer",
-    .settings = {stack_settings, position_settings},
+    .settings = {stack_settings, position_settings, crop_settings},
     .parts = parts,
     .flops = transformer_flops,
     .open = transformer_open,
@@ -117,7 +117,7 @@ const model_type transformer = {
 const model_type sparse_transformer = {
     .name = "sparse-transformer",
     .gathers = true,
-    .settings = {stack_settings, position_settings, sparse_settings},
+    .settings = {stack_settings, position_settings, crop_settings, sparse_settings},
     .parts = parts,
     .check = sparse_check,
     .flops = sparse_flops,

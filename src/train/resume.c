@@ -78,6 +78,7 @@ static int check_model(const trainer *r, pcv_error *err) {
     int fits = model_config_check(given, &reason); /* fills in what is left open */
     TRY(check_equal(r, &model_fields, given, &r->mc, true, err));
     TRY(settings_fit(r->settings, &r->mc, PCV_MODEL, err));
+    TRY(settings_fit(r->settings, &r->mc, PCV_TRAINING, err));
     if (fits) status = fail(err, reason.code, "%s", reason.message);
 out:
     mem_free(given);

@@ -68,6 +68,7 @@ static int new_run(trainer *r, pcv_error *err) {
     }
     TRY(settings_model(r->settings, &r->mc, err));
     TRY(settings_fit(r->settings, &r->mc, PCV_MODEL, err));
+    TRY(settings_fit(r->settings, &r->mc, PCV_TRAINING, err));
     TRY(settings_train(r->settings, &r->c, err));
     TRY(dataset_open(&r->d, r->options->dataset, (uint64_t)r->c.seed, err));
     if (!utf8_valid(r->d->name)) {
