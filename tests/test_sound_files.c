@@ -5,6 +5,7 @@
 #include "media/sound_encode.h"
 #include "media/sound_file.h"
 #include "media/spectrogram.h"
+#include "media/synthesizer.h"
 #include "token/token.h"
 
 #include <sndfile.h>
@@ -266,6 +267,101 @@ static void md5_of_flac(void **state) {
     file_bytes_free(&b);
 }
 
+/* Tags in front of an MP3 are no sound, however many there are; one with a footer is longer than its size says. */
+static void tags_of_mp3(void **state) {
+    (void)state;
+    static unsigned char bytes[1 << 16];
+    static const unsigned char tags[] = "ID3\3\0\0\0\0\0\5title" "ID3\4\0\x10\0\1\1\2";
+    enum { SECOND = 25, PADDING = (1 << 14) + (1 << 7) + 2 + 10 };
+    file_bytes b;
+    sound plain, tagged;
+    put_sound("plain.mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 44100, 1, 8000);
+    must(file_read(at("plain.mp3"), sizeof bytes / 2, &b, &err));
+    memcpy(bytes, tags, SECOND);
+    memcpy(bytes + SECOND + PADDING, b.data, b.size);
+    put("tagged.mp3", bytes, SECOND + PADDING + b.size);
+    must(sound_read(&plain, at("plain.mp3"), RATE, &err));
+    must(sound_read(&tagged, at("tagged.mp3"), RATE, &err));
+    assert_int_equal(tagged.count, plain.count);
+    assert_memory_equal(tagged.samples, plain.samples, plain.count * sizeof *plain.samples);
+    sound_free(&plain);
+    sound_free(&tagged);
+    put("tagged.mp3", bytes, SECOND + PADDING); /* and nothing behind them */
+    refused(sound_read(&plain, at("tagged.mp3"), RATE, &err), PCV_DATA, "tagged.mp3: begins like an MP3, but is damaged");
+    file_bytes_free(&b);
+}
+
+/* Frames of another rate or with other channels do not belong to a stream and are left out. */
+static void format_that_changes(void **state) {
+    (void)state;
+    static const int other[][2] = {{22050, 2}, {44100, 1}, {32000, 2}};
+    sound alone, both;
+    file_bytes first, second;
+    put_sound("first.mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 44100, 2, 20000);
+    must(sound_read(&alone, at("first.mp3"), RATE, &err));
+    must(file_read(at("first.mp3"), 1 << 20, &first, &err));
+    for (size_t i = 0; i < COUNT(other); i++) {
+        pcv_error said = {0};
+        put_sound("second.mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, other[i][0], other[i][1], 20000);
+        must(file_read(at("second.mp3"), 1 << 20, &second, &err));
+        char *all = malloc(first.size + second.size);
+        memcpy(all, first.data, first.size);
+        memcpy(all + first.size, second.data, second.size);
+        put("both.mp3", all, first.size + second.size);
+        int status = sound_read(&both, at("both.mp3"), RATE, &said);
+        if (status || both.count != alone.count) test_failed("case %zu: %s\n", i, status ? said.message : "longer");
+        for (size_t k = 0; k < both.count; k++) close_to(both.samples[k], alone.samples[k], 1e-3, "frames of one format");
+        sound_free(&both);
+        free(all);
+        file_bytes_free(&second);
+    }
+    sound_free(&alone);
+    file_bytes_free(&first);
+}
+
+/* A program that stands in for FluidSynth: it plays when it is called as that is called, and notes what it gets. */
+static void music_is_played(void **state) {
+    (void)state;
+    static const char *const plays = "#!/bin/sh\n[ \"$1 $2 $3 $4 $5 $6\" = '-ni -T wav -r 44100 -F' ] || exit 3\n"
+                                     "echo \"$8 $9\" >\"$7\"\necho noise; echo noise >&2\n";
+    static const struct {
+        const char *program;
+        int code;
+        const char *part;
+    } cases[] = {
+        {plays, 0, NULL},
+        {"#!/bin/sh\necho half >\"$7\"; exit 1\n", PCV_IO, "song.mid: fluidsynth could not play it"},
+        {"#!/bin/sh\necho half >\"$7\"; kill -9 $$\n", PCV_IO, "song.mid: fluidsynth could not play it"},
+        {"#!/bin/sh\nexit 0\n", PCV_IO, "song.mid: fluidsynth could not play it"},
+        {"#!/bin/sh\nexit 127\n", PCV_NOINPUT, "fluidsynth is not installed"},
+        {NULL, PCV_NOINPUT, "fluidsynth is not installed"},
+    };
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "%s:/usr/bin:/bin", at("bin"));
+    assert_int_equal(mkdir(at("bin"), 0700), 0);
+    setenv("SOUNDFONT", "font.sf2", 1);
+    assert_string_equal(synthesizer_font(), "font.sf2");
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        file_bytes b;
+        pcv_error said = {0};
+        file_list names = {0};
+        setenv("PATH", cases[i].program ? path : at("bin"), 1);
+        if (cases[i].program) put("bin/fluidsynth", cases[i].program, strlen(cases[i].program));
+        else assert_int_equal(remove(at("bin/fluidsynth")), 0);
+        if (cases[i].program) assert_int_equal(chmod(at("bin/fluidsynth"), 0700), 0);
+        int status = synthesize("song.mid", at("bin/song.wav"), &said);
+        if (status != cases[i].code || (status && !strstr(said.message, cases[i].part)))
+            test_failed("program %zu: %d: %s\n", i, status, said.message);
+        must(file_read(at("bin/song.wav"), 100, &b, &err)); /* what was there stays */
+        assert_int_equal(b.size, strlen("font.sf2 song.mid\n"));
+        assert_memory_equal(b.data, "font.sf2 song.mid\n", b.size);
+        file_bytes_free(&b);
+        must(folder_names(at("bin"), &names, &err)); /* and nothing else is */
+        assert_int_equal(names.count, 1 + (cases[i].program != NULL));
+        file_list_free(&names);
+    }
+}
+
 static void no_memory(void **state) {
     (void)state;
     put_sound("memory.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 8000, 2, 8000);
@@ -282,11 +378,45 @@ static void no_memory(void **state) {
     mem_fail_after(0);
 }
 
+/* Wherever memory ends while a sound is encoded, even for a moment, there is none; and a rate that a format has not. */
+static void no_memory_to_encode(void **state) {
+    (void)state;
+    enum { SAMPLES = 30000 };
+    static int16_t samples[SAMPLES];
+    static uint64_t (*const fail_at[])(uint64_t) = {mem_fail_after, mem_fail_once};
+    const char *endings[SOUND_FORMATS + 1], *same[SOUND_FORMATS + 1];
+    file_bytes whole, out;
+    for (int i = 0; i < SAMPLES; i++) samples[i] = (int16_t)(20000 * tone((double)i / RATE));
+    sound_formats(RATE, endings);
+    for (int e = 1; endings[e]; e++)
+        for (size_t way = 0; way < COUNT(fail_at); way++) {
+            uint64_t n = 1;
+            must(sound_encode(&whole, endings[e], samples, SAMPLES, RATE, "a", &err));
+            for (;; n++) {
+                pcv_error said = {0};
+                fail_at[way](n);
+                int status = sound_encode(&out, endings[e], samples, SAMPLES, RATE, "a", &said);
+                mem_fail_after(0);
+                if (!status) break;
+                if (status != PCV_MEMORY || out.data) test_failed("%s, allocation %d: %s\n", endings[e], (int)n, said.message);
+            }
+            assert_true(n > 1 && out.size == whole.size);
+            file_bytes_free(&out);
+            file_bytes_free(&whole);
+        }
+    mem_fail_after(1);
+    sound_formats(RATE, same); /* do not depend on it */
+    mem_fail_after(0);
+    for (int e = 0; endings[e]; e++) assert_true(same[e] == endings[e]);
+    refused(sound_encode(&out, ".opus", samples, SAMPLES, 11111, "a.opus", &err), PCV_IO, "a.opus: the sound cannot be encoded as '.opus'");
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test(name)
     const struct CMUnitTest tests[] = {
         T(every_format), T(written_bytes), T(format_of_the_name), T(refused_files), T(too_long), T(damaged_files),
-        T(too_short), T(md5_of_flac), T(no_memory),
+        T(too_short), T(md5_of_flac),
+        T(tags_of_mp3), T(format_that_changes), T(music_is_played), T(no_memory), T(no_memory_to_encode),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

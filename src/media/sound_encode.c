@@ -35,21 +35,13 @@ static sf_count_t seek_to(sf_count_t offset, int whence, void *user) {
     return tell(s);
 }
 
-static sf_count_t read_bytes(void *to, sf_count_t count, void *user) {
-    sink *s = user;
-    size_t left = s->out->size - s->at, n = (size_t)count < left ? (size_t)count : left;
-    if (n) memcpy(to, s->out->data + s->at, n);
-    s->at += n;
-    return (sf_count_t)n;
-}
-
 static sf_count_t write_bytes(const void *from, sf_count_t count, void *user) {
     sink *s = user;
     size_t end = s->at + (size_t)count;
     pcv_error unused;
     if (end > s->room) {
         size_t room = 2 * end + 4096;
-        s->failed = mem_resize(&s->out->data, room, "a sound", &unused) != 0;
+        s->failed |= mem_resize(&s->out->data, room, "a sound", &unused) != 0;
         if (s->failed) return 0;
         s->room = room;
     }
@@ -60,7 +52,7 @@ static sf_count_t write_bytes(const void *from, sf_count_t count, void *user) {
 }
 
 static SNDFILE *open_encoder(sink *s, int format, int64_t rate) {
-    SF_VIRTUAL_IO io = {length_of, seek_to, read_bytes, write_bytes, tell};
+    SF_VIRTUAL_IO io = {length_of, seek_to, NULL, write_bytes, tell}; /* what is written is not read again */
     SF_INFO info = {.samplerate = (int)rate, .channels = 1, .format = format};
     return sf_format_check(&info) ? sound_open_alone(&io, SFM_WRITE, &info, s) : NULL;
 }

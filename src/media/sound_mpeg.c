@@ -31,14 +31,8 @@ bool sound_is_mpeg(file_reader *file) {
     return synchronous && version && layer && (b[2] & 0xF0) != 0xF0 && (b[2] & 0x0C) != 0x0C;
 }
 
-/* A stream whose rate or channels change is damaged. */
-static bool same_format(const sound_source *s) {
-    long rate;
-    int channels, encoding;
-    if (mpg123_getformat(s->state, &rate, &channels, &encoding)) return false;
-    return rate == s->rate && channels == s->channels && encoding == MPG123_ENC_FLOAT_32;
-}
-
+/* Frames of another rate or with other channels than the first one's are left out; a stream whose format changes all
+ * the same is damaged. */
 static int64_t read_frames(sound_source *s, float *out, int64_t frames) {
     const size_t frame = (size_t)s->channels * sizeof *out, wanted = (size_t)frames * frame;
     size_t got = 0;
@@ -47,9 +41,8 @@ static int64_t read_frames(sound_source *s, float *out, int64_t frames) {
         size_t more = 0;
         status = mpg123_read(s->state, (void *)((char *)out + got), wanted - got, &more);
         got += more;
-        if (status == MPG123_NEW_FORMAT && same_format(s)) status = MPG123_OK;
     }
-    if (got >= frame) return (int64_t)(got / frame);
+    if (got >= frame && status != MPG123_NEW_FORMAT) return (int64_t)(got / frame);
     return status == MPG123_OK || status == MPG123_DONE ? 0 : -1;
 }
 

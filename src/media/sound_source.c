@@ -23,11 +23,6 @@ static sf_count_t read_bytes(void *out, sf_count_t count, void *user) {
     return file_next(user, out, (size_t)count, &got, &unused) ? 0 : (sf_count_t)got;
 }
 
-static sf_count_t write_bytes(const void *bytes, sf_count_t count, void *user) {
-    (void)bytes, (void)count, (void)user;
-    return 0;
-}
-
 static sf_count_t tell(void *user) { return seek_to(0, SEEK_CUR, user); }
 
 /* ------------------------------------------------------------------ libsndfile */
@@ -69,7 +64,7 @@ SNDFILE *sound_open_alone(SF_VIRTUAL_IO *io, int mode, SF_INFO *info, void *user
 }
 
 int sound_source_open(sound_source *s, file_reader *file, pcv_error *err) {
-    SF_VIRTUAL_IO io = {length_of, seek_to, read_bytes, write_bytes, tell};
+    SF_VIRTUAL_IO io = {length_of, seek_to, read_bytes, NULL, tell};
     SF_INFO info = {0};
     if (sound_is_mpeg(file)) return sound_source_mpeg(s, file, err);
     SNDFILE *in = sound_open_alone(&io, SFM_READ, &info, file);
