@@ -337,6 +337,45 @@ static void settings_without_memory(void **state) {
     }
 }
 
+enum { PLENTY = 1 << 20 };
+static int json_left;  /* allocations that jansson still gets; then one is refused, */
+static bool json_ends; /* or all */
+
+static void *get_some(size_t size) { return json_left-- > 0 || (json_left < -1 && !json_ends) ? malloc(size) : NULL; }
+
+/* The same of memory that the JSON library asks for while a config.json is put together. (What it asks for while it
+ * reads its own text back is left out: jansson 2.14 goes on behind a text that did not grow.) */
+static void settings_without_json(void **state) {
+    (void)state;
+    static model_config model;
+    train_config train;
+    json_t *extra = NULL;
+    must(config_read(at("whole.json"), &model, &train, &extra, &err));
+    for (int k = 0; k < 4; k++) { /* with and without what the program does not know; refused once, and from then on */
+        const json_t *more = k & 1 ? extra : NULL;
+        json_t *whole;
+        json_set_alloc_funcs(get_some, free);
+        json_left = PLENTY;
+        must(config_write(at("copy.json"), &model, &train, more, &err));
+        int count = PLENTY - json_left;
+        must(json_read(&whole, at("copy.json"), 1 << 20, &err));
+        json_left = PLENTY;
+        must(json_write(whole, at("copy.json"), &err));
+        count -= PLENTY - json_left;
+        json_decref(whole);
+        must(path_remove(at("copy.json"), &err));
+        assert_true(count > model_fields.count);
+        json_ends = k & 2;
+        for (int n = 0; n < count; n++) {
+            json_left = n;
+            refused(config_write(at("copy.json"), &model, &train, more, &err), PCV_MEMORY, "not enough memory to write");
+            assert_true(!path_exists(at("copy.json")));
+        }
+        json_set_alloc_funcs(malloc, free);
+    }
+    json_decref(extra);
+}
+
 /* ------------------------------------------------------------------ sampling */
 
 enum { VOCAB = 9, FIRST = 4, DRAWS = 20000 };
@@ -567,7 +606,7 @@ static void schedules(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(layers_of_settings), T(every_preset), T(refused_settings), T(impossible_models),
-        T(defaults_in_force), T(settings_of_architectures), T(settings_without_memory), T(greedy), T(truncations),
+        T(defaults_in_force), T(settings_of_architectures), T(settings_without_memory), T(settings_without_json), T(greedy), T(truncations),
         T(equals_are_kept), T(masked_ids), T(repetition),
         T(seeds), T(not_finite), T(schedules),
     };

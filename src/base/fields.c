@@ -329,12 +329,21 @@ int fields_check(const field_table *table, const void *object, pcv_error *err) {
 /* NULL where a string is no UTF-8, which JSON cannot hold. */
 static json_t *strings_json(const field_strings *list) {
     json_t *array = json_array();
-    for (const char *at = NULL; (at = field_strings_next(list, at));)
-        if (json_array_append_new(array, json_string(at))) {
-            json_decref(array);
-            return NULL;
-        }
-    return array;
+    bool whole = true;
+    for (const char *at = NULL; whole && (at = field_strings_next(list, at));)
+        whole = !json_array_append_new(array, json_string(at));
+    if (whole) return array;
+    json_decref(array);
+    return NULL;
+}
+
+static json_t *ints_json(const field_ints *list) {
+    json_t *array = json_array();
+    bool whole = true;
+    for (int64_t i = 0; i < list->count && whole; i++) whole = !json_array_append_new(array, json_integer(list->v[i]));
+    if (whole) return array;
+    json_decref(array);
+    return NULL;
 }
 
 static json_t *field_json(const field *f, const void *object) {
@@ -347,13 +356,9 @@ static json_t *field_json(const field *f, const void *object) {
     case FIELD_CHOICE: return json_string(f->names[*(const int *)m]);
     case FIELD_STRING: return json_string(m);
     case FIELD_STRINGS: return strings_json(m);
-    case FIELD_INTS: break;
+    case FIELD_INTS: return ints_json(m);
     }
-    const field_ints *list = m;
-    json_t *array = json_array();
-    for (int64_t i = 0; i < list->count; i++)
-        if (json_array_append_new(array, json_integer(list->v[i]))) break;
-    return array;
+    return NULL;
 }
 
 /* The object at the path in front of the last dot of key, made when it is not there. */
