@@ -3,7 +3,7 @@
 #     scripts/build.sh                                   all that is installed
 #     scripts/build.sh release -DPERCEIVER_TESTS=ON      and the tests
 #     scripts/build.sh release perceiver                 the program alone
-# Presets: release, debug, sanitize, thread, clang, fuzz. Quiet unless something is wrong.
+# Presets: release, debug, sanitize, thread, coverage, clang, fuzz. Quiet unless something is wrong.
 set -eu
 cd "$(dirname "$0")/.."
 preset=${1:-release}

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs the Debian packages that are missing. scripts/setup.sh [build|demo|test|fresh|arm64]...
+# Installs the Debian packages that are missing. scripts/setup.sh [build|demo|test|coverage|fresh|arm64]...
 # Works as root or through sudo; says what it installs; does nothing when all is there.
 set -eu
 
 build="cmake ninja-build gcc libc6-dev libdnnl-dev libjansson-dev libxxhash-dev libpng-dev libturbojpeg0-dev libsndfile1-dev libmpg123-dev libflac-dev libsoxr-dev libsentencepiece-dev g++ librandom123-dev libjs-chart.js scdoc"
 demo="bible-kjv"
 tests="libcmocka-dev clang libomp-dev strace pkgconf"
+coverage="gcovr" # scripts/coverage.sh
 fresh="mmdebstrap" # scripts/fresh.sh
 arm64="crossbuild-essential-arm64 qemu-user-static"
 
@@ -15,10 +16,11 @@ for set in "$@"; do
     build) ;;
     demo) wanted="$wanted $demo" ;;
     test) wanted="$wanted $tests" ;;
+    coverage) wanted="$wanted $coverage" ;;
     fresh) wanted="$wanted $fresh" ;;
     arm64) wanted="$wanted $arm64" ;;
     *)
-        echo "setup.sh: '$set' is not one of build, demo, test, fresh, arm64" >&2
+        echo "setup.sh: '$set' is not one of build, demo, test, coverage, fresh, arm64" >&2
         exit 64
         ;;
     esac

@@ -360,6 +360,13 @@ static void music_is_played(void **state) {
         assert_int_equal(names.count, 1 + (cases[i].program != NULL));
         file_list_free(&names);
     }
+    for (int k = 0; k < 2; k++) { /* none was named: the machine's, if it has one */
+        if (k) setenv("SOUNDFONT", "", 1);
+        else unsetenv("SOUNDFONT");
+        const char *font = synthesizer_font();
+        if (font) assert_true(path_exists(font));
+        else refused(synthesize("song.mid", at("bin/song.wav"), &err), PCV_NOINPUT, "no sound font");
+    }
 }
 
 static void no_memory(void **state) {
