@@ -15,11 +15,13 @@
  * Where the queries do not fill the multiprocessors, parts of the keys go to different blocks, which write o and lse
  * of their part, and merge_parts joins them in the order of the parts.
  *
- * Measured in TFLOP/s, 4 operations for each query, key and column, on an NVIDIA H200 on 2026-11-26, beside cuDNN and FlashAttention-2
- * through PyTorch 2.11 on the same card; H is 16, but 8 with N 512 and with D 128:
+ * Measured in TFLOP/s, 4 operations for each query, key and column, on an NVIDIA H200 on 2026-11-26, beside cuDNN and
+ * FlashAttention-2 through PyTorch 2.11 on the same card; H is 16, but 8 with N 512 and with D 128:
  *
  *     D 64: B, N, M                1, 1024, 131072  8, 1024, 131072  16, 1024, 12288  32, 512, 4096  32, 1024, causal
- *     this, without SHORT_KEYS                 568              559              593            522               295
+ *     this                                     607              585              584              497               306
+ *     without SHORT_KEYS                       610              626              566              495               296
+ *     and blocks in plain order                568              559              593            522               295
  *     maximum of all tiles, halves             556              544              500            496               277
  *     cuDNN                                        458 to 496                    421              -               342
  *     FlashAttention-2                                247                        319              -               218

@@ -25,18 +25,17 @@
  * beside cuDNN and FlashAttention-2 through PyTorch 2.11 on the same card:
  *
  *     B, N, M                    1 and 8, 1024, 131072   16, 1024, 12288   32, 1024, 1024 causal
- *     this, without SHORT_KEYS              387 to 395        387 to 395                      238
+ *     this                                  396 to 432        414 to 417                      232
  *     cuDNN                                 425 to 468               409                      249
  *     FlashAttention-2                             265               274                      186
+ *
+ * Two blocks of one warpgroup on a multiprocessor, which help a short forward pass, are no faster here (233).
  *
  * Test: tests/cuda/test_attend_wgmma.cu. */
 #include "cuda/attend_wgmma.h"
 #include "cuda/attend_wgmma_parts.h"
 
 #include <type_traits>
-
-/* Up to so many keys, blocks of one warpgroup, two on a multiprocessor, instead of two: as in attend_wgmma.cu. */
-enum { SHORT_KEYS = 2048 };
 
 /* What is known of a query, for each sequence, head and tile of `row_tile` queries: planes of so many numbers. */
 enum { PLANE_LSE2, PLANE_DELTA, PLANE_BEGIN, PLANE_END, PLANES };
@@ -550,9 +549,7 @@ bool wgmma_attend_bwd_fits(const cuda_context *c, const attend_bwd_args *b) {
 void wgmma_attend_bwd(cuda_context *c, const attend_bwd_args *b) {
     if (b->fwd.q.cols / b->fwd.heads == 128)
         backward<backward_shape<128, 2, 64, 4, true>, backward_shape<128, 2, 64, 4, false>>(c, b);
-    else if (b->fwd.k.rows / b->fwd.batch > SHORT_KEYS)
-        backward<backward_shape<64, 2, 128, 4, true>, backward_shape<64, 2, 128, 4, false>>(c, b);
-    else backward<backward_shape<64, 1, 128, 2, true>, backward_shape<64, 1, 128, 3, false>>(c, b);
+    else backward<backward_shape<64, 2, 128, 4, true>, backward_shape<64, 2, 128, 4, false>>(c, b);
 }
 
 int64_t wgmma_attend_chunks(int, int64_t, int64_t, int64_t) { return 1; }

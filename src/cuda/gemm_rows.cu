@@ -2,9 +2,9 @@
  * A product of the tensor cores forms every row of a tile by itself, so a row's sum does not depend on the others, nor
  * on how many there are.
  *
- * Operands come from memory as they lie: a lane reads 16 bytes of a row, 8 neighbouring elements of the depth, which are
- * two products' worth of the four that it holds in each (mma.h). The depth is so taken in another order than it lies
- * in, the same for both operands, and nothing goes through shared memory. */
+ * Operands come from memory as they lie: a lane reads 16 bytes of a row, 8 neighbouring elements of the depth, which
+ * are two products' worth of the four that it holds in each (mma.h). The depth is so taken in another order than it
+ * lies in, the same for both operands, and nothing goes through shared memory. */
 #include "cuda/gemm_rows.h"
 #include "cuda/elements.h"
 #include "cuda/mma.h"

@@ -16,13 +16,13 @@ void cuda_attend_fwd(void *context, const attend_args *a) {
 void cuda_attend_bwd(void *context, const attend_bwd_args *b) {
     cuda_context *c = (cuda_context *)context;
     bool reals = b->dq.type == BF16 && b->dk.type == BF16 && b->dv.type == BF16; /* not those of weights */
-    if (reals && c->level == LEVEL_WGMMA && wgmma_attend_fits(c, &b->fwd)) wgmma_attend_bwd(c, b);
+    if (reals && c->level == LEVEL_WGMMA && wgmma_attend_bwd_fits(c, b)) wgmma_attend_bwd(c, b);
     else if (c->level <= LEVEL_MMA && mma_attend_bwd_fits(c, b)) mma_attend_bwd(c, b);
     else plain_attend_bwd(c, b);
 }
 
 int64_t cuda_attend_chunks(const backend *be, int64_t batch, int64_t heads, int64_t keys) {
     const cuda_context *c = (const cuda_context *)be->context;
-    if (!c->bf16 || c->level == LEVEL_PLAIN) return 1;
+    if (!c->bf16 || c->level != LEVEL_MMA) return 1; /* the others sum no parts */
     return mma_attend_chunks(c->multiprocessors, batch, heads, keys);
 }

@@ -64,6 +64,7 @@ static void *device_alloc(backend *be, size_t bytes) {
 
 static void device_free(backend *be, void *memory, size_t) {
     cuda_context *c = context_of(be);
+    cudaSetDevice(c->device);
     replay_flush(c);
     cuda_fine(c, cudaStreamSynchronize(c->stream), "the kernels before");
     replay_forget(c);
@@ -81,6 +82,7 @@ static size_t device_available(backend *be) {
 
 static void finish(backend *be) {
     cuda_context *c = context_of(be);
+    cudaSetDevice(c->device);
     replay_flush(c);
     cuda_fine(c, cudaStreamSynchronize(c->stream), "the kernels before");
     for (int i = 0; i < c->waiting; i++) memcpy(c->arrival[i].to, c->arrival[i].from, c->arrival[i].bytes);

@@ -216,11 +216,12 @@ void replay_flush(cuda_context *c) {
     static void replay_##name(void *context, const type *a) {                                      \
         cuda_context *c = (cuda_context *)context;                                                 \
         if (!c->replay || !c->replay->noting) {                                                    \
+            cudaSetDevice(c->device); /* is the calling thread's */                                 \
             cuda_##name(c, a);                                                                     \
             return;                                                                                \
         }                                                                                          \
-        entry_of<type> e = make_entry(KERNEL_##name, *a);                                                       \
-        note(c, (const entry *)&e);                                                                          \
+        entry_of<type> e = make_entry(KERNEL_##name, *a);                                          \
+        note(c, (const entry *)&e);                                                                \
     }
 KERNELS(REPLAY_SLOT)
 #undef REPLAY_SLOT
