@@ -41,4 +41,4 @@ cmake --build build/arm64 >/dev/null
 # The emulator makes threads that wait by spinning dear. Tests of the program itself start it without the emulator;
 # those left out otherwise take minutes here and do nothing that depends on the processor.
 export OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1
-ctest --test-dir build/arm64 --output-on-failure -j"$(nproc)" -R '^test_|^corpus_' -E 'timeline|windows|safetensors|audio|train|memory|threads'
+ctest --test-dir build/arm64 --output-on-failure -j"$(nproc)" -R '^test_|^corpus_' -E 'timeline|windows|safetensors|audio|train|memory|threads|_cuda$|_emulated$'

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests need, builds, and runs all of them: scripts/test.sh [quick]
-# quick: the release build's tests alone.
+# quick: the release build's tests alone. PERCEIVER_CUDA=ON builds the CUDA plug-in, too, and tests it where a device is;
+# else its kernels are tested in the emulator alone, for nvcc takes minutes (.ci/run runs it).
 set -eu
 cd "$(dirname "$0")/.."
 scripts/setup.sh build test
@@ -11,7 +12,7 @@ step "style"
 scripts/style.sh
 
 step "release build and tests, $(cc --version | head -n 1)"
-scripts/build.sh release -DPERCEIVER_TESTS=ON -DPERCEIVER_WERROR=ON
+scripts/build.sh release -DPERCEIVER_TESTS=ON -DPERCEIVER_WERROR=ON "-DPERCEIVER_CUDA=${PERCEIVER_CUDA:-OFF}"
 ctest --test-dir build/release --output-on-failure -j"$(nproc)"
 [ "${1:-}" = quick ] && exit 0
 

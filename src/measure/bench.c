@@ -430,6 +430,7 @@ out:
 static int bench_ops(const model_config *config, const train_config *c, report r, pcv_error *err) {
     const char *const *levels;
     int status = backend_levels(&levels, c->device, err), count = 0;
+    if (status) return status;
     while (levels[count]) count++;
     if (count > 1) count--; /* plain loops are left out */
     for (int i = 0; i < count && !status; i++) status = bench_level(levels[i], config, c, r, i, count, err);
