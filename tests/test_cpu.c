@@ -22,7 +22,7 @@ static void opens_by_name(void **state) {
     assert_string_equal(be->level, levels[0]);
     be->close(be);
     assert_int_equal(backend_open(&be, "toaster", NULL, &e), PCV_CONFIG);
-    assert_string_equal(e.message, "--device: 'toaster' is not one of cpu");
+    assert_string_equal(e.message, "--device: 'toaster' is not one of cpu, cuda, auto");
     assert_int_equal(backend_levels(&levels, "toaster", NULL), PCV_CONFIG);
     assert_int_equal(backend_open(&be, "cpu", &(backend_options){.level = "mmx"}, &e), PCV_CONFIG);
     assert_non_null(strstr(e.message, "plain, reference"));
