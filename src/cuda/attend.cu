@@ -7,11 +7,9 @@
 
 #include <type_traits>
 
-enum {
-    OWNERS = BLOCK / WARP, /* queries, or keys backward, of a block: one a warp */
-    TILE = WARP,           /* keys, or queries, that are in shared memory at once */
-    FEW_QUERIES = 16, LEAST_KEYS = 512, MOST_SPLITS = 64
-};
+constexpr int OWNERS = BLOCK / WARP; /* queries, or keys backward, of a block: one a warp */
+constexpr int TILE = WARP;           /* keys, or queries, that are in shared memory at once */
+constexpr int FEW_QUERIES = 16, LEAST_KEYS = 512, MOST_SPLITS = 64;
 
 /* One query of one head: where it lies and which keys it may see. */
 typedef struct seen {
@@ -19,14 +17,10 @@ typedef struct seen {
     int32_t self, begin, end;
 } seen;
 
-static __host__ __device__ int64_t keys_of(const attend_args &a) {
-    return a.slots.data ? a.keys : a.k.rows / a.batch;
-}
-
 __device__ __forceinline__ seen seen_by(const attend_args &a, int64_t row) {
     int64_t N = a.q.rows / a.batch, sequence = row / N;
     seen s;
-    s.first_key = (a.slots.data ? int_at(a.slots, sequence) : sequence) * keys_of(a);
+    s.first_key = (a.slots.data ? int_at(a.slots, sequence) : sequence) * attend_keys(a);
     s.self = (int32_t)(row % N);
     s.begin = int_at(a.begin, row);
     s.end = int_at(a.end, row);
@@ -145,7 +139,7 @@ template <class T, class K, int COLUMNS> __global__ void attend_fwd_kernel(atten
     room m = room_in(memory, D);
     seen s = seen_by(a, there ? row : sequence * N);
     reach all = block_reach(s, there);
-    int64_t M = keys_of(a), piece = (M + c.splits - 1) / c.splits;
+    int64_t M = attend_keys(a), piece = (M + c.splits - 1) / c.splits;
     piece = (piece + TILE - 1) / TILE * TILE;
     int64_t from = max((int64_t)all.begin, blockIdx.z * piece), to = min((int64_t)all.end, (blockIdx.z + 1) * piece);
     for (int d = lane; d < D && there; d += WARP) {
@@ -233,7 +227,7 @@ template <class F> static void by_columns(cuda_context *c, int64_t D, F f) {
 }
 
 void plain_attend_fwd(cuda_context *c, const attend_args *a) {
-    int64_t D = a->q.cols / a->heads, N = a->q.rows / a->batch, M = keys_of(*a);
+    int64_t D = a->q.cols / a->heads, N = a->q.rows / a->batch, M = attend_keys(*a);
     cut parts = {1, NULL};
     if (!a->q.rows) return;
     /* not by the batch, so that a sequence has the same bits alone */
@@ -253,7 +247,7 @@ void plain_attend_fwd(cuda_context *c, const attend_args *a) {
             else launch_fwd<T, float, N>(c, a, parts);
         });
         if (parts.parts)
-            LAUNCH(attend_merge_kernel<T>, (unsigned)((a->q.rows * a->heads * WARP + BLOCK - 1) / BLOCK), BLOCK, 0,
+            LAUNCH(attend_merge_kernel<T>, warp_blocks(a->q.rows * a->heads), BLOCK, 0,
                    c->stream, *a, parts);
     });
     cuda_launched(c, "attend_fwd");
@@ -338,7 +332,7 @@ template <class T, int COLUMNS> __global__ void attend_dkv_kernel(attend_bwd_arg
     DYNAMIC_SHARED(memory);
     const attend_args &a = b.fwd;
     int D = (int)(a.q.cols / a.heads), warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    int64_t N = a.q.rows / a.batch, M = keys_of(a), groups = (M + OWNERS - 1) / OWNERS, h = blockIdx.y;
+    int64_t N = a.q.rows / a.batch, M = attend_keys(a), groups = (M + OWNERS - 1) / OWNERS, h = blockIdx.y;
     int64_t sequence = blockIdx.x / groups, key = blockIdx.x % groups * OWNERS + warp, row = sequence * M + key;
     bool there = key < M;
     room m = room_in(memory, D);
@@ -386,7 +380,7 @@ template <class T, int COLUMNS> __global__ void attend_dkv_kernel(attend_bwd_arg
 template <class T> __device__ float far_slope(const attend_bwd_args &b, int64_t query, int64_t h, int64_t far, int D) {
     const attend_args &a = b.fwd;
     seen s = seen_by(a, query);
-    int64_t key = far - a.r.rows + s.end, row = query / (a.q.rows / a.batch) * keys_of(a) + key, at = h * D;
+    int64_t key = far - a.r.rows + s.end, row = query / (a.q.rows / a.batch) * attend_keys(a) + key, at = h * D;
     if (!sees(a, s, key)) return 0;
     const T *q = row_of<T>(a.q, query) + at, *k = row_of<T>(a.k, row) + at, *v = row_of<T>(a.v, row) + at;
     const T *grad_o = row_of<T>(b.grad_o, query) + at;
@@ -421,7 +415,7 @@ template <class T> __global__ void attend_dr_kernel(attend_bwd_args b) {
 
 template <class T, int COLUMNS> static void launch_bwd(cuda_context *c, const attend_bwd_args *b) {
     const attend_args *a = &b->fwd;
-    int64_t D = a->q.cols / a->heads, N = a->q.rows / a->batch, M = keys_of(*a);
+    int64_t D = a->q.cols / a->heads, N = a->q.rows / a->batch, M = attend_keys(*a);
     size_t bytes = room_bytes(D, a->r.data != NULL);
     dim3 queries((unsigned)((N + OWNERS - 1) / OWNERS * a->batch), (unsigned)a->heads);
     dim3 keys((unsigned)((M + OWNERS - 1) / OWNERS * a->batch), (unsigned)a->heads);
@@ -438,7 +432,7 @@ void plain_attend_bwd(cuda_context *c, const attend_bwd_args *b) {
     by_type(a->q.type, [&](auto t) {
         using T = decltype(t);
         if (a->q.rows)
-            LAUNCH(attend_delta_kernel<T>, (unsigned)((a->q.rows * a->heads * WARP + BLOCK - 1) / BLOCK), BLOCK, 0,
+            LAUNCH(attend_delta_kernel<T>, warp_blocks(a->q.rows * a->heads), BLOCK, 0,
                    c->stream, *b);
         by_columns(c, D, [&](auto columns) { launch_bwd<T, decltype(columns)::value>(c, b); });
         if (a->r.data) {

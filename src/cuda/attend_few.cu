@@ -3,13 +3,12 @@
  * lanes keeps a maximum, a sum and an output of its own (Milakov and Gimelshein 2018); groups, warps and pieces are
  * merged at the end. Pieces are cut by the number of keys alone, so a sequence has the same bits in any batch. */
 #include "cuda/attend_few.h"
+#include "cuda/attend.h"
 #include "cuda/elements.h"
 
 #include <type_traits>
 
 enum { WARPS = BLOCK / WARP, AHEAD = 4, FEW_QUERIES = 16, LEAST_KEYS = 256, MOST_PIECES = 128 };
-
-static int64_t keys_of(const attend_args *a) { return a->slots.data ? a->keys : a->k.rows / a->batch; }
 
 /* Elements that a lane has of a row: 16 bytes, or 8 of I8. */
 template <class K> __host__ __device__ constexpr int share_of() { return sizeof(K) == 4 ? 4 : 8; }
@@ -72,8 +71,7 @@ template <class T, class K, int LANES> __global__ void few_kernel(attend_args a,
     __shared__ float shared[WARPS][D + 2];
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, place = lane % LANES;
     int64_t row = blockIdx.x, h = blockIdx.y, sequence = row / (a.q.rows / a.batch), column = h * D + place * V;
-    int64_t M = a.slots.data ? a.keys : a.k.rows / a.batch;
-    int64_t first = (a.slots.data ? int_at(a.slots, sequence) : sequence) * M;
+    int64_t first = (a.slots.data ? int_at(a.slots, sequence) : sequence) * attend_keys(a);
     int64_t from = max((int64_t)int_at(a.begin, row), blockIdx.z * piece);
     int64_t to = min((int64_t)int_at(a.end, row), (blockIdx.z + 1) * piece);
     partial<V> p = {-INFINITY, 0, {0}};
@@ -161,7 +159,7 @@ static void launch(cuda_context *c, const attend_args *a, int pieces, int64_t pi
 }
 
 void few_attend_fwd(cuda_context *c, const attend_args *a) {
-    int64_t D = a->q.cols / a->heads, M = keys_of(a), pieces = (M + LEAST_KEYS - 1) / LEAST_KEYS;
+    int64_t D = a->q.cols / a->heads, M = attend_keys(*a), pieces = (M + LEAST_KEYS - 1) / LEAST_KEYS;
     float *parts = NULL;
     if (!a->q.rows) return;
     if (pieces > MOST_PIECES) pieces = MOST_PIECES;

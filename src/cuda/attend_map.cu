@@ -1,5 +1,6 @@
 /* Maps of what attention looks at: pictures of a few rows, so a block takes a row of the map and does its heads one
  * after the other. Probabilities of all keys stand in device memory, and each bin's are added in their order. */
+#include "cuda/attend.h"
 #include "cuda/elements.h"
 #include "cuda/kernels_cuda.h"
 
@@ -38,7 +39,7 @@ template <class T> __device__ float map_score(const attend_args &a, int64_t row,
 /* p [map rows, M]: of the current head */
 template <class T> __global__ void map_kernel(attend_map_args m, float *p) {
     const attend_args &a = m.fwd;
-    int64_t r = blockIdx.x, row = m.first + r * m.every, M = a.slots.data ? a.keys : a.k.rows;
+    int64_t r = blockIdx.x, row = m.first + r * m.every, M = attend_keys(a);
     int64_t first = a.slots.data ? int_at(a.slots, 0) * M : 0;
     int64_t begin = int_at(a.begin, row), end = int_at(a.end, row);
     float *bins = row_of<float>(m.map, r);
@@ -70,7 +71,7 @@ template <class T> __global__ void map_kernel(attend_map_args m, float *p) {
 void cuda_attend_map(void *context, const attend_map_args *m) {
     cuda_context *c = (cuda_context *)context;
     const attend_args *a = &m->fwd;
-    int64_t M = a->slots.data ? a->keys : a->k.rows;
+    int64_t M = attend_keys(*a);
     float *p = (float *)cuda_scratch(c, (size_t)(m->map.rows * M) * sizeof(float));
     if (!p) return;
     by_type(a->q.type, [&](auto t) {

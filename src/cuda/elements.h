@@ -92,13 +92,16 @@ template <class F> void by_type(dtype type, F f) {
     else f(float());
 }
 
-enum { BLOCK = 256, MOST_BLOCKS = 1 << 14 }; /* threads of a block; blocks where each walks over many elements */
+constexpr int BLOCK = 256, MOST_BLOCKS = 1 << 14; /* threads of a block; blocks where each walks over many elements */
 
 /* Blocks for so many threads, each of which goes on to the element behind all blocks'. */
 inline unsigned blocks_for(int64_t threads) {
     int64_t blocks = (threads + BLOCK - 1) / BLOCK;
     return (unsigned)(blocks < 1 ? 1 : blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS);
 }
+
+/* Blocks for a warp for each of so many rows. */
+inline unsigned warp_blocks(int64_t rows) { return (unsigned)((rows * WARP + BLOCK - 1) / BLOCK); }
 
 /* Row and place of pack i where a row has so many; divisions of 64 bits take five times as long. */
 typedef struct place {

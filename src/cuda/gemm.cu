@@ -117,7 +117,9 @@ static bool multiply_unpacked(cuda_context *c, const gemm_args *a) {
     wide.b.type = a->a.type;
     wide.b.stride = wide.b.cols;
     wide.b.data = cuda_scratch(c, matrix_bytes(&wide.b));
-    copy_args unpack = {wide.b, a->b, {0}, 0};
+    copy_args unpack = {};
+    unpack.y = wide.b;
+    unpack.x = a->b;
     if (!wide.b.data) return true; /* noted */
     cuda_copy(c, &unpack);
     return multiply_by_library(c, &wide);

@@ -63,8 +63,6 @@ template <class T> __global__ void cross_entropy_bwd_kernel(cross_entropy_args a
         put(row_of<T>(a.grad, r) + v, weight * (gain * expf(x[v] - z) - (v == target ? t.on : t.off)));
 }
 
-static unsigned warp_blocks(int64_t rows) { return (unsigned)((rows * WARP + BLOCK - 1) / BLOCK); }
-
 void cuda_cross_entropy_fwd(void *context, const cross_entropy_args *a) {
     cuda_context *c = (cuda_context *)context;
     if (!a->logits.rows) return;

@@ -4,9 +4,7 @@
 #include "cuda/elements.h"
 #include "cuda/kernels_cuda.h"
 
-static cuda_context *of(void *context) { return (cuda_context *)context; }
-
-enum { MOST_PARTS = 264 }; /* two for each of a large device's multiprocessors */
+constexpr int MOST_PARTS = 264; /* two for each of a large device's multiprocessors */
 
 int64_t cuda_norm_parts(const backend *, int64_t rows) {
     return rows < 64 ? 1 : rows < 64 * MOST_PARTS ? rows / 64 : MOST_PARTS;
@@ -84,10 +82,8 @@ template <class T, class F> static void by_width(bool packs, int64_t cols, F f) 
     else f(wider());
 }
 
-static unsigned warp_blocks(int64_t rows) { return (unsigned)((rows * WARP + BLOCK - 1) / BLOCK); }
-
 void cuda_norm_fwd(void *context, const norm_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     if (!a->x.rows || !a->x.cols) return;
     by_type(a->x.type, [&](auto t) {
         using T = decltype(t);
@@ -262,7 +258,7 @@ static bool both_gradients(cuda_context *c, const norm_bwd_args *a) {
 }
 
 void cuda_norm_bwd(void *context, const norm_bwd_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     bool wanted = a->dw[0].data || a->db[0].data || a->dw[1].data || a->db[1].data;
     if (!a->x.cols) return;
     if (wanted && both_gradients(c, a)) {

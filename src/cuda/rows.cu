@@ -10,8 +10,6 @@ extern "C" {
 #include "base/rng.h"
 }
 
-static cuda_context *of(void *context) { return (cuda_context *)context; }
-
 /* ------------------------------------------------------------------ fill and copy */
 
 template <class T> __global__ void fill_kernel(matrix y, float value) {
@@ -22,7 +20,7 @@ template <class T> __global__ void fill_kernel(matrix y, float value) {
 }
 
 void cuda_fill(void *context, const fill_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     if (!a->y.rows || !a->y.cols) return;
     if (a->value == 0 && (a->y.rows == 1 || a->y.stride == a->y.cols)) {
         cuda_fine(c, cudaMemsetAsync(a->y.data, 0, matrix_bytes(&a->y), c->stream), "fill");
@@ -85,10 +83,10 @@ __global__ void copy_packed_kernel(copy_args a) {
 }
 
 void cuda_copy(void *context, const copy_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     if (!a->x.rows || !a->x.cols) return;
     if (a->x.type == I8 || a->y.type == I8) {
-        LAUNCH(copy_packed_kernel, (unsigned)((a->x.rows * WARP + BLOCK - 1) / BLOCK), BLOCK, 0, c->stream, *a);
+        LAUNCH(copy_packed_kernel, warp_blocks(a->x.rows), BLOCK, 0, c->stream, *a);
     } else if (in_packs(a->x, 8) && in_packs(a->y, 8)) {
         by_type(a->y.type, [&](auto y) {
             by_type(a->x.type, [&](auto x) {
@@ -155,7 +153,7 @@ template <class T, int V> __global__ void activate_fwd_kernel(activate_args a, b
 }
 
 void cuda_activate_fwd(void *context, const activate_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     if (!a->y.rows || !a->y.cols) return;
     by_type(a->y.type, [&](auto t) {
         using T = decltype(t);
@@ -188,7 +186,7 @@ template <class T, int V> __global__ void activate_bwd_kernel(activate_bwd_args 
 }
 
 void cuda_activate_bwd(void *context, const activate_bwd_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     if (!a->dy.rows || !a->dy.cols) return;
     by_type(a->dy.type, [&](auto t) {
         using T = decltype(t);
@@ -247,7 +245,7 @@ template <class Y, class T, int V> __global__ void dropout_kernel(dropout_args a
 }
 
 void cuda_dropout(void *context, const dropout_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     if (!a->y.rows || !a->y.cols) return;
     bool packs = in_packs(a->y, 8) && in_packs(a->x, 8) && in_packs(a->a, 8);
     int64_t n = a->y.rows * a->y.cols;
@@ -278,7 +276,7 @@ template <class T, int V> __global__ void gather_fwd_kernel(gather_args a) {
 }
 
 void cuda_gather_fwd(void *context, const gather_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     if (!a->y.rows || !a->y.cols) return;
     by_type(a->y.type, [&](auto t) {
         using T = decltype(t);
@@ -304,7 +302,7 @@ template <class Y, class T> __global__ void pool_kernel(pool_args a) {
 }
 
 void cuda_pool(void *context, const pool_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     if (!a->y.rows || !a->y.cols) return;
     by_type(a->y.type, [&](auto y) {
         by_type(a->x.type, [&](auto t) {
@@ -335,7 +333,7 @@ template <class T> __global__ void rotate_kernel(rotate_args a) {
 }
 
 void cuda_rotate(void *context, const rotate_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     if (!a->x.rows || !a->frequency.cols) return;
     by_type(a->x.type, [&](auto t) {
         LAUNCH(rotate_kernel<decltype(t)>, blocks_for(a->x.rows * a->frequency.cols), BLOCK, 0, c->stream, *a);

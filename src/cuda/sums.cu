@@ -4,8 +4,6 @@
 #include "cuda/kernels_cuda.h"
 #include "cuda/sort.h"
 
-static cuda_context *of(void *context) { return (cuda_context *)context; }
-
 /* ------------------------------------------------------------------ sums of columns */
 
 enum { SHARERS = BLOCK / WARP };
@@ -43,7 +41,7 @@ template <class Y> __global__ void column_total_kernel(matrix y, const float *pa
 }
 
 void cuda_column_sum(void *context, const column_sum_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     int64_t parts = cuda_norm_parts(NULL, a->x.rows), C = a->x.cols;
     float *partial = (float *)cuda_scratch(c, (size_t)(parts * C) * sizeof(float));
     if (!partial || !C) return;
@@ -102,7 +100,7 @@ template <class Y, class T, int V> __global__ void embed_fwd_kernel(embed_args a
 }
 
 void cuda_embed_fwd(void *context, const embed_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     constexpr int V = 4;
     bool packs = a->y.cols % (2 * V) == 0 && in_packs(a->y, V) && in_packs(a->low, V) && in_packs(a->high, V);
     if (!a->y.rows || !a->y.cols) return;
@@ -217,14 +215,14 @@ static void scatter_rows(cuda_context *c, matrix table, matrix ids, matrix y) {
 }
 
 void cuda_embed_bwd(void *context, const embed_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     for (int i = 0; i < a->tables; i++)
         if (a->table[i].data) scatter_rows(c, a->table[i], a->ids[i], a->y);
     cuda_launched(c, "embed_bwd");
 }
 
 void cuda_gather_bwd(void *context, const gather_bwd_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     if (a->beta == 0) {
         fill_args zero = {a->dx, 0};
         cuda_fill(c, &zero);
@@ -260,7 +258,7 @@ template <int V> __global__ void adamw_kernel(adamw_args a, int64_t from) {
 }
 
 void cuda_adamw(void *context, const adamw_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     int64_t tail = a->w.cols / 4 * 4;
     intptr_t all = (intptr_t)a->w.data | (intptr_t)a->m.data | (intptr_t)a->v.data | (intptr_t)a->g.data;
     if (all % 16 || (intptr_t)a->rounded.data % 8) tail = 0;
@@ -276,7 +274,7 @@ __global__ void average_kernel(average_args a) {
 }
 
 void cuda_average(void *context, const average_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     LAUNCH(average_kernel, blocks_for(a->w.cols), BLOCK, 0, c->stream, *a);
     cuda_launched(c, "average");
 }
@@ -313,7 +311,7 @@ __global__ void squares_total_kernel(const double *partial, int blocks, float *r
 }
 
 void cuda_sum_squares(void *context, const sum_squares_args *a) {
-    cuda_context *c = of(context);
+    cuda_context *c = (cuda_context *)context;
     unsigned blocks = blocks_for(a->x.cols);
     if (blocks > SQUARE_BLOCKS) blocks = SQUARE_BLOCKS;
     double *partial = (double *)cuda_scratch(c, blocks * sizeof(double));
