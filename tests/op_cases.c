@@ -124,7 +124,7 @@ static attend_spec case_spec(tape *t, const op_case *c, int keys) {
         }
         if (c->p[2] == MASK_BLIND && n % 4 == 1) end[i] = begin[i];
     }
-    for (int i = 0; i < B * M; i++) hidden[i] = i % 3 == 1;
+    for (int i = 0; i < B * M; i++) hidden[i] = i % 7 == 1 || i % 5 == 3;
     attend_spec s = {.batch = B, .heads = c->p[1], .scale = 0.4f};
     s.begin = tape_ints(t, begin, B * N);
     s.end = tape_ints(t, end, B * N);
@@ -352,6 +352,7 @@ const op_case op_cases[] = {
     {"attend, batch", run_attend, 3, {{30, 10}, {210, 10}, {210, 10}}, {3, 2, MASK_RAGGED, 0}, CASE_OP},
     {"attend, blind rows", run_attend, 3, {{9, 18}, {30, 18}, {30, 18}}, {1, 2, MASK_BLIND, 0}, CASE_OP},
     {"attend, hidden keys", run_attend, 3, {{33, 8}, {33, 8}, {33, 8}}, {1, 1, MASK_CAUSAL, 1}, CASE_OP},
+    {"attend, hidden keys, few queries", run_attend, 3, {{4, 12}, {900, 12}, {900, 12}}, {1, 3, MASK_CAUSAL, 1}, CASE_OP},
     {"attend, many keys", run_attend, 3, {{6, 6}, {1100, 6}, {1100, 6}}, {1, 1, MASK_CAUSAL, 0}, CASE_OP},
     {"attend, one query", run_attend, 3, {{1, 36}, {50, 36}, {50, 36}}, {1, 2, MASK_CAUSAL, 0}, CASE_OP},
     {"attend, few queries", run_attend, 3, {{6, 7}, {700, 7}, {700, 7}}, {2, 1, MASK_BLIND, 0}, CASE_OP},
