@@ -53,9 +53,8 @@ static const char *const *cuda_levels(void) {
 
 bool cuda_there(void) {
     const cuda_table *table;
-    cuda_device list[CUDA_DEVICES];
     int count = 0;
-    return !load(&table, NULL) && !table->devices(list, &count, NULL);
+    return !load(&table, NULL) && !table->devices(NULL, &count, NULL);
 }
 
 bool cuda_describe(void (*line)(void *context, const char *text), void *context) {

@@ -12,22 +12,22 @@
 static const backend_type *const types[] = {&cpu_backend, &cuda_backend};
 enum { TYPES = sizeof types / sizeof *types, NAME = 16 };
 
-/* "cuda:1" is device 1 of the second type. "auto" is a device if there is one, else the host. */
+/* "cuda:1" is device 1 of its type. "auto", where none is named, is a device if there is one, else the host. */
 static int find(const char *name, const backend_type **type, int *device, pcv_error *err) {
-    static const char *const names[TYPES + 2] = {"cpu", "cuda", "auto", NULL};
+    const char *names[TYPES + 2] = {[TYPES] = "auto"};
     char plain[NAME] = "auto";
     int i = 0;
     int64_t number = 0;
     const char *colon = name ? strchr(name, ':') : NULL;
+    for (int k = 0; k < TYPES; k++) names[k] = types[k]->name;
     if (name) snprintf(plain, sizeof plain, "%.*s", colon ? (int)(colon - name) : NAME, name);
     int status = name_find(&i, plain, names, "--device", err);
-    if (!status && colon && i != 1)
+    if (!status && colon && (i == TYPES || types[i] != &cuda_backend))
         status = fail(err, PCV_CONFIG, "--device %s: only devices of cuda are numbered, as in cuda:1", name);
     else if (!status && colon) status = number_read_whole("--device cuda:", colon + 1, 0, 1023, &number, err);
     if (status) return status;
-    if (i == TYPES) i = cuda_there() ? 1 : 0;
     *device = (int)number;
-    *type = types[i];
+    *type = i < TYPES ? types[i] : cuda_there() ? &cuda_backend : &cpu_backend;
     return 0;
 }
 

@@ -3,6 +3,7 @@
  * with the parts of queries and keys exchanged dk and dv, so that no sum is shared and the bits are the same every
  * time. Where a sequence has few queries, as in generation, its keys are split among blocks, and the parts merged. */
 #include "cuda/attend.h"
+#include "cuda/attend_few.h"
 #include "cuda/elements.h"
 
 #include <type_traits>
@@ -119,7 +120,7 @@ __device__ __forceinline__ int64_t far_from(const attend_args &a, const reach &r
 
 typedef struct cut {
     int splits;   /* of the keys */
-    float *parts; /* [splits, rows, H, D + 2]: sums, largest score, sum of exponentials; NULL where there is one */
+    float *parts; /* as of attend_merge; NULL where there is one */
 } cut;
 
 __device__ __forceinline__ float score_of(const attend_args &a, const room &m, const reach &all, const seen &s,
@@ -182,26 +183,6 @@ template <class T, class K, int COLUMNS> __global__ void attend_fwd_kernel(atten
     if (lane == 0) row_of<float>(a.lse, row)[h] = sum > 0 ? largest + logf(sum) : INFINITY;
 }
 
-/* A warp merges the parts of a query's head. */
-template <class T> __global__ void attend_merge_kernel(attend_args a, cut c) {
-    int64_t which = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / WARP, D = a.q.cols / a.heads;
-    int lane = threadIdx.x % WARP;
-    if (which >= a.q.rows * a.heads) return;
-    int64_t apart = a.q.rows * a.heads * (D + 2), row = which / a.heads, h = which % a.heads;
-    const float *part = c.parts + which * (D + 2);
-    float largest = -INFINITY, sum = 0;
-    for (int s = 0; s < c.splits; s++) largest = fmaxf(largest, part[s * apart + D]);
-    for (int s = 0; s < c.splits; s++)
-        if (part[s * apart + D + 1] > 0) sum += part[s * apart + D + 1] * expf(part[s * apart + D] - largest);
-    for (int64_t d = lane; d < D; d += WARP) {
-        float o = 0;
-        for (int s = 0; s < c.splits; s++)
-            if (part[s * apart + D + 1] > 0) o += part[s * apart + d] * expf(part[s * apart + D] - largest);
-        put(row_of<T>(a.o, row) + h * D + d, sum > 0 ? o / sum : 0);
-    }
-    if (lane == 0) row_of<float>(a.lse, row)[h] = sum > 0 ? largest + logf(sum) : INFINITY;
-}
-
 static bool allow(cuda_context *c, const void *kernel, size_t bytes) {
     if (bytes <= 48 << 10) return true;
     return cuda_fine(c, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes),
@@ -246,10 +227,8 @@ void plain_attend_fwd(cuda_context *c, const attend_args *a) {
             else if (a->k.type == BF16) launch_fwd<T, bf16, N>(c, a, parts);
             else launch_fwd<T, float, N>(c, a, parts);
         });
-        if (parts.parts)
-            LAUNCH(attend_merge_kernel<T>, warp_blocks(a->q.rows * a->heads), BLOCK, 0,
-                   c->stream, *a, parts);
     });
+    if (parts.parts) attend_merge(c, a, parts.parts, parts.splits);
     cuda_launched(c, "attend_fwd");
 }
 

@@ -8,7 +8,7 @@
 
 #include <type_traits>
 
-enum { WARPS = BLOCK / WARP, AHEAD = 4, FEW_QUERIES = 16, LEAST_KEYS = 256, MOST_PIECES = 128 };
+enum { WARPS = BLOCK / WARP, AHEAD = 4, FEW_QUERIES = 16, LEAST_KEYS = 256 };
 
 /* Elements that a lane has of a row: 16 bytes, or 8 of I8. */
 template <class K> __host__ __device__ constexpr int share_of() { return sizeof(K) == 4 ? 4 : 8; }
@@ -65,7 +65,7 @@ __device__ __forceinline__ void take_keys(const attend_args &a, partial<V> &p, c
     }
 }
 
-/* parts [pieces, rows, H, D + 2]: output, largest score, sum; NULL: there is one piece. */
+/* parts: as of attend_merge; NULL: there is one piece. */
 template <class T, class K, int LANES> __global__ void few_kernel(attend_args a, int64_t piece, float *parts) {
     constexpr int V = share_of<K>(), D = LANES * V, KEYS = WARP / LANES;
     __shared__ float shared[WARPS][D + 2];
@@ -111,7 +111,7 @@ template <class T, class K, int LANES> __global__ void few_kernel(attend_args a,
 }
 
 /* A block merges the pieces of a query's head: their weights first, then a column a thread. */
-template <class T> __global__ void few_merge_kernel(attend_args a, const float *parts, int pieces) {
+template <class T> __global__ void merge_kernel(attend_args a, const float *parts, int pieces) {
     __shared__ float weight[MOST_PIECES];
     int64_t D = a.q.cols / a.heads, row = blockIdx.x, h = blockIdx.y, apart = a.q.rows * a.heads * (D + 2);
     const float *part = parts + (row * a.heads + h) * (D + 2);
@@ -128,6 +128,13 @@ template <class T> __global__ void few_merge_kernel(attend_args a, const float *
         put(row_of<T>(a.o, row) + h * D + d, sum > 0 ? o / sum : 0);
     }
     if (threadIdx.x == 0) row_of<float>(a.lse, row)[h] = sum > 0 ? largest + logf(sum) : INFINITY;
+}
+
+void attend_merge(cuda_context *c, const attend_args *a, const float *parts, int pieces) {
+    dim3 grid((unsigned)a->q.rows, (unsigned)a->heads);
+    by_type(a->q.type, [&](auto t) {
+        LAUNCH(merge_kernel<decltype(t)>, grid, BLOCK / 2, 0, c->stream, *a, parts, pieces);
+    });
 }
 
 /* ------------------------------------------------------------------ on the host */
@@ -173,8 +180,7 @@ void few_attend_fwd(cuda_context *c, const attend_args *a) {
         if (a->k.type == I8) launch<T, int8_t>(c, a, (int)pieces, piece, parts);
         else if (a->k.type == BF16) launch<T, bf16>(c, a, (int)pieces, piece, parts);
         else launch<T, float>(c, a, (int)pieces, piece, parts);
-        dim3 grid((unsigned)a->q.rows, (unsigned)a->heads);
-        if (parts) LAUNCH(few_merge_kernel<T>, grid, BLOCK / 2, 0, c->stream, *a, parts, (int)pieces);
     });
+    if (parts) attend_merge(c, a, parts, (int)pieces);
     cuda_launched(c, "attend_fwd");
 }

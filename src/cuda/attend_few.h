@@ -9,4 +9,9 @@
 bool few_attend_fits(const attend_args *a);
 void few_attend_fwd(cuda_context *c, const attend_args *a);
 
+/* o and lse of what several blocks have summed over pieces of the keys, at most MOST_PIECES: parts [pieces, rows, H,
+ * D + 2] hold a sum of weighted values, the largest score, -infinity where no key was seen, and the sum of weights. */
+enum { MOST_PIECES = 128 };
+void attend_merge(cuda_context *c, const attend_args *a, const float *parts, int pieces);
+
 #endif

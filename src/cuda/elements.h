@@ -5,6 +5,9 @@
 
 #include "cuda/context.h"
 
+#include <initializer_list>
+#include <type_traits>
+
 enum { WARP = 32 };
 constexpr unsigned ALL_LANES = 0xFFFFFFFFu;
 
@@ -113,6 +116,18 @@ __device__ __forceinline__ place place_of(int64_t i, int64_t packs) {
     if (i > UINT32_MAX) return {i / packs, (int)(i % packs)};
     uint32_t row = (uint32_t)i / (uint32_t)packs;
     return {row, (int)((uint32_t)i - row * (uint32_t)packs)};
+}
+
+/* f(T(), V): the type of matrices of reals, and how many elements a thread takes at once: 16 bytes where all can be
+ * taken so, else one. */
+template <class F> void by_packs(dtype type, std::initializer_list<const matrix *> all, F f) {
+    by_type(type, [&](auto t) {
+        constexpr int V = pack_of<decltype(t)>();
+        bool packs = true;
+        for (const matrix *m : all) packs = packs && in_packs(*m, V);
+        if (packs) f(t, std::integral_constant<int, V>());
+        else f(t, std::integral_constant<int, 1>());
+    });
 }
 
 /* Walks over elements i of n in steps of all threads. */

@@ -90,9 +90,12 @@ static void finish(backend *be) {
     c->pinned_used = 0;
 }
 
-/* Pinned memory for a transfer, until the next finish. */
+/* Pinned memory for a transfer, until the next finish; NULL, noted, when there is none. It is taken by the first: plans
+ * open a backend many times and transfer nothing. */
 static char *pinned(backend *be, size_t bytes) {
     cuda_context *c = context_of(be);
+    if (!c->pinned && !cuda_fine(c, cudaMallocHost((void **)&c->pinned, PINNED_BYTES), "taking pinned memory"))
+        return NULL;
     size_t room = (bytes + 63) / 64 * 64;
     if (c->pinned_used + room > PINNED_BYTES || c->waiting == CUDA_ARRIVALS) finish(be);
     char *at = c->pinned + c->pinned_used;
@@ -105,6 +108,7 @@ static void device_write(backend *be, void *to, const void *from, size_t bytes) 
     for (size_t at = 0; at < bytes;) {
         size_t part = bytes - at < PINNED_BYTES ? bytes - at : PINNED_BYTES;
         char *staged = pinned(be, part);
+        if (!staged) return;
         memcpy(staged, (const char *)from + at, part);
         if (!replay_upload(c, (char *)to + at, staged, part))
             cuda_fine(c, cudaMemcpyAsync((char *)to + at, staged, part, cudaMemcpyHostToDevice, c->stream),
@@ -119,6 +123,10 @@ static void device_read(backend *be, void *to, const void *from, size_t bytes) {
     for (size_t at = 0; at < bytes;) {
         size_t part = bytes - at < PINNED_BYTES ? bytes - at : PINNED_BYTES;
         char *staged = pinned(be, part);
+        if (!staged) {
+            memset((char *)to + at, 0, bytes - at);
+            return;
+        }
         memset(staged, 0, part); /* in case that the device fails */
         cuda_fine(c, cudaMemcpyAsync(staged, (const char *)from + at, part, cudaMemcpyDeviceToHost, c->stream),
                   "a download");
@@ -181,7 +189,7 @@ static int count_devices(int *count, pcv_error *err) {
 static int devices(cuda_device list[CUDA_DEVICES], int *count, pcv_error *err) {
     int status = count_devices(count, err);
     if (*count > CUDA_DEVICES) *count = CUDA_DEVICES;
-    for (int i = 0; i < *count; i++) {
+    for (int i = 0; i < *count && list; i++) {
         cudaDeviceProp about;
         size_t available = 0, all = 0;
         if (cudaGetDeviceProperties(&about, i) != cudaSuccess) return fail(err, PCV_IO, "CUDA device %d fails", i);
@@ -222,8 +230,7 @@ static int open_context(cuda_context *c, const backend_options *options, pcv_err
     if (!cuda_fine(c, cudaSetDevice(c->device), "choosing it") ||
         !cuda_fine(c, cudaGetDeviceProperties(&about, c->device), "asking for its properties") ||
         !cuda_fine(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "making a stream") ||
-        !cuda_fine(c, cudaMallocHost((void **)&c->pinned, PINNED_BYTES), "taking pinned memory") || !products_open(c) ||
-        !replay_open(c))
+        !products_open(c) || !replay_open(c))
         return c->failure->message[0] ? fail(err, c->failure->code, "%s", c->failure->message)
                                       : fail(err, PCV_MEMORY, "not enough memory to open the CUDA device");
     c->multiprocessors = about.multiProcessorCount;

@@ -18,7 +18,8 @@ typedef struct cuda_table {
     int version;
     size_t backend_bytes; /* of the struct that it was built for */
 
-    /* The devices that a program may use: how many, at most CUDA_DEVICES; PCV_CONFIG says why there is none. */
+    /* The devices that a program may use: how many, at most CUDA_DEVICES; PCV_CONFIG says why there is none. list NULL:
+     * they are only counted, which takes no memory on any. */
     int (*devices)(cuda_device list[CUDA_DEVICES], int *count, pcv_error *err);
 
     /* Levels of kernels, best first, NULL-terminated: what attention in bf16 runs on. */

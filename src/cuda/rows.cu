@@ -155,13 +155,9 @@ template <class T, int V> __global__ void activate_fwd_kernel(activate_args a, b
 void cuda_activate_fwd(void *context, const activate_args *a) {
     cuda_context *c = (cuda_context *)context;
     if (!a->y.rows || !a->y.cols) return;
-    by_type(a->y.type, [&](auto t) {
-        using T = decltype(t);
-        constexpr int V = pack_of<T>();
-        int64_t n = a->y.rows * a->y.cols;
-        if (in_packs(a->y, V) && in_packs(a->x, V))
-            LAUNCH((activate_fwd_kernel<T, V>), blocks_for(n / V), BLOCK, 0, c->stream, *a, is_gated(a->kind));
-        else LAUNCH((activate_fwd_kernel<T, 1>), blocks_for(n), BLOCK, 0, c->stream, *a, is_gated(a->kind));
+    by_packs(a->y.type, {&a->y, &a->x}, [&](auto t, auto v) {
+        LAUNCH((activate_fwd_kernel<decltype(t), v()>), blocks_for(a->y.rows * a->y.cols / v()), BLOCK, 0, c->stream,
+               *a, is_gated(a->kind));
     });
     cuda_launched(c, "activate_fwd");
 }
@@ -188,13 +184,9 @@ template <class T, int V> __global__ void activate_bwd_kernel(activate_bwd_args 
 void cuda_activate_bwd(void *context, const activate_bwd_args *a) {
     cuda_context *c = (cuda_context *)context;
     if (!a->dy.rows || !a->dy.cols) return;
-    by_type(a->dy.type, [&](auto t) {
-        using T = decltype(t);
-        constexpr int V = pack_of<T>();
-        int64_t n = a->dy.rows * a->dy.cols;
-        if (in_packs(a->dy, V) && in_packs(a->x, V) && in_packs(a->dx, V))
-            LAUNCH((activate_bwd_kernel<T, V>), blocks_for(n / V), BLOCK, 0, c->stream, *a, is_gated(a->kind));
-        else LAUNCH((activate_bwd_kernel<T, 1>), blocks_for(n), BLOCK, 0, c->stream, *a, is_gated(a->kind));
+    by_packs(a->dy.type, {&a->dy, &a->x, &a->dx}, [&](auto t, auto v) {
+        LAUNCH((activate_bwd_kernel<decltype(t), v()>), blocks_for(a->dy.rows * a->dy.cols / v()), BLOCK, 0, c->stream,
+               *a, is_gated(a->kind));
     });
     cuda_launched(c, "activate_bwd");
 }
@@ -278,13 +270,8 @@ template <class T, int V> __global__ void gather_fwd_kernel(gather_args a) {
 void cuda_gather_fwd(void *context, const gather_args *a) {
     cuda_context *c = (cuda_context *)context;
     if (!a->y.rows || !a->y.cols) return;
-    by_type(a->y.type, [&](auto t) {
-        using T = decltype(t);
-        constexpr int V = pack_of<T>();
-        int64_t n = a->y.rows * a->y.cols;
-        if (in_packs(a->y, V) && in_packs(a->x, V))
-            LAUNCH((gather_fwd_kernel<T, V>), blocks_for(n / V), BLOCK, 0, c->stream, *a);
-        else LAUNCH((gather_fwd_kernel<T, 1>), blocks_for(n), BLOCK, 0, c->stream, *a);
+    by_packs(a->y.type, {&a->y, &a->x}, [&](auto t, auto v) {
+        LAUNCH((gather_fwd_kernel<decltype(t), v()>), blocks_for(a->y.rows * a->y.cols / v()), BLOCK, 0, c->stream, *a);
     });
     cuda_launched(c, "gather_fwd");
 }
