@@ -65,6 +65,12 @@ typedef struct model_config {
     int64_t latents_per_position;
     int64_t self_reach; /* latents that a latent sees in a layer at most, itself included; 0: all */
     field_ints cross_after_layers;
+    int64_t near; /* inputs that a latent's cross-attention sees at most, its own included; 0: all up to it */
+    struct {
+        field_ints orders; /* an index head for each: it looks where that many tokens stood before; empty: none */
+        int64_t places;    /* that each looks at, the nearest */
+        int64_t width;     /* channels of a head */
+    } index;
     struct {
         int kind; /* sparse_kind */
         int64_t stride, summary;

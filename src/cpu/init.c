@@ -100,9 +100,8 @@ static void cpu_close(backend *be) {
 static void fill_table(backend *be, const cpu_level *level) {
     cpu_context *c = be->context;
     reference_kernels_float(&be->k);
-    if (!level->rows) return;
-    level->rows(&be->k);
-    level->attend(&be->k);
+    if (!level->gemv) return;
+    for (int i = 0; i < CPU_FILLS; i++) level->fill[i](&be->k);
     gemm_kernels(&be->k);
     c->gemv = level->gemv;
     c->round_bf16 = level->round_bf16;

@@ -14,7 +14,8 @@ SIMD_LEVELS(SIMD_HAS)
 
 static const cpu_level levels[] = {
     {.name = "reference", .has = has_reference},
-#define SIMD_ROW(name, has) {#name, has_##name, simd_rows_##name, simd_attend_##name, gemv_##name, round_bf16_##name},
+#define SIMD_ROW(name, has)                                                                                            \
+    {#name, has_##name, {simd_rows_##name, simd_attend_##name, simd_found_##name}, gemv_##name, round_bf16_##name},
     SIMD_LEVELS(SIMD_ROW)
 #undef SIMD_ROW
 };

@@ -34,15 +34,18 @@ typedef void round_bf16_fn(void *context, const matrix *x, uint16_t *to);
 #define SIMD_DECLARE(name, has)                                                                                        \
     void simd_rows_##name(kernels *k);                                                                                 \
     void simd_attend_##name(kernels *k);                                                                               \
+    void simd_found_##name(kernels *k);                                                                                \
     gemv_fn gemv_##name;                                                                                               \
     round_bf16_fn round_bf16_##name;
 SIMD_LEVELS(SIMD_DECLARE)
 #undef SIMD_DECLARE
 
+enum { CPU_FILLS = 3 };
+
 typedef struct cpu_level {
     const char *name;
     bool (*has)(void);                         /* the processor what it takes */
-    void (*rows)(kernels *), (*attend)(kernels *); /* fill the slots that they have; NULL: the reference's stay */
+    void (*fill[CPU_FILLS])(kernels *);                /* the slots that they have; NULL: the reference's stay */
     gemv_fn *gemv;
     round_bf16_fn *round_bf16;
 } cpu_level;

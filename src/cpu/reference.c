@@ -445,6 +445,72 @@ static void attend_bwd(void *context, const attend_bwd_args *b) {
         }
 }
 
+/* ------------------------------------------------------------------ attention over places that were found */
+
+/* p[0]: of nothing, p[1 + i]: of place i. */
+static void found_probabilities(const found_args *a, int64_t r, int64_t h, real *p) {
+    int64_t P = a->places, first = (r * a->heads + h) * P;
+    const real *length = row(a->length, h);
+    real largest = p[0] = length[0], sum = 0;
+    for (int64_t i = 0; i < P; i++) {
+        real octaves = (real)int_at(a->octaves, first + i) / (real)a->parts;
+        p[1 + i] = length[int_at(a->matched, first + i)] - row(a->slope, 0)[h] * octaves;
+        if (int_at(a->next, first + i) >= 0 && p[1 + i] > largest) largest = p[1 + i];
+    }
+    for (int64_t i = 0; i <= P; i++) {
+        bool is_there = i == 0 || int_at(a->next, first + i - 1) >= 0;
+        p[i] = is_there ? (real)exp((double)(p[i] - largest)) : 0;
+        sum += p[i];
+    }
+    for (int64_t i = 0; i <= P; i++) p[i] /= sum;
+}
+
+static void found_fwd(void *context, const found_args *a) {
+    (void)context;
+    int64_t D = a->value.cols, P = a->places;
+    real p[MOST_PLACES + 1];
+    for (int64_t r = 0; r < a->o.rows; r++)
+        for (int64_t h = 0; h < a->heads; h++) {
+            real *o = row(a->o, r) + h * D;
+            found_probabilities(a, r, h, p);
+            for (int64_t c = 0; c < D; c++) o[c] = 0;
+            for (int64_t i = 0; i < P; i++) {
+                int32_t next = int_at(a->next, (r * a->heads + h) * P + i);
+                for (int64_t c = 0; c < D && next >= 0; c++) o[c] += p[1 + i] * row(a->value, next)[c];
+            }
+        }
+}
+
+static void found_bwd(void *context, const found_bwd_args *a) {
+    (void)context;
+    const found_args *f = &a->fwd;
+    int64_t D = f->value.cols, P = f->places;
+    for (int64_t r = 0; r < a->grad_o.rows; r++)
+        for (int64_t h = 0; h < f->heads; h++) {
+            int64_t first = (r * f->heads + h) * P;
+            real *p = row(a->p, r) + h * (P + 1), *ds = row(a->ds, r) + h * (P + 1), mean = 0;
+            const real *g = row(a->grad_o, r) + h * D;
+            found_probabilities(f, r, h, p);
+            for (int64_t i = 0; i < P; i++) {
+                int32_t next = int_at(f->next, first + i);
+                ds[1 + i] = 0;
+                for (int64_t c = 0; c < D && next >= 0; c++) {
+                    ds[1 + i] += g[c] * row(f->value, next)[c];
+                    if (a->dvalue.data) row(a->dvalue, next)[c] += p[1 + i] * g[c];
+                }
+                mean += p[1 + i] * ds[1 + i];
+            }
+            ds[0] = 0;
+            for (int64_t i = 0; i <= P; i++) {
+                ds[i] = p[i] * (ds[i] - mean);
+                int32_t class = i == 0 ? 0 : int_at(f->matched, first + i - 1);
+                if (a->dlength.data) row(a->dlength, h)[class] += ds[i];
+                if (i == 0 || !a->dslope.data) continue;
+                row(a->dslope, 0)[h] -= ds[i] * (real)int_at(f->octaves, first + i - 1) / (real)f->parts;
+            }
+        }
+}
+
 /* ------------------------------------------------------------------ loss */
 
 /* log sum_v exp(x_v), and the index of the first largest. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Loops over all inputs of large batches run on several threads: a device would wait for them. */
-enum { MANY_INPUTS = 1 << 16 };
+enum { MANY_INPUTS = 1 << 16, MANY_ENTRIES = 1 << 11 };
 #define FOR_INPUTS(i, l)                                                                            \
     _Pragma("omp parallel for num_threads((l)->t->be->threads) if ((l)->B * (l)->M >= MANY_INPUTS)") \
     for (int64_t i = 0; i < (l)->B * (l)->M; i++)
@@ -26,9 +26,17 @@ static bool drops_prefix(const layout *l) {
     return l->t->training && l->m->config.prefix_dropout > 0 && !l->p->caches && l->p->see == SEE_CAUSAL;
 }
 
-/* Inputs of a row that are read: all, or the latents and a fixed part of what stands before them. */
+/* Inputs at the front of a row that no latent is near enough to. What caches hold is the caller's to choose. */
+static int64_t far_inputs(const layout *l, int64_t row) {
+    const sequence *s = &l->p->rows[row];
+    int64_t near = l->m->config.near, first = real_inputs(s) - l->U; /* latent */
+    if (!near || l->p->caches || l->p->see != SEE_CAUSAL || first < near) return 0;
+    return first - near + 1;
+}
+
+/* Inputs of a row that are read: all that are near, or the latents and a fixed part of what stands before them. */
 static int64_t kept_inputs(const layout *l, int64_t row) {
-    int64_t length = l->p->rows[row].length, prefix = length - l->U;
+    int64_t length = l->p->rows[row].length - far_inputs(l, row), prefix = length - l->U;
     if (!drops_prefix(l) || prefix <= 0) return length;
     return length - (int64_t)((double)prefix * l->m->config.prefix_dropout);
 }
@@ -36,15 +44,15 @@ static int64_t kept_inputs(const layout *l, int64_t row) {
 /* Chooses the kept inputs of a row, each subset of the prefix with the same probability, in order
  * (selection sampling, Knuth vol. 2, 3.4.2 S). */
 static void choose_inputs(layout *l, rng *random, int64_t row, int32_t *place) {
-    int64_t length = l->p->rows[row].length, left = l->kept[row], at = 0;
+    int64_t far = far_inputs(l, row), length = l->p->rows[row].length - far, left = l->kept[row], at = 0;
     int64_t prefix = length - l->U, wanted = left - l->U;
-    for (int64_t i = 0; i < length && left == length; i++) place[at++] = (int32_t)i; /* all */
+    for (int64_t i = 0; i < length && left == length; i++) place[at++] = (int32_t)(far + i); /* all */
     for (int64_t i = 0; i < length && left < length; i++) {
         bool chosen = i >= prefix;
         if (!chosen) chosen = rng_uniform(random) * (double)(prefix - i) < (double)wanted;
         if (!chosen) continue;
         if (i < prefix) wanted--;
-        place[at++] = (int32_t)i;
+        place[at++] = (int32_t)(far + i);
     }
     for (; at < l->M; at++) place[at] = -1;
 }
@@ -179,6 +187,23 @@ static void number_positions(layout *l) {
 
 /* ------------------------------------------------------------------ who sees whom */
 
+/* The first input that a latent near them all sees, by its read index, or, with caches, by its row in them. */
+static int64_t nearest_begin(const layout *l, int64_t row, int64_t step) {
+    int64_t near = l->m->config.near, low = 0, high = step;
+    const int32_t *place = l->place + row * l->M;
+    if (!near || l->p->see != SEE_CAUSAL || step < 0) return 0;
+    if (l->p->caches) {
+        int64_t begin = l->p->rows[row].before - l->p->caches[row]->first + step - near + 1;
+        return begin > 0 ? begin : 0;
+    }
+    while (low < high) { /* the places of read inputs grow */
+        int64_t middle = (low + high) / 2;
+        if (place[middle] > place[step] - near) high = middle;
+        else low = middle + 1;
+    }
+    return low;
+}
+
 /* The inputs that a latent sees: up to its own, or those of the whole row, or as the caller says. */
 static void see_inputs(layout *l) {
     const pass *p = l->p;
@@ -189,7 +214,7 @@ static void see_inputs(layout *l) {
         int64_t step = step_of(l, i), row = i / l->N;
         int64_t cached = p->caches ? p->rows[row].before - p->caches[row]->first : 0;
         int64_t end = p->see == SEE_ALL ? l->kept[row] - p->rows[row].padding : step < 0 ? 0 : cached + step + 1;
-        l->cross_begin[i] = p->see == SEE_RANGES ? p->begin[i] : 0;
+        l->cross_begin[i] = p->see == SEE_RANGES ? p->begin[i] : (int32_t)nearest_begin(l, row, step);
         l->cross_end[i] = p->see == SEE_RANGES ? p->end[i] : (int32_t)end;
     }
 }
@@ -236,6 +261,52 @@ static void see_latents(layout *l) {
     for (int64_t i = 0; i < l->B * l->N && reach && l->p->see != SEE_ALL; i++)
         if (l->self_begin[i] < l->self_end[i] - reach) l->self_begin[i] = l->self_end[i] - reach;
     hide_latents(l);
+}
+
+/* ------------------------------------------------------------------ where the same tokens stood before */
+
+/* The index of a row that brings none: its inputs are all there is, whether they are read or not. */
+static void index_row(const layout *l, int64_t row, ngram_index *x) {
+    const sequence *s = &l->p->rows[row];
+    const field_ints *orders = &l->m->config.index.orders;
+    int64_t inputs = real_inputs(s);
+    void *memory = tape_host(l->t, ngram_index_bytes((int)orders->count, inputs));
+    if (!memory) return;
+    ngram_index_init(x, orders->v, (int)orders->count, inputs, memory);
+    ngram_index_append(x, s->ids, inputs, l->t->be->threads);
+}
+
+/* The entries of latent position i. Its place in the row is that of the input it starts from. */
+static void find_matches(const layout *l, int64_t i, const ngram_index *x, int64_t indexed) {
+    int64_t P = l->m->config.index.places, orders = l->m->config.index.orders.count;
+    int64_t place = l->step[i] < 0 ? -1 : indexed + l->place[i / l->U * l->M + l->step[i]];
+    for (int64_t o = 0; o < orders; o++) {
+        ngram_match match[MOST_PLACES];
+        int64_t first = (i * orders + o) * P;
+        int count = place < 0 ? 0 : ngram_index_find(x, (int)o, place, (int)P, match);
+        for (int k = 0; k < P; k++) {
+            l->next[first + k] = k < count ? x->ids[match[k].place + 1] : -1;
+            l->matched[first + k] = k < count ? match_class(match[k].length) : 0;
+            l->octaves[first + k] = k < count ? match_octaves(place - match[k].place) : 0;
+        }
+    }
+}
+
+static void look_up(layout *l) {
+    int64_t orders = l->m->config.index.orders.count, entries = l->B * l->U * orders * l->m->config.index.places;
+    if (!orders) return;
+    ngram_index *made = tape_host(l->t, (size_t)l->B * sizeof *made);
+    l->next = numbers(l, entries);
+    l->matched = numbers(l, entries);
+    l->octaves = numbers(l, entries);
+    for (int64_t r = 0; r < l->B && !l->t->status; r++)
+        if (!l->p->rows[r].index) index_row(l, r, &made[r]);
+    if (l->t->status) return;
+#pragma omp parallel for num_threads(l->t->be->threads) if (entries >= MANY_ENTRIES)
+    for (int64_t i = 0; i < l->B * l->U; i++) {
+        const sequence *s = &l->p->rows[i / l->U];
+        find_matches(l, i, s->index ? s->index : &made[i / l->U], s->index ? s->indexed : 0);
+    }
 }
 
 /* ------------------------------------------------------------------ what is kept */
@@ -288,6 +359,7 @@ static void find_targets(layout *l, pass *p) {
 
 static void upload(layout *l, batch *b, tensor **targets, int64_t outputs) {
     int64_t inputs = l->B * l->M, latents = l->B * l->N, positions = l->B * l->U;
+    int64_t entries = positions * l->m->config.index.orders.count * l->m->config.index.places;
     int_array list[] = {
         {&b->ids, l->ids, inputs},
         {&b->axis[0], l->axis[0], inputs},
@@ -309,12 +381,17 @@ static void upload(layout *l, batch *b, tensor **targets, int64_t outputs) {
         {&b->cross.slots, l->slots, l->B},
         {&b->cross_put, l->cross_put, inputs},
         {&b->layer_put, l->layer_put, latents},
+        {&b->found.next, l->next, entries},
+        {&b->found.matched, l->matched, entries},
+        {&b->found.octaves, l->octaves, entries},
         {targets, l->target, outputs},
     };
     tape_int_arrays(l->t, list, sizeof list / sizeof *list);
     b->features = read_features(l);
     b->cross.batch = b->self.batch = l->B;
     b->self.slots = b->cross.slots;
+    b->found.places = l->m->config.index.places;
+    b->found.parts = OCTAVE;
     if (l->p->caches) b->cross.keys = l->p->caches[0]->slab->context;
     if (l->p->caches) b->self.keys = l->p->caches[0]->slab->latents;
 }
@@ -349,6 +426,7 @@ int batch_make(batch *out, tape *t, const model *m, pass *p, int64_t latents) {
     number_positions(&l);
     see_inputs(&l);
     see_latents(&l);
+    look_up(&l);
     find_places(&l);
     find_targets(&l, p);
     if (p->adjust && !t->status) p->adjust(&l);

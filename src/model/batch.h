@@ -29,6 +29,7 @@ struct layout {
     int32_t *hidden;              /* [B N] 1 for latents that the others do not see */
     int32_t *slots;               /* [B] of the caches */
     int32_t *cross_put, *layer_put; /* [B M], [B N] rows of the slabs that new keys and values go to */
+    int32_t *next, *matched, *octaves; /* [B U heads places] of the index (found_args) */
     int32_t *target;              /* [B outputs] */
 };
 
@@ -45,6 +46,7 @@ typedef struct batch {
     tensor *slot;                   /* [B N, 1] number of a latent within its position, or NULL */
     tensor *is_latent;              /* [B M, 1] 1 for inputs that are latents, 0 for the prefix; or NULL */
     tensor *blind;                  /* [B N, 1] or NULL */
+    found_spec found;               /* what the index finds for each latent position */
     attend_spec cross, self;        /* heads and scale are the caller's; with caches over all of a slab */
     tensor *cross_put, *layer_put;  /* [B M, 1], [B N, 1] rows of the slabs that new keys and values go to, or NULL */
     int64_t fresh;                  /* inputs in front of this one have keys and values in the caches */

@@ -13,7 +13,7 @@
 #include "model/pass.h"
 #include "nn/block.h"
 
-enum { MOST_SETTING_LISTS = 4 };
+enum { MOST_SETTING_LISTS = 6 };
 
 /* Where the tokens of a document lie, for data with axes of positions. NULL: positions are the tokens' numbers, and a
  * window into a document begins at 0. */

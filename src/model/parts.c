@@ -96,6 +96,44 @@ tensor *embedding_apply(tape *t, const embedding *e, const model_config *c, cons
     return s.tables || s.positions ? add(t, x, embed(t, &s), 0) : x;
 }
 
+/* ------------------------------------------------------------------ index heads */
+
+const char *const index_settings[] = {"index.orders", "index.places", "index.width", NULL};
+
+int index_check(const model_config *c, pcv_error *err) {
+    if (c->index.orders.count > INDEX_ORDERS)
+        return fail(err, PCV_CONFIG, "index.orders has %lld heads, at most %d", (long long)c->index.orders.count,
+                    INDEX_ORDERS);
+    if (c->index.orders.count && c->input_features)
+        return fail(err, PCV_CONFIG, "index.orders needs inputs that are ids, but input_features is %lld",
+                    (long long)c->input_features);
+    return 0;
+}
+
+/* 4: two for a score's share, two for its value's. */
+double index_flops(const model_config *c, double positions) {
+    double C = (double)(c->index.orders.count * c->index.width);
+    return positions * C * (2 * (double)c->index.places + 2 * (double)c->channels);
+}
+
+void index_declare(index_heads *w, model *m) {
+    const model_config *c = &m->config;
+    int64_t H = c->index.orders.count, D = c->index.width;
+    if (!H) return;
+    /* at first a match of one more token is worth as much as one at a distance halved */
+    param_init ramp = {.kind = INIT_RAMP, .scale = 0.3}, slope = {.kind = INIT_CONSTANT, .scale = 0.3, .vector = true};
+    w->value = parameters_add(&m->params, "index.value.weight", c->vocab_size, D, table_init(c));
+    w->length = parameters_add(&m->params, "index.length.weight", H, MATCH_CLASSES, ramp);
+    w->slope = parameters_add(&m->params, "index.slope.weight", 1, H, slope);
+    w->output = branch_declare(&m->params, c, "index.output", c->channels, H * D, c->bias == BIAS_ALL);
+}
+
+tensor *index_apply(tape *t, const index_heads *w, const batch *b, tensor *z) {
+    if (!w->value) return z;
+    tensor *found = linear_apply(t, attend_found(t, w->value, w->length, w->slope, &b->found), &w->output);
+    return add(t, z, found, 0);
+}
+
 /* ------------------------------------------------------------------ head */
 
 head_weights head_declare(model *m, tensor *token_embedding) {

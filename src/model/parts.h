@@ -30,6 +30,23 @@ int embedding_constants(embedding *e, const model *m, pcv_error *err);
 void embedding_close(embedding *e, backend *be);
 tensor *embedding_apply(tape *t, const embedding *e, const model_config *c, const batch *b); /* [B M, E] */
 
+/* ---- what stood behind the same tokens before, added to what latent positions start from: "index.value", "index.length",
+ * "index.slope" and "index.output". Head h looks at the nearest `places` places that stand behind the same orders[h]
+ * tokens as the position itself (model/ngram_index.h); a place's value is a vector of the token behind it. No product
+ * with the number of inputs. */
+typedef struct index_heads {
+    tensor *value;  /* [V, D], or NULL: there are none */
+    tensor *length; /* [H, MATCH_CLASSES] */
+    tensor *slope;  /* [1, H] */
+    linear_weights output; /* [Z, H D] */
+} index_heads;
+
+extern const char *const index_settings[];
+int index_check(const model_config *c, pcv_error *err);
+double index_flops(const model_config *c, double positions);
+void index_declare(index_heads *w, model *m);
+tensor *index_apply(tape *t, const index_heads *w, const batch *b, tensor *z); /* z [B U, Z] */
+
 /* ---- logits of hidden states, "output_norm" and "output" */
 typedef struct head_weights {
     norm_weights norm; /* without output_norm: absent */

@@ -11,6 +11,7 @@
 #ifndef MODEL_PASS_H
 #define MODEL_PASS_H
 
+#include "model/ngram_index.h"
 #include "ops/ops.h"
 
 enum { POSITION_AXES = 4 };
@@ -25,6 +26,8 @@ typedef struct sequence {
     int64_t scored;         /* of the last so many inputs `next` counts */
     int64_t padding;        /* the last so many inputs are no part of the sequence: latents stand in front of them */
     int64_t before, behind; /* tokens of the same timeline in front of input 0 and after the last one */
+    const ngram_index *index; /* of the timeline, where input 0 is token `indexed`; NULL: the row is all there is */
+    int64_t indexed;
 } sequence;
 
 /* Who sees whom. A query is a latent; it always sees what it may of its own row alone. */

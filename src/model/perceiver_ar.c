@@ -23,6 +23,7 @@ typedef struct cross_block {
 
 typedef struct body {
     embedding inputs;
+    index_heads index;
     tensor *latent_slot;     /* [latents per position, Z] */
     tensor *learned_query;   /* [N or 1, Z] */
     linear_weights *query;   /* [query layers] */
@@ -77,6 +78,7 @@ static cross_block declare_cross(model *m, const char *prefix) {
 static void declare_all(model *m, body *w) {
     const model_config *c = &m->config;
     embedding_declare(&w->inputs, m);
+    index_declare(&w->index, m);
     declare_query(m, w);
     int64_t crosses = 0;
     if (c->initial_cross) w->cross[crosses++] = declare_cross(m, "cross");
@@ -211,10 +213,11 @@ static tensor *start_latents(tape *t, const model *m, const pass *p, const batch
         int64_t rows = w->learned_query->m.rows;
         for (int64_t i = 0; i < b->B * b->N; i++) /* the last of the table for the last latent */
             index[i] = (int32_t)(rows == 1 ? 0 : rows - b->N + i % b->N);
-        return gather(t, w->learned_query, tape_ints(t, index, b->B * b->N));
+        return index_apply(t, &w->index, b, gather(t, w->learned_query, tape_ints(t, index, b->B * b->N)));
     }
     tensor *z = gather(t, x, b->latent_row);
     if (w->query_layers) z = linear_apply(t, z, &w->query[0]);
+    z = index_apply(t, &w->index, b, z);
     if (b->expand) {
         embed_spec s = {.tables = 1, .table = {w->latent_slot}, .ids = {b->slot}};
         z = add(t, gather(t, z, b->expand), embed(t, &s), 0);
@@ -265,11 +268,11 @@ static const char *const settings[] = {
     "latents", "input_channels", "cross_heads", "cross_mlp_ratio", "query", "query_layers", "query_residual",
     "initial_cross", "latent_kv_norm", "cross_width", "positions.rotary.query_offset",
     "positions.rotary.cross_head_group", "latents_per_position", "self_reach", "cross_after_layers", "prefix_dropout",
-    "latent_dropout", "sampling.latents", NULL};
+    "latent_dropout", "near", "sampling.latents", NULL};
 
 static const model_part parts[] = {
     {"token_embedding", "token embedding"}, {"position_embedding", "position embedding"}, {"query", "query"},
-    {"learned_query", "query"}, {"latent_slot", "query"}, {"cross", "cross-attention"},
+    {"learned_query", "query"}, {"latent_slot", "query"}, {"index", "index heads"}, {"cross", "cross-attention"},
     {"layers", "self-attention layers"}, {"output", "head"}, {0}};
 
 static int check_cross(const model_config *c, pcv_error *err) {
@@ -300,23 +303,25 @@ static int perceiver_check(const model_config *c, pcv_error *err) {
         return fail(err, PCV_CONFIG, "latents_per_position above 1 needs positions without rotary");
     if (c->latents_per_position > 1 && c->query >= QUERY_LEARNED)
         return fail(err, PCV_CONFIG, "latents_per_position above 1 needs a query made from the embedding");
-    return check_cross(c, err);
+    int status = index_check(c, err);
+    return status ? status : check_cross(c, err);
 }
 
-/* M inputs, of which the last U become N latents. */
+/* M inputs, of which the last U become N latents; those that are near to none are not read, and each sees M keys. */
 static model_flops perceiver_flops(const model_config *c, int64_t inputs, int64_t latents) {
-    double M = (double)inputs, N = (double)latents, U = N / (double)c->latents_per_position;
+    double N = (double)latents, U = N / (double)c->latents_per_position, near = (double)c->near;
+    double all = (double)inputs, M = near > 0 && near + U < all ? near + U - 1 : all, keys = near > 0 && near < all ? near : all;
     double Z = (double)c->channels, E = (double)c->input_channels, C = (double)model_attention_width(c);
     double crosses = (double)c->initial_cross + (double)c->cross_after_layers.count;
-    double cross = 2 * N * Z * C + 4 * M * E * C + 4 * N * M * C + 2 * N * C * Z + mlp_flops(c, c->cross_mlp_ratio, N);
+    double cross = 2 * N * Z * C + 4 * M * E * C + 4 * N * keys * C + 2 * N * C * Z + mlp_flops(c, c->cross_mlp_ratio, N);
     double query = c->query == QUERY_LINEAR || c->query == QUERY_MLP ? 2 * U * E * Z : 0;
-    return (model_flops){crosses * cross + query, (double)c->layers * layer_flops(c, N, N), head_flops(c, U)};
+    return (model_flops){crosses * cross + query + index_flops(c, U), (double)c->layers * layer_flops(c, N, N), head_flops(c, U)};
 }
 
 const model_type perceiver_ar = {
     .name = "perceiver-ar",
     .has_latents = true,
-    .settings = {stack_settings, position_settings, crop_settings, settings},
+    .settings = {stack_settings, position_settings, crop_settings, index_settings, settings},
     .parts = parts,
     .check = perceiver_check,
     .flops = perceiver_flops,

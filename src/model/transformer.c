@@ -12,6 +12,7 @@
 
 typedef struct body {
     embedding inputs;
+    index_heads index;
     layer_weights *layer; /* [layers] */
     head_weights head;
     tensor frequency; /* rotary */
@@ -25,6 +26,7 @@ static int transformer_open(model *m, pcv_error *err) {
     w = m->body;
     TRY(mem_get(&w->layer, (size_t)(c->layers + 1) * sizeof *w->layer, "a model", err));
     embedding_declare(&w->inputs, m);
+    index_declare(&w->index, m);
     for (int64_t l = 0; l < c->layers; l++) w->layer[l] = layer_declare(m, l);
     w->head = head_declare(m, w->inputs.token);
 out:
@@ -58,6 +60,7 @@ static tensor *transformer_hidden(tape *t, model *m, pass *p) {
     if (m->type == &sparse_transformer) k.pattern = sparse_make(t, m, p, b);
 
     tensor *x = gather(t, embedding_apply(t, &w->inputs, c, b), b->latent_row);
+    x = index_apply(t, &w->index, b, x);
     for (int64_t l = 0; l < c->layers; l++) {
         k.weights = &w->layer[l];
         k.index = l;
@@ -74,9 +77,12 @@ static tensor *transformer_hidden(tape *t, model *m, pass *p) {
 static const char *const sparse_settings[] = {"sparse.kind", "sparse.stride", "sparse.summary", NULL};
 
 static const model_part parts[] = {{"token_embedding", "token embedding"}, {"position_embedding", "position embedding"},
-                                   {"layers", "self-attention layers"}, {"output", "head"}, {0}};
+                                   {"index", "index heads"}, {"layers", "self-attention layers"}, {"output", "head"},
+                                   {0}};
 
 static int sparse_check(const model_config *c, pcv_error *err) {
+    int status = index_check(c, err);
+    if (status) return status;
     if (c->sparse.stride > c->context)
         return fail(err, PCV_CONFIG, "sparse.stride is %lld, which is more than the context of %lld",
                     (long long)c->sparse.stride, (long long)c->context);
@@ -87,7 +93,7 @@ static int sparse_check(const model_config *c, pcv_error *err) {
 }
 
 static model_flops count_flops(const model_config *c, double rows, double keys) {
-    return (model_flops){0, (double)c->layers * layer_flops(c, rows, keys), head_flops(c, rows)};
+    return (model_flops){index_flops(c, rows), (double)c->layers * layer_flops(c, rows, keys), head_flops(c, rows)};
 }
 
 static model_flops transformer_flops(const model_config *c, int64_t inputs, int64_t latents) {
@@ -105,8 +111,9 @@ static model_flops sparse_flops(const model_config *c, int64_t inputs, int64_t l
 
 const model_type transformer = {
     .name = "transformer",
-    .settings = {stack_settings, position_settings, crop_settings},
+    .settings = {stack_settings, position_settings, crop_settings, index_settings},
     .parts = parts,
+    .check = index_check,
     .flops = transformer_flops,
     .open = transformer_open,
     .constants = transformer_constants,
@@ -117,7 +124,7 @@ const model_type transformer = {
 const model_type sparse_transformer = {
     .name = "sparse-transformer",
     .gathers = true,
-    .settings = {stack_settings, position_settings, crop_settings, sparse_settings},
+    .settings = {stack_settings, position_settings, crop_settings, index_settings, sparse_settings},
     .parts = parts,
     .check = sparse_check,
     .flops = sparse_flops,

@@ -65,6 +65,15 @@ tensor *attend(tape *t, tensor *q, tensor *k, tensor *v, const attend_spec *spec
  * queries that see anything grow by one from query to query. -> [B N, C] */
 tensor *attend_relative(tape *t, tensor *q, tensor *p, tensor *k, tensor *v, tensor *r, const attend_spec *spec);
 
+/* Attention over places that were found beforehand, by their matches' lengths and distances (found_args), through
+ * which no gradient flows. value [V, D], length [H, classes], slope [1, H]. -> [rows, H D] */
+typedef struct found_spec {
+    int64_t places;                  /* P, of each of the H heads */
+    tensor *next, *matched, *octaves; /* I32 [rows H P, 1] */
+    float parts;                     /* of an octave */
+} found_spec;
+tensor *attend_found(tape *t, tensor *value, tensor *length, tensor *slope, const found_spec *spec);
+
 /* For each of `batch` sequences the rows of a, then those of b. No gradient flows to a. -> [rows of both, C] */
 tensor *stack_rows(tape *t, tensor *a, tensor *b, int64_t batch);
 

@@ -171,6 +171,26 @@ typedef struct attend_bwd_args {
     matrix partial_r;          /* scratch [batch chunks distances, H D] for dr */
 } attend_bwd_args;
 
+/* Attention over places that were found beforehand (model/ngram_index.h). Head h of row r looks at P places, entry
+ * (r H + h) P + i of next, matched and octaves (I32 [rows H P, 1]) for place i: the token that stands behind it, negative
+ * where there is no such place; the class of its match's length; and log2 of its distance in parts of an octave.
+ *     s_i = length[h][matched_i] - slope[h] octaves_i / parts,  s of nothing: length[h][0]
+ *     o[r, h] = sum over i of softmax_i(s) value[next_i]
+ * o [rows, H D]; value [V, D], length [H, classes], slope [1, H]. What is nothing adds a value of zeros. */
+enum { MOST_PLACES = 128 }; /* P */
+typedef struct found_args {
+    matrix o, value, length, slope, next, matched, octaves;
+    int64_t heads, places; /* H, P */
+    float parts;
+} found_args;
+
+/* dvalue, dlength and dslope are added to. */
+typedef struct found_bwd_args {
+    found_args fwd; /* o is not read */
+    matrix grad_o, dvalue, dlength, dslope;
+    matrix p, ds; /* scratch [rows, H (P + 1)]: probabilities and gradients of scores, of nothing first */
+} found_bwd_args;
+
 /* Cross-entropy of rows of logits against target ids (I32 [rows, 1], negative: the row counts
  * nothing), with label smoothing e and z-loss z (official Perceiver AR):
  *     t = (1 - e) on the target, e / (V - 1) elsewhere;  Z = sum_v exp(logit_v)
@@ -225,6 +245,8 @@ typedef struct sum_squares_args {
     X(attend_fwd, attend_args)                                                                     \
     X(attend_bwd, attend_bwd_args)                                                                 \
     X(attend_map, attend_map_args)                                                                 \
+    X(found_fwd, found_args)                                                                       \
+    X(found_bwd, found_bwd_args)                                                                   \
     X(cross_entropy_fwd, cross_entropy_args)                                                       \
     X(cross_entropy_bwd, cross_entropy_args)                                                       \
     X(adamw, adamw_args)                                                                           \

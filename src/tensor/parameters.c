@@ -109,12 +109,15 @@ void parameters_round(const parameters *p) {
     if (p->rounded.data) run_kernel(p->be, copy, .y = p->rounded, .x = p->values);
 }
 
-static double draw(rng *r, const parameter *q) {
+/* Value k, in the order of rows. */
+static double draw(rng *r, const parameter *q, int64_t k) {
     static const double cut = 0.87962566103423978; /* deviation of N(0, 1) cut at 2 */
     double x = rng_normal(r);
     switch (q->init.kind) {
     case INIT_ZERO: return 0;
     case INIT_ONE: return 1;
+    case INIT_CONSTANT: return q->init.scale;
+    case INIT_RAMP: return q->init.scale * (double)(k % q->t.m.cols);
     case INIT_NORMAL: return q->init.scale * x;
     case INIT_TRUNCATED:
     case INIT_FAN_IN: break;
@@ -132,7 +135,7 @@ static int init_one(parameters *p, int i, uint64_t seed, pcv_error *err) {
     rng r = rng_make(seed, RNG_INIT, (uint32_t)i);
     float *values = NULL;
     int status = mem_get(&values, (size_t)count * sizeof *values, "initial weights", err);
-    for (int64_t k = 0; k < count && !status; k++) values[k] = (float)draw(&r, q);
+    for (int64_t k = 0; k < count && !status; k++) values[k] = (float)draw(&r, q, k);
 #pragma omp critical(parameters_init)
     if (!status) backend_write_floats(p->be, &to, values);
     mem_free(values);

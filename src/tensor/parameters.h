@@ -16,6 +16,8 @@
 typedef enum init_kind {
     INIT_ZERO,
     INIT_ONE,
+    INIT_CONSTANT,  /* scale */
+    INIT_RAMP,      /* scale times the column */
     INIT_NORMAL,    /* N(0, scale^2) */
     INIT_TRUNCATED, /* N(0, scale^2) cut at two sigma */
     INIT_FAN_IN,    /* the same with sigma = scale / sqrt(columns) / 0.8796: variance scale^2 / in */

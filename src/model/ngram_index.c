@@ -1,0 +1,157 @@
+#include "model/ngram_index.h"
+#include "base/error.h"
+
+#include <string.h>
+
+enum {
+    AHEAD = 64,      /* places whose hashes are computed before the table is asked, so that its lines are on their way */
+    MANY = 1 << 13,  /* tokens from which on orders are worth a thread */
+    FEWEST_BITS = 6,
+};
+static const uint64_t BASE = 0x9E3779B97F4A7C15u, SPREAD = 0xD6E8FEB86659FD93u; /* odd */
+
+static int bits_for(int64_t capacity) {
+    int bits = FEWEST_BITS;
+    while ((int64_t)1 << bits < capacity) bits++;
+    return bits;
+}
+
+size_t ngram_index_bytes(int orders, int64_t capacity) {
+    size_t one = (size_t)capacity + ((size_t)1 << bits_for(capacity));
+    return ((size_t)capacity + (size_t)orders * one) * sizeof(int32_t);
+}
+
+void ngram_index_init(ngram_index *x, const int64_t *order, int orders, int64_t capacity, void *memory) {
+    CHECK(orders <= INDEX_ORDERS, "%d orders", orders);
+    *x = (ngram_index){.orders = orders, .capacity = capacity, .bits = bits_for(capacity), .ids = memory};
+    x->link = x->ids + capacity;
+    x->last = x->link + orders * capacity;
+    for (int o = 0; o < orders; o++) x->order[o] = order[o];
+}
+
+/* ------------------------------------------------------------------ the table */
+
+static uint64_t value_of(int32_t id) { return ((uint64_t)(uint32_t)id + 1) * SPREAD; }
+
+/* A hash of the last n tokens, moved from place to place: sum over i < n of value(ids[p - i]) BASE^i, modulo 2^64. */
+typedef struct rolling {
+    const int32_t *ids;
+    int64_t n;
+    uint64_t sum, gone; /* gone: BASE^n */
+    int shift;
+} rolling;
+
+static rolling rolling_start(const ngram_index *x, int o, int64_t place) {
+    rolling r = {.ids = x->ids, .n = x->order[o], .gone = 1, .shift = 64 - x->bits};
+    for (int64_t i = 0; i < r.n; i++) r.gone *= BASE;
+    for (int64_t p = place - r.n; p < place; p++) r.sum = r.sum * BASE + (p < 0 ? 0 : value_of(r.ids[p]));
+    return r;
+}
+
+/* The table's slot for the n tokens up to `place`, the one behind the last that was asked for; the first n - 1 places
+ * of a sequence have none. */
+static size_t rolling_next(rolling *r, int64_t place) {
+    uint64_t old = place < r->n ? 0 : value_of(r->ids[place - r->n]);
+    r->sum = r->sum * BASE + value_of(r->ids[place]) - old * r->gone;
+    return (size_t)((r->sum ^ r->sum >> 32) * SPREAD >> r->shift);
+}
+
+/* Links the places [from, x->count) of one order. */
+static void link_places(ngram_index *x, int o, int64_t from) {
+    int32_t *last = x->last + ((size_t)o << x->bits), *link = x->link + o * x->capacity;
+    size_t slot[AHEAD];
+    if (from < x->order[o] - 1) from = x->order[o] - 1;
+    rolling r = rolling_start(x, o, from < x->count ? from : x->count);
+    for (int64_t at = from; at < x->count; at += AHEAD) {
+        int64_t n = x->count - at < AHEAD ? x->count - at : AHEAD;
+        for (int64_t i = 0; i < n; i++) {
+            slot[i] = rolling_next(&r, at + i);
+            __builtin_prefetch(&last[slot[i]], 1);
+        }
+        for (int64_t i = 0; i < n; i++) {
+            link[at + i] = last[slot[i]];
+            last[slot[i]] = (int32_t)(at + i + 1);
+        }
+    }
+}
+
+void ngram_index_append(ngram_index *x, const int32_t *ids, int64_t count, int threads) {
+    int64_t from = x->count;
+    CHECK(from + count <= x->capacity, "%lld tokens behind %lld of %lld", (long long)count, (long long)from,
+          (long long)x->capacity);
+    if (count) memcpy(x->ids + from, ids, (size_t)count * sizeof *ids);
+    x->count += count;
+#pragma omp parallel for num_threads(threads) if (threads > 1 && count >= MANY)
+    for (int o = 0; o < x->orders; o++) link_places(x, o, from);
+}
+
+/* What a place's link says stood in its table before it. */
+void ngram_index_truncate(ngram_index *x, int64_t count) {
+    CHECK(count >= x->begin && count <= x->count, "%lld tokens of %lld", (long long)count, (long long)x->count);
+    for (int o = 0; o < x->orders; o++) {
+        int32_t *last = x->last + ((size_t)o << x->bits), *link = x->link + o * x->capacity;
+        for (int64_t p = x->count - 1; p >= count && p >= x->order[o] - 1; p--) {
+            rolling r = rolling_start(x, o, p);
+            last[rolling_next(&r, p)] = link[p];
+        }
+    }
+    x->count = count;
+}
+
+void ngram_index_copy(ngram_index *to, const ngram_index *from) {
+    CHECK(to->orders == from->orders && to->capacity == from->capacity, "indices of two kinds");
+    memcpy(to->ids, from->ids, (size_t)from->count * sizeof *to->ids);
+    for (int o = 0; o < from->orders; o++)
+        memcpy(to->link + o * to->capacity, from->link + o * from->capacity, (size_t)from->count * sizeof *to->link);
+    memcpy(to->last, from->last, ((size_t)from->orders << from->bits) * sizeof *to->last);
+    to->count = from->count;
+    to->begin = from->begin;
+}
+
+/* ------------------------------------------------------------------ the places */
+
+/* How many tokens up to a and up to b are the same, at most `most`, no more than stand up to either. */
+static int64_t common_tokens(const int32_t *a, const int32_t *b, int64_t most) {
+    int64_t n = 0;
+    for (; n + 8 <= most; n += 8) {
+        int32_t differ = 0;
+        for (int i = 0; i < 8; i++) differ |= a[-n - i] ^ b[-n - i];
+        if (differ) break;
+    }
+    while (n < most && a[-n] == b[-n]) n++;
+    return n;
+}
+
+int ngram_index_find(const ngram_index *x, int o, int64_t place, int most, ngram_match *found) {
+    const int32_t *link = x->link + o * x->capacity;
+    int count = 0;
+    CHECK(place < x->count, "place %lld of %lld", (long long)place, (long long)x->count);
+    if (place < x->order[o] - 1) return 0;
+    for (int64_t at = link[place]; at > 0 && count < most; at = link[at - 1]) {
+        int64_t there = at - 1, tokens = there - x->begin + 1;
+        if (tokens < x->order[o]) break;
+        if (tokens > LONGEST_MATCH) tokens = LONGEST_MATCH;
+        int64_t length = common_tokens(x->ids + place, x->ids + there, tokens);
+        if (length >= x->order[o]) found[count++] = (ngram_match){there, length};
+    }
+    return count;
+}
+
+/* The highest bit of x is bit *bit; the next `more` bits below it, straight between powers of two. */
+static int after_highest(int64_t x, int more, int *bit) {
+    *bit = 63 - __builtin_clzll((unsigned long long)x);
+    return (int)((*bit >= more ? x >> (*bit - more) : x << (more - *bit)) & ((1 << more) - 1));
+}
+
+int match_class(int64_t length) {
+    int octave;
+    if (length <= 16) return (int)length;
+    if (length > LONGEST_MATCH) length = LONGEST_MATCH;
+    int quarter = after_highest(length, 2, &octave);
+    return 16 + 4 * (octave - 4) + quarter;
+}
+
+int32_t match_octaves(int64_t distance) {
+    int octave, part = after_highest(distance, 4, &octave);
+    return OCTAVE * octave + part;
+}
