@@ -26,6 +26,16 @@ static const char *const variants[] = {
     "krasserm:positions.origin=data positions.axes=2,3",
     "official:positions.kind=sinusoidal positions.rotary.fraction=0 positions.middle=5", "krasserm:positions.middle=3",
     "official:positions.middle=4", "official:initial_cross=false positions.middle=2",
+    /* index heads, and inputs that are not near */
+    "default:near=5 index.orders=1,2 index.places=3", "default:near=1", "default:index.orders=1,3 index.places=2",
+    "official:near=3 index.orders=1,2", "krasserm:near=4 index.orders=1", "lucidrains:near=7 index.orders=2,1",
+    "flaxformer:near=6 cross_after_layers=0 index.orders=1", "default:near=4 self_reach=3 qk_norm=true",
+    "official:near=5 positions.kind=learned positions.rotary.fraction=0 index.orders=1,2",
+    "official:near=2 query=learned positions.kind=learned positions.rotary.fraction=0 index.orders=1",
+    "official:near=4 positions.origin=end positions.rotary.fraction=0.5 index.orders=1",
+    "official:near=5 latents_per_position=2 positions.rotary.fraction=0 positions.kind=learned index.orders=1",
+    "official:near=6 positions.middle=4 index.orders=1", "default:architecture=transformer index.orders=1,2",
+    "krasserm:architecture=sparse-transformer sparse.stride=3 index.orders=1",
     /* other architectures */
     "default:architecture=transformer", "official:architecture=transformer positions.kind=learned",
     "krasserm:architecture=transformer", "lucidrains:architecture=transformer", "flaxformer:architecture=transformer",

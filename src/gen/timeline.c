@@ -16,7 +16,7 @@ static bool any_number(const timeline *line) {
     return c->positions.kind == POSITION_NONE && !counts_from_end(line) && line->cache->slab->crosses;
 }
 
-/* Number of the view's first token. */
+/* The number that belongs to the view's first token. */
 static int64_t place(const timeline *line) {
     return line->remembers ? 0 : model_place(line->m, line->dropped, line->count, 0);
 }
@@ -24,7 +24,7 @@ static int64_t place(const timeline *line) {
 /* Empties the caches; the view begins behind the tokens that it has dropped. */
 static void begin_again(timeline *line) {
     model_cache_reset(line->cache);
-    line->cache->first = line->cache->final = place(line);
+    line->cache->first = line->cache->final = line->number = place(line);
     line->seen = 0;
 }
 
@@ -71,13 +71,49 @@ static int64_t layer_rows(const timeline *line) {
     return (line->latents < line->context ? 2 * line->latents : line->context) * line->m->config.latents_per_position;
 }
 
+/* Rows of the cross-attentions' caches: all inputs, or those near the latents, and room for as many before the rest is
+ * moved. */
+static int64_t cross_rows(const timeline *line) {
+    int64_t near = line->m->config.near, rows = 2 * (near + line->latents);
+    return near && rows < line->context ? rows : line->context;
+}
+
+static size_t index_bytes(const timeline *line) {
+    int orders = (int)line->m->config.index.orders.count;
+    return orders ? ngram_index_bytes(orders, line->room) : 0;
+}
+
+/* The index of the view's tokens, from their ids. */
+static void index_view(timeline *line) {
+    const field_ints *orders = &line->m->config.index.orders;
+    memset(line->index_memory, 0, index_bytes(line));
+    ngram_index_init(&line->index, orders->v, (int)orders->count, line->room, line->index_memory);
+    ngram_index_append(&line->index, line->ids, line->count, line->m->be->threads);
+}
+
+static int open_index(timeline *line, pcv_error *err) {
+    if (!line->m->config.index.orders.count) return 0;
+    int status = mem_get(&line->index_memory, index_bytes(line), "an index of tokens", err);
+    if (!status) index_view(line);
+    return status;
+}
+
+/* The view's last `count` tokens are new. */
+static void index_more(timeline *line, int64_t count) {
+    ngram_index *x = &line->index;
+    if (!line->index_memory) return;
+    if (x->count + count > x->capacity) index_view(line);
+    else ngram_index_append(x, line->ids + line->count - count, count, line->m->be->threads);
+}
+
 int timeline_open(timeline *line, decoder *d, int policy, int64_t latents, int64_t first, pcv_error *err) {
     int status = find_shape(line, d->m, policy, latents, first, err);
     if (status) goto out;
     line->d = d;
     TRY(mem_get(&line->ids, (size_t)line->room * sizeof *line->ids, "a timeline", err));
     TRY(mem_get(&line->logits, (size_t)line->m->config.vocab_size * sizeof *line->logits, "logits", err));
-    TRY(model_cache_open(&line->cache, d->slab, line->context, layer_rows(line), err));
+    TRY(open_index(line, err));
+    TRY(model_cache_open(&line->cache, d->slab, cross_rows(line), layer_rows(line), err));
     begin_again(line);
 out:
     if (status) timeline_close(line);
@@ -87,13 +123,14 @@ out:
 size_t timeline_bytes(model *m, int64_t latents) {
     timeline line;
     if (find_shape(&line, m, PCV_REFILL, latents, 0, NULL)) return 0;
-    return model_slab_bytes(m, line.context, layer_rows(&line));
+    return model_slab_bytes(m, cross_rows(&line), layer_rows(&line)) + index_bytes(&line);
 }
 
 void timeline_close(timeline *line) {
     if (!line->m) return;
     model_cache_close(line->cache);
     mem_free(line->ids);
+    mem_free(line->index_memory);
     mem_free(line->logits);
     *line = (timeline){0};
 }
@@ -101,6 +138,7 @@ void timeline_close(timeline *line) {
 void timeline_reset(timeline *line) {
     line->count = line->dropped = line->held = 0;
     line->ready = false;
+    if (line->index_memory) index_view(line);
     begin_again(line);
 }
 
@@ -114,12 +152,13 @@ static bool latents_differ(const timeline *line) { return line->m->config.latent
 /* Behind a pass over tokens up to `to` of the view: whose keys and values stay. */
 static void passed(timeline *line, int64_t to, int64_t latents) {
     bool stays = !latents || !latents_differ(line);
-    if (stays && line->cache->first + to > line->cache->final) line->cache->final = line->cache->first + to;
+    if (stays && line->number + to > line->cache->final) line->cache->final = line->number + to;
 }
 
 static sequence row_of(const timeline *line, int64_t from, int64_t to) {
-    return (sequence){.ids = line->ids + from, .length = to - from, .before = line->cache->first + from,
-                      .behind = line->count - to};
+    return (sequence){.ids = line->ids + from, .length = to - from, .before = line->number + from,
+                      .behind = line->count - to, .index = line->index_memory ? &line->index : NULL,
+                      .indexed = line->index.begin + from};
 }
 
 /* The logits behind the last position of each row go to its timeline. */
@@ -193,14 +232,41 @@ static int forget_segment(timeline *line, pcv_error *err) {
     memmove(line->ids, line->ids + gone, (size_t)(line->count - gone) * sizeof *line->ids);
     line->count -= gone;
     line->dropped += gone;
+    line->number += gone;
     line->seen = line->count;
     return 0;
+}
+
+/* Number of the first input that a latent at token `at` of the view sees. */
+static int64_t first_seen(const timeline *line, int64_t at) {
+    int64_t near = line->m->config.near;
+    return line->number + (near && at >= near ? at - near + 1 : 0);
+}
+
+/* The caches of the cross-attentions need no inputs in front of number `first` any more; without room for all tokens of
+ * the view behind those that they hold, they give their rows back. */
+static void forget_far(timeline *line, int64_t first) {
+    model_cache *c = line->cache;
+    if (first <= c->first || line->number + line->count - c->first <= cross_rows(line)) return;
+    model_cache_drop_inputs(c, first - c->first);
+}
+
+/* The same, before latents start at token `at` of the view: where the caches do not hold the first input that these see,
+ * they begin with it. */
+static void keep_near(timeline *line, int64_t at) {
+    int64_t first = first_seen(line, at);
+    model_cache *c = line->cache;
+    if (line->m->config.near && (first < c->first || first >= c->final)) {
+        model_cache_keep(c, 0, c->latents);
+        c->first = c->final = first;
+    }
+    forget_far(line, first);
 }
 
 /* Keys and values of all inputs before `until`, piece by piece. */
 static int fill(timeline *line, int64_t until, pcv_error *err) {
     int status = 0;
-    for (int64_t at; !status && (at = line->cache->final - line->cache->first) < until;) {
+    for (int64_t at; !status && (at = line->cache->final - line->number) < until;) {
         int64_t to = until - at < FILL_PIECE ? until : at + FILL_PIECE;
         status = run(line, at, to, 0, err);
     }
@@ -213,7 +279,8 @@ static int restart(timeline *line, int64_t latents, pcv_error *err) {
     if (latents > line->count) latents = line->count;
     int64_t prefix = line->count - latents;
     model_cache_reset_latents(c);
-    if (latents_differ(line) && c->final > c->first + prefix) c->final = c->first + prefix;
+    if (latents_differ(line) && c->final > line->number + prefix) c->final = line->number + prefix;
+    keep_near(line, prefix);
     int status = fill(line, prefix, err);
     if (!status) status = run(line, prefix, line->count, latents, err);
     line->held = latents;
@@ -238,6 +305,8 @@ static bool lacks_one_token(timeline *line) {
     if (line->seen == 0 || line->policy == PCV_EXACT || (full && line->policy != PCV_SLIDE)) return false;
     if (full) drop_latent(line);
     line->held++;
+    /* as many as latents that start again will see */
+    if (line->m->config.near && line->count > line->latents) forget_far(line, first_seen(line, line->count - line->latents));
     return true;
 }
 
@@ -254,16 +323,18 @@ static int catch_up(timeline *line, pcv_error *err) {
 /* The oldest `gone` tokens leave. */
 static void leave(timeline *line, int64_t gone) {
     model_cache *c = line->cache;
-    bool keep = any_number(line) && c->final - c->first > gone && c->first < FARTHEST;
+    bool keep = any_number(line) && c->final - line->number > gone && line->number < FARTHEST;
     memmove(line->ids, line->ids + gone, (size_t)(line->count - gone) * sizeof *line->ids);
     line->count -= gone;
     line->dropped += gone;
+    line->index.begin += gone;
     line->seen = 0;
     if (!keep) {
         begin_again(line);
         return;
     }
-    model_cache_drop_inputs(c, gone);
+    line->number += gone;
+    if (c->first < line->number) model_cache_drop_inputs(c, line->number - c->first);
 }
 
 /* How many leave together, where not even more do not fit. */
@@ -276,7 +347,7 @@ static void settle(timeline *line) {
     int64_t excess = line->count - line->context, least = least_leave(line);
     if (line->remembers) return;
     if (excess > 0) leave(line, excess > least ? excess : least);
-    bool moved = !any_number(line) && line->cache->first != place(line);
+    bool moved = !any_number(line) && line->number != place(line);
     if (moved || counts_from_end(line)) begin_again(line);
 }
 
@@ -294,10 +365,13 @@ int timeline_append(timeline *line, const int32_t *ids, size_t count, pcv_error 
             return fail(err, PCV_DATA, "token %d is outside the vocabulary of %lld", ids[i],
                         (long long)line->m->config.vocab_size);
     line->ready = line->ready && count == 0;
-    for (size_t i = 0; i < count; i++) {
+    for (int64_t i = 0, n; i < (int64_t)count; i += n) {
         int status = line->count == line->room ? make_room(line, err) : 0;
         if (status) return status;
-        line->ids[line->count++] = ids[i];
+        n = line->room - line->count < (int64_t)count - i ? line->room - line->count : (int64_t)count - i;
+        memcpy(line->ids + line->count, ids + i, (size_t)n * sizeof *ids);
+        line->count += n;
+        index_more(line, n);
     }
     return 0;
 }
@@ -345,14 +419,16 @@ bool timeline_truncate(timeline *line, int64_t length) {
     line->count = kept;
     line->ready = false;
     line->held = 0;
+    if (line->index_memory) ngram_index_truncate(&line->index, line->index.begin + kept);
     if (line->remembers) { /* what was learned stays; the last token runs once more, for its logits */
         if (line->seen > kept - 1) model_cache_keep(c, line->seen = kept - 1, kept - 1);
-        c->final = c->first + line->seen;
+        c->final = line->number + line->seen;
         return true;
     }
     line->seen = 0;
-    model_cache_keep(c, c->inputs < kept ? c->inputs : kept, c->latents);
-    if (c->final > c->first + kept) c->final = c->first + kept;
+    int64_t rows = line->number + kept - c->first;
+    model_cache_keep(c, c->inputs < rows ? c->inputs : rows > 0 ? rows : 0, c->latents);
+    if (c->final > line->number + kept) c->final = line->number + kept;
     model_cache_reset_latents(c);
     return true;
 }
@@ -363,8 +439,10 @@ void timeline_copy(timeline *to, const timeline *from) {
     memcpy(to->logits, from->logits, (size_t)to->m->config.vocab_size * sizeof *to->logits);
     to->count = from->count;
     to->dropped = from->dropped;
+    to->number = from->number;
     to->seen = from->seen;
     to->held = from->held;
     to->ready = from->ready;
+    if (to->index_memory) ngram_index_copy(&to->index, &from->index);
     model_cache_copy(to->cache, from->cache);
 }

@@ -21,7 +21,8 @@
  * How it is computed. The cross-attention's keys and values of an input depend on that input alone: they are
  * computed when it arrives and kept. (Where latents have a norm of their own for them, they are computed once
  * more when the input is a latent no longer.) A latent is computed once and kept until the latents start again.
- * When tokens leave, models without absolute positions keep the remaining keys and values, under numbers that
+ * Where a latent sees near inputs alone, keys and values of those are all that is kept, and of the rest what the index
+ * needs, which is the ids. When tokens leave, models without absolute positions keep the remaining keys and values, under numbers that
  * go on: only distances matter there. Others compute them again. So do all behind a request that failed; a
  * transformer-xl has then forgotten what is no longer in its view. */
 #ifndef GEN_TIMELINE_H
@@ -50,6 +51,9 @@ typedef struct timeline {
     int32_t *ids;    /* [room] tokens of the view, and new ones that may still push others out of it */
     int64_t room, count;
     int64_t dropped; /* tokens that left the view */
+    int64_t number;  /* of the view's first token */
+    ngram_index index; /* of the view, whose token i is its place begin + i; for models with index heads */
+    void *index_memory;
     bool remembers;  /* segment recurrence: no token is ever run again, and the policies are one */
     int64_t seen;    /* tokens of the view that the current logits take into account; 0: the latents start again */
     int64_t held;    /* positions that are latents behind them, as far as the caches hold them */
