@@ -106,7 +106,8 @@ const char *field_strings_next(const field_strings *list, const char *last) {
 static int parse_ints(const field *f, void *object, const char *value, const char *where, pcv_error *err) {
     field_ints list = {0};
     int count = 0;
-    int status = *value ? number_read_wholes(where, value, ',', (int64_t)f->low, (int64_t)f->high, list.v, FIELD_LIST,
+    bool none = !*value || !strcmp(value, "none");
+    int status = !none ? number_read_wholes(where, value, ',', (int64_t)f->low, (int64_t)f->high, list.v, FIELD_LIST,
                                           &count, err) : 0;
     list.count = count;
     if (!status) *(field_ints *)member(f, object) = list;

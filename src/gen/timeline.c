@@ -80,14 +80,15 @@ static int64_t cross_rows(const timeline *line) {
 
 static size_t index_bytes(const timeline *line) {
     int orders = (int)line->m->config.index.orders.count;
-    return orders ? ngram_index_bytes(orders, line->room) : 0;
+    return orders ? ngram_index_bytes(orders, line->room, line->room) : 0;
 }
 
 /* The index of the view's tokens, from their ids. */
 static void index_view(timeline *line) {
     const field_ints *orders = &line->m->config.index.orders;
     memset(line->index_memory, 0, index_bytes(line));
-    ngram_index_init(&line->index, orders->v, (int)orders->count, line->room, line->index_memory);
+    ngram_index_init(&line->index, orders->v, (int)orders->count, line->room, line->room,
+                     line->index_memory);
     ngram_index_append(&line->index, line->ids, line->count, line->m->be->threads);
 }
 

@@ -269,10 +269,10 @@ static void see_latents(layout *l) {
 static void index_row(const layout *l, int64_t row, ngram_index *x) {
     const sequence *s = &l->p->rows[row];
     const field_ints *orders = &l->m->config.index.orders;
-    int64_t inputs = real_inputs(s);
-    void *memory = tape_host(l->t, ngram_index_bytes((int)orders->count, inputs));
+    int64_t inputs = real_inputs(s), asked = l->U < inputs ? l->U : inputs;
+    void *memory = tape_host(l->t, ngram_index_bytes((int)orders->count, inputs, asked));
     if (!memory) return;
-    ngram_index_init(x, orders->v, (int)orders->count, inputs, memory);
+    ngram_index_init(x, orders->v, (int)orders->count, inputs, asked, memory);
     ngram_index_append(x, s->ids, inputs, l->t->be->threads);
 }
 

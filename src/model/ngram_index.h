@@ -4,10 +4,12 @@
  *
  * Per order it is a hash table and one link a place, as in LZ77 compressors: the table knows the last place whose n
  * tokens have a hash, and each place the one before it. Places of other tokens that share a hash are passed over, so
- * that what is found does not depend on the table's size, nor on how the tokens came, in one call or in many.
+ * that what is found does not depend on the table's size, nor on how the tokens came, in one call or in many. Where the
+ * last few places alone will be asked for, only places behind tokens that may be theirs are linked, and the table is
+ * small: a million tokens are then read as fast as they are hashed.
  *
- *     size_t bytes = ngram_index_bytes(3, 4096);
- *     ngram_index_init(&x, (int64_t[]){3, 5, 8}, 3, 4096, zeroed_memory);
+ *     size_t bytes = ngram_index_bytes(3, 4096, 4096);
+ *     ngram_index_init(&x, (int64_t[]){3, 5, 8}, 3, 4096, 4096, zeroed_memory);
  *     ngram_index_append(&x, ids, 1000, threads);
  *     int n = ngram_index_find(&x, 0, 999, 16, matches); */
 #ifndef MODEL_NGRAM_INDEX_H
@@ -28,6 +30,7 @@ typedef struct ngram_index {
     int orders;
     int64_t order[INDEX_ORDERS];
     int64_t capacity, count; /* tokens that fit, and that are there */
+    int64_t asked;           /* only the last so many places can be asked for; the capacity: all, at any time */
     int64_t begin;           /* tokens in front of this place are not looked at any more */
     int32_t *ids;            /* [capacity] */
     int32_t *link;           /* [orders, capacity] 1 + the place before with the same hash, 0: none */
@@ -42,11 +45,12 @@ typedef struct ngram_match {
 } ngram_match;
 
 /* The memory that an index of so many tokens takes. */
-size_t ngram_index_bytes(int orders, int64_t capacity);
+size_t ngram_index_bytes(int orders, int64_t capacity, int64_t asked);
 
 /* memory: zeroed, of ngram_index_bytes, the caller's, aligned for int32_t. */
-void ngram_index_init(ngram_index *x, const int64_t *order, int orders, int64_t capacity, void *memory);
+void ngram_index_init(ngram_index *x, const int64_t *order, int orders, int64_t capacity, int64_t asked, void *memory);
 
+/* Where fewer than all places can be asked for, all tokens come in one call. */
 void ngram_index_append(ngram_index *x, const int32_t *ids, int64_t count, int threads);
 
 /* Only the first `count` tokens were appended; they are no fewer than `begin`. */
