@@ -40,6 +40,9 @@ const preset dialects[] = {
     "latents=512 channels=128 heads=4 layers=4 prefix_dropout=0.5 training.lr=0.003 training.beta2=0.95 " \
     "training.warmup=200 training.minutes=30"
 
+/* What makes a long input pay: docs/long_context.md. */
+#define LONG "context=131072 near=512 index.orders=2,3,4,5,6,8,12,16 "
+
 const preset presets[] = {
     {"tiny",
      "context=256 latents=64 channels=64 heads=2 layers=2 training.lr=0.003 training.batch=4 "
@@ -50,9 +53,13 @@ const preset presets[] = {
      "training.lr=0.002 training.beta2=0.95 training.warmup=100 training.minutes=3",
      "text in three minutes on two cores", NULL},
     {"books",
-     "context=4096 latents=512 channels=192 heads=6 layers=5 prefix_dropout=0.5 "
+     LONG "latents=512 channels=192 heads=6 layers=5 "
      "training.lr=0.0015 training.beta2=0.95 training.warmup=200 training.minutes=30",
      "books, byte by byte, in half an hour on two cores", NULL},
+    {"code",
+     LONG "latents=512 channels=192 heads=6 layers=5 "
+     "training.lr=0.0015 training.beta2=0.95 training.warmup=200 training.minutes=30",
+     "source code, projects as documents, in half an hour on two cores", NULL},
     {"pictures",
      "context=3072 " SMALL,
      "pictures of 32 x 32 pixels, in half an hour on two cores", NULL},

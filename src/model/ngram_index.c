@@ -9,7 +9,7 @@ enum {
     MANY = 1 << 13,  /* tokens from which on orders are worth a thread */
     FEWEST_BITS = 6,
     ROOM = 16,        /* slots of the table for each place that can be asked for */
-    SIEVE_BITS = 15,
+    SIEVE_BITS = 17,
 };
 static const uint64_t BASE = 0x9E3779B97F4A7C15u, SPREAD = 0xD6E8FEB86659FD93u; /* odd */
 

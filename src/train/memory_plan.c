@@ -6,13 +6,14 @@
 /* What describes a batch on the host is there while a step is planned, too. */
 static int check_host(const model_config *config, const train_config *c, pcv_error *err) {
     enum { HOST_BYTES = 1 << 30 }; /* of the most tokens */
-    int64_t most = model_most_tokens(config);
+    int64_t most = model_most_tokens(config), orders = config->index.orders.count;
+    int64_t bytes = HOST_BYTES / most + (orders + 1) * (int64_t)sizeof(int32_t); /* of a token */
     size_t have = memory_available();
     if (c->batch > most / config->context)
         return fail(err, PCV_MEMORY, "--batch (%lld) times --context (%lld): more than %d tokens at once; lower "
                     "--batch, and raise --total-batch for as many in an update", (long long)c->batch,
                     (long long)config->context, (int)most);
-    if ((size_t)(c->batch * config->context * (HOST_BYTES / most)) <= have / 2) return 0; /* arenas grow by doubling */
+    if ((size_t)(c->batch * config->context * bytes) <= have / 2) return 0; /* arenas grow by doubling */
     return fail(err, PCV_MEMORY, "--batch (%lld) times --context (%lld): too many tokens for %.2f GiB of memory; "
                 "lower them", (long long)c->batch, (long long)config->context, (double)have / (1 << 30));
 }
