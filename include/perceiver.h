@@ -345,7 +345,7 @@ PCV_API int pcv_plan(const pcv_settings *settings, const char *dataset, double p
                      pcv_plan_report *report, pcv_error *err);
 
 typedef struct pcv_train_options {
-    const char *dataset; /* folder or generator ("copy:1024"); NULL with resume: the run's */
+    const char *dataset; /* folder or generator ("copy:1024", docs/data.md); NULL with resume: the run's */
     const char *run;     /* folder to make, or to go on with */
     bool resume;
     bool other_data; /* a resumed run goes on even where the data are not those it was trained on */

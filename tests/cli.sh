@@ -304,6 +304,18 @@ cmp -s grown/model.safetensors half/model.safetensors || fail "saving changed a 
 rm -r half/checkpoints/step-00000012 half/model.safetensors
 works train --resume -o half
 cmp -s grown/model.safetensors half/model.safetensors || fail "a resumed run whose pieces grow is another"
+for name in recall:120 repeat:120; do # $grow's updates of 64 targets, or about that, at any length
+    made=${name%:*}
+    works train $name -o $made $grow --start-length 8 --grow-accuracy 0 --steps 12 --total-batch 64 --eval-every 100 --log-every 1
+    has $made/metrics.jsonl '"length": 64'
+    has $made/config.json "\"kind\": \"$made\""
+    targets=$(sed -n 's/.*"tokens": \([0-9]*\).*/\1/p' $made/metrics.jsonl | tail -n 1)
+    [ "$targets" -ge 300 ] && [ "$targets" -le 1600 ] || fail "$name: 12 updates of about 64 targets have $targets"
+    works train $name -o $made-half $grow --start-length 8 --grow-accuracy 0 --steps 5 --total-batch 64 --eval-every 100
+    works train --resume -o $made-half --steps 12
+    cmp -s $made/model.safetensors $made-half/model.safetensors || fail "$name: a resumed run is another"
+    works train $name -o $made-xl --context 32 --arch transformer-xl --memory 8 --channels 16 --heads 1 --layers 1 --steps 3 --threads 1
+done
 works train set262 -o run262 $small --steps 2
 
 # ---------------------------------------------------------------- eval
@@ -370,6 +382,19 @@ equal "targets of --tokens" "$(number tokens out)" 640
 works eval copy --json --threads 1
 json out
 equal "targets of 12 copy tasks" "$(number tokens out)" $((12 * 32))
+works eval recall --json --threads 1 # of 64 tokens 2 pairs, of 120 there are 4, of 1000 there are 41
+equal "targets of 12 documents" "$(number tokens out)" $((12 * 4 * 4))
+for stride in 1 5 16; do
+    works eval recall --json --threads 1 --data recall:1000 --examples 3 --stride $stride
+    equal "targets of longer documents, by $stride" "$(number tokens out)" $((3 * 41 * 4))
+    works eval recall --json --threads 1 --stride $stride --tokens 9
+    equal "targets of --tokens, by $stride" "$(number tokens out)" 9
+    works eval repeat --json --threads 1 --stride $stride --tokens 9
+    equal "targets of --tokens, by $stride" "$(number tokens out)" 9
+done
+works eval recall --sweep latents --values 2,8 --threads 1
+works attend recall -o recall.png --threads 1
+works generate recall --length 4 --threads 1
 fails $config 'latents' eval run --latents 300
 fails $config 'stride' eval run --stride 65
 fails $usage 'context' eval run --context -1
@@ -831,6 +856,11 @@ works info run/model.safetensors --json
 json out
 equal "parameters" "$(number parameters out)" "$byte_parameters"
 works info copy:64
+works info recall:64 --json
+json out
+has out '"data": "recall"'
+works info repeat:64
+has out '^data +repeat$'
 fails $data 'text/1.txt: not a safetensors file' info text/1.txt
 fails $data 'nothing: not a safetensors file' info nothing
 fails $data 'text: neither a run' info text

@@ -162,6 +162,8 @@ bad_number 'is not a list of whole numbers' prepare bytes book.txt -o x --split 
 bad_number 'is not a list of whole numbers' plan --vocab 300 --probe 0 --cross-after-layers 0,
 fails $usage "'16 ' is not a whole number" plan "copy:16 " --probe 0
 fails $usage '3 is out of range' plan copy:3 --probe 0
+fails $usage 'recall:48: 48 is out of range, expected 49 to 16777216' plan recall:48 --probe 0
+fails $usage "repeat:x: 'x' is not a whole number" info repeat:x
 echo '{"latents": 0}' >c.json
 fails $config 'c.json: latents: 0 is out of range, expected 1 to' plan --vocab 300 --probe 0 --config c.json
 works plan --vocab 300 --probe 0 --ema 0.99999999 --lr 1e-4 --lr-end .5 --layers 007

@@ -1,11 +1,10 @@
 #include "data/dataset.h"
 #include "base/mem.h"
+#include "data/generated.h"
 #include "model/model.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static const char copy[] = "copy:";
 
 int dataset_open(dataset **out, const char *name, uint64_t seed, pcv_error *err) {
     dataset *d = NULL;
@@ -14,8 +13,7 @@ int dataset_open(dataset **out, const char *name, uint64_t seed, pcv_error *err)
     d->seed = seed;
     d->first_target = 1;
     snprintf(d->name, sizeof d->name, "%s", name);
-    if (!strncmp(name, copy, sizeof copy - 1)) status = copy_open(d, name + sizeof copy - 1, err);
-    else status = folder_open(d, name, err);
+    status = generator_of(name) ? generated_open(d, name, err) : folder_open(d, name, err);
     if (status) dataset_close(d);
     else *out = d;
     return status;
@@ -82,15 +80,31 @@ int dataset_read(const dataset *d, split_name split, int64_t document, int64_t f
     return d->type->read(d, split, document, from, count, ids, err);
 }
 
+int64_t dataset_next_target(const dataset *d, split_name split, int64_t document, int64_t i) {
+    if (d->type->next_target) return d->type->next_target(d, split, document, i);
+    return i < d->first_target ? d->first_target : i;
+}
+
+int64_t dataset_last_targets(const dataset *d, split_name split, int64_t most) {
+    enum { DOCUMENTS = 16 };
+    int64_t targets = 0, documents = dataset_documents(d, split);
+    if (documents > DOCUMENTS) documents = DOCUMENTS;
+    for (int64_t k = 0; k < documents; k++) {
+        int64_t length = dataset_length(d, split, k), i = length > most ? length - most : 0;
+        while ((i = dataset_next_target(d, split, k, i)) < length) targets++, i++;
+    }
+    return documents ? (targets + documents - 1) / documents : 0;
+}
+
 void dataset_resize(dataset *d, int64_t length) {
     if (d->type->resize) d->type->resize(d, length);
 }
 
 void dataset_middle(const char *name, model_config *m) {
-    bool generated = !strncmp(name, copy, sizeof copy - 1);
+    const generator *by = generator_of(name);
     if (m->positions.middle >= 0 || model_type_of(m)->relative) return;
     m->positions.middle = 0;
-    if (generated) copy_length(name + sizeof copy - 1, &m->positions.middle, NULL);
+    if (by && by->middle) generated_length(name, &m->positions.middle, NULL);
 }
 
 int dataset_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {

@@ -174,7 +174,7 @@ static void close_folder(dataset *d) {
     mem_free(f);
 }
 
-static const dataset_type folder_type = {documents, length, read_tokens, close_folder, NULL};
+static const dataset_type folder_type = {documents, length, read_tokens, close_folder, NULL, NULL};
 
 /* The index must rise from 0 to the number of tokens; the counts must be those of dataset.json. */
 static int check_split(const split_files *s, int wide, const json_t *about, const char *where, pcv_error *err) {

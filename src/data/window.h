@@ -1,7 +1,7 @@
 /* Windows into documents: what a training step reads, and how an evaluation covers every target once.
  *
  * A window of `count` tokens gives count - 1 inputs and, shifted by one, count - 1 targets. The targets
- * that count are the last `scored` of them. */
+ * that count are the last `scored` of them, or those among them that the data set takes (dataset_next_target). */
 #ifndef DATA_WINDOW_H
 #define DATA_WINDOW_H
 
@@ -17,8 +17,8 @@ typedef struct window {
 
 /* Random windows of one split. Every window of context + 1 tokens of every document is as likely as
  * every other; near its beginning a document also gives shorter ones, down to `shortest` tokens
- * (official data loader: the sequence is padded in front, then windows slide). Every eighth
- * window of generated documents is the last one, so that the end of a document is seen at every length. */
+ * (official data loader: the sequence is padded in front, then windows slide). A window's last target counts. Every
+ * eighth window of generated documents is the last one, so that the end of a document is seen at every length. */
 typedef struct crop_plan {
     const dataset *d;
     split_name split;
@@ -34,14 +34,15 @@ window crop_draw(const crop_plan *p, rng *r); /* scored: all targets of the wind
 
 /* Windows that together score every target of a split exactly once, `stride` at a time: each window
  * ends where its targets end and reads up to `context` inputs. Where the stride does not divide, the
- * first window of a document is the short one (official block evaluation). */
+ * first window of a document is the short one (official block evaluation). One whose targets all do not count is left
+ * out. */
 typedef struct block_plan {
     const dataset *d;
     split_name split;
     int64_t context, stride, documents;
     int64_t document, end; /* state: the next window ends behind input end of this document */
     int64_t count;         /* windows in all */
-    int64_t targets;
+    int64_t targets;       /* that count */
 } block_plan;
 
 /* documents: of a generated data set. */
@@ -67,6 +68,10 @@ window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t turn);
  * tokens first, first + 1, ... are `targets` that count. */
 window block_at(int64_t first, int64_t targets, int64_t done, int64_t context, int64_t stride);
 
+/* How many of its last `most` targets count; and the change that makes it score only the last `targets` of those. */
+int64_t window_targets(const dataset *d, split_name split, const window *w, int64_t most);
+void window_keep(const dataset *d, split_name split, window *w, int64_t targets);
+
 /* A window as a row of a pass: its inputs, the first count - 1 of ids[count], where they stand (model_place), and what
  * each is to predict. Every pass over a window starts here. */
 sequence window_row(const model *m, const window *w, const int32_t *ids);
@@ -80,6 +85,7 @@ typedef struct window_rows {
     window *window;          /* [capacity] */
     sequence *row;           /* [capacity] */
     int32_t *ids;            /* [room] tokens of all windows */
+    int32_t *next;           /* [room] their targets, where not all of the last ones count; else NULL */
     int64_t used, room;
 } window_rows;
 

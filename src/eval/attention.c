@@ -42,7 +42,7 @@ static int read_generated(pcv_engine *e, const eval_config *c, int32_t **ids, si
     TRY(mem_get(ids, (size_t)w.count * sizeof **ids, "tokens", err));
     TRY(window_read(d, SPLIT_TEST, &w, *ids, err));
     *count = (size_t)w.count - 1; /* the last one is no input */
-    *first = d->first_target - 1;
+    *first = dataset_next_target(d, SPLIT_TEST, 0, 1) - 1;
     *document = w.count;
 out:
     dataset_close(d);

@@ -205,6 +205,14 @@ static int64_t spread_take(spread *s, int64_t count) {
     return taken;
 }
 
+/* Leaves of the window what is taken of it: false, when nothing is. */
+static bool take(const evaluation_job *job, spread *s, window *w) {
+    split_name split = (split_name)job->config->split;
+    int64_t taken = spread_take(s, window_targets(job->d, split, w, w->scored));
+    if (taken) window_keep(job->d, split, w, taken);
+    return taken > 0;
+}
+
 static int score_split(const evaluation_job *job, scoring *b, tally *t, pcv_evaluation *e,
                        pcv_error *err) {
     const eval_config *c = job->config;
@@ -216,8 +224,7 @@ static int score_split(const evaluation_job *job, scoring *b, tally *t, pcv_eval
     block_open(&plan, job->d, (split_name)c->split, c->context, c->stride, c->examples);
     spread some = {c->tokens && c->tokens < plan.targets ? c->tokens : plan.targets, 0, plan.targets, 0};
     for (int64_t document = -1; block_next(&plan, &w);) {
-        w.scored = spread_take(&some, w.scored);
-        if (!w.scored) continue;
+        if (!take(job, &some, &w)) continue;
         e->documents += w.document != document;
         document = w.document;
         TRY(push(job, b, &w, err));
@@ -275,14 +282,16 @@ static void fill_point(pcv_sweep_point *p, const tally *t) {
     p->seconds_per_token = p->seconds / n;
 }
 
-/* Windows of `span` targets with at least `need` inputs, counted. */
+/* Targets in windows of `span` with at least `need` inputs, counted. */
 static int64_t count_spans(const evaluation_job *job, int64_t span, int64_t need) {
     const eval_config *c = job->config;
     block_plan plan;
     window w;
     int64_t count = 0;
     block_open(&plan, job->d, (split_name)c->split, c->context, span, c->examples);
-    while (block_next(&plan, &w)) count += w.count - 1 >= need && w.scored == span;
+    while (block_next(&plan, &w))
+        if (w.count - 1 >= need && w.scored == span)
+            count += window_targets(job->d, (split_name)c->split, &w, span);
     return count;
 }
 
@@ -296,9 +305,9 @@ int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count
         point[k].tokens = 0;
     }
     if (need < context) need = context;
-    int64_t eligible = count_spans(job, span, need);
-    if (!eligible) eligible = count_spans(job, span, need = latents); /* no document is that long */
-    int64_t all = eligible * span, most = c->tokens ? c->tokens : SPANS * span;
+    int64_t all = count_spans(job, span, need);
+    if (!all) all = count_spans(job, span, need = latents); /* no document is that long */
+    int64_t most = c->tokens ? c->tokens : SPANS * span;
     spread some = {.wanted = all < most ? all : most, .all = all};
     scoring b = {0};
     tally *t = NULL;
@@ -312,8 +321,7 @@ int evaluate_points(const evaluation_job *job, pcv_sweep_point *point, int count
     block_open(&plan, job->d, (split_name)c->split, c->context, span, c->examples);
     while (block_next(&plan, &w)) {
         if (w.count - 1 < need || w.scored != span) continue;
-        w.scored = spread_take(&some, span);
-        if (!w.scored) continue;
+        if (!take(job, &some, &w)) continue;
         for (int k = 0; k < count; k++) TRY(score_span(job, &b, &w, &point[k], &t[k], err));
         TRY(report(job, (double)some.seen, (double)some.all, start, t[0].tokens * count, err));
     }

@@ -15,7 +15,7 @@ struct pcv_engine {
     tokenizer tokens;
     char dataset[4096]; /* that the run was trained on */
     char digest[HASH_TEXT]; /* its digest; "": an older version recorded none */
-    char kind[32];      /* of the data: a data_kind's name, or "copy" */
+    char kind[32];      /* of the data: a data_kind's name, or a generator's */
 };
 
 struct pcv_session {

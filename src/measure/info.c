@@ -7,7 +7,7 @@
 #include "base/safetensors.h"
 #include "base/text.h"
 #include "config/settings.h"
-#include "data/dataset.h"
+#include "data/generated.h"
 #include "gen/engine.h"
 #include "model/config_file.h"
 #include "train/checkpoint.h"
@@ -271,7 +271,7 @@ static int describe_dataset(describer *d, const char *path, pcv_error *err) {
 
 static int describe(describer *d, const char *path, pcv_error *err) {
     char config[PATH_SIZE], about[PATH_SIZE];
-    bool generated = !strncmp(path, "copy:", 5);
+    bool generated = generator_of(path) != NULL;
     if (!strcmp(path, "-")) return describe_file(d, path, err);
     if (!generated && !path_exists(path)) return fail(err, PCV_NOINPUT, "%s: no such file or folder", path);
     if (!generated && !path_is_folder(path)) return describe_file(d, path, err);

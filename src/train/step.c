@@ -46,9 +46,8 @@ void step_take_full(step_rows *b, int64_t rows) {
         window_rows_add(&b->rows, b->m, &(window){.count = inputs + 1, .scored = inputs});
 }
 
-int64_t step_targets(const model_config *m, const window *w) {
-    int64_t positions = m->latents / m->latents_per_position;
-    return w->scored < positions ? w->scored : positions;
+int64_t step_targets(const model_config *m, const dataset *d, split_name split, const window *w) {
+    return window_targets(d, split, w, m->latents / m->latents_per_position);
 }
 
 int step_run(step_rows *b, tape *t, model *m, const train_config *c, uint32_t draw, double scale, loss_sum *sum,

@@ -28,8 +28,8 @@ int step_read(step_rows *b, const dataset *d, split_name split, const window *w,
 void step_take(step_rows *b, const window *w, int64_t rows);
 void step_take_full(step_rows *b, int64_t rows);
 
-/* Targets of a window that the latents reach. */
-int64_t step_targets(const model_config *m, const window *w);
+/* Targets of a window that count and that the latents reach. */
+int64_t step_targets(const model_config *m, const dataset *d, split_name split, const window *w);
 
 /* Forward and backward for the rows that were read: gradients of scale times the summed loss are added to the model's,
  * and what the loss was to *sum. draw tells the batches of one update apart. */

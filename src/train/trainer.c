@@ -113,13 +113,20 @@ out:
     return status;
 }
 
+/* Targets of one piece, about. */
+static int64_t targets_of_piece(const trainer *r, int64_t positions) {
+    int64_t scored = r->state.length + 1 - r->d->first_target; /* a window has a token more than inputs */
+    if (scored > positions) scored = positions;
+    if (r->d->type->next_target) scored = dataset_last_targets(r->d, SPLIT_TRAIN, positions);
+    return scored > 0 ? scored : 1;
+}
+
 /* Sets how long the pieces are that are trained on, and with it how many an update needs. */
 static int set_length(trainer *r, int64_t length, pcv_error *err) {
     int64_t positions = r->mc.latents / r->mc.latents_per_position;
     r->state.length = length < r->mc.context ? length : r->mc.context;
     dataset_resize(r->d, r->state.length);
-    int64_t scored = r->state.length + 1 - r->d->first_target; /* a window has a token more than inputs */
-    if (scored > positions) scored = positions;
+    int64_t scored = targets_of_piece(r, positions);
     int64_t by_tokens = (r->mc.context + 1) / (r->state.length + 1), by_latents = positions / r->state.length;
     r->rows = r->c.batch; /* and more where they are short */
     if (by_latents > 1) r->rows *= by_latents < by_tokens ? by_latents : by_tokens;
@@ -244,7 +251,7 @@ static int64_t draw_windows(trainer *r) {
         int64_t turn = r->state.step * r->batches + i / r->rows;
         if (r->buffer.memory) r->windows[i] = stream_at(&r->streams, i % r->rows, r->rows, turn);
         else r->windows[i] = crop_draw(&r->crops, &random);
-        targets += step_targets(&r->mc, &r->windows[i]);
+        targets += step_targets(&r->mc, r->d, SPLIT_TRAIN, &r->windows[i]);
     }
     return targets;
 }

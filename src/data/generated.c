@@ -1,0 +1,103 @@
+#include "data/generated.h"
+#include "base/mem.h"
+#include "base/number.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const generator *const generators[] = {&mirrored_copy, &associative_recall, &repeated_passage};
+
+static const int64_t ENDLESS = (int64_t)1 << 31;
+
+typedef struct generated {
+    const generator *by;
+    int64_t length, longest; /* now, and as the name says */
+} generated;
+
+const generator *generator_of(const char *name) {
+    for (size_t i = 0; i < sizeof generators / sizeof *generators; i++) {
+        size_t size = strlen(generators[i]->name);
+        if (!strncmp(name, generators[i]->name, size) && name[size] == ':') return generators[i];
+    }
+    return NULL;
+}
+
+int generated_length(const char *name, int64_t *tokens, pcv_error *err) {
+    const generator *by = generator_of(name);
+    const char *text = name + strlen(by->name) + 1;
+    char where[64];
+    snprintf(where, sizeof where, "%s:%.40s", by->name, text);
+    int status = number_read_whole(where, text, by->least, GENERATED_LONGEST, tokens, err);
+    if (!status && by->even && *tokens % 2) status = fail(err, PCV_USAGE, "%s: expected an even length", where);
+    return status;
+}
+
+/* ------------------------------------------------------------------ documents */
+
+rng_block generated_numbers(const generated_document *g, uint32_t stream, int64_t i) {
+    return rng_at(g->d->seed, RNG_TASK, (uint32_t)g->split | stream << 8, (uint64_t)g->number << 24 | (uint64_t)i);
+}
+
+int generated_byte(const generated_document *g, uint32_t stream, int64_t i) {
+    rng_block b = generated_numbers(g, stream, i / 16);
+    return (int)(b.v[i / 4 % 4] >> 8 * (i % 4) & 255);
+}
+
+static generated_document document_of(const dataset *d, split_name split, int64_t document) {
+    return (generated_document){d, split, document, ((const generated *)d->state)->length};
+}
+
+static int64_t documents(const dataset *d, split_name split) {
+    (void)d, (void)split;
+    return ENDLESS;
+}
+
+static int64_t length(const dataset *d, split_name split, int64_t document) {
+    (void)split, (void)document;
+    return ((const generated *)d->state)->length;
+}
+
+static int read_document(const dataset *d, split_name split, int64_t document, int64_t from, int64_t count,
+                         int32_t *ids, pcv_error *err) {
+    (void)err;
+    generated_document g = document_of(d, split, document);
+    ((const generated *)d->state)->by->read(&g, from, count, ids);
+    return 0;
+}
+
+static int64_t next_target(const dataset *d, split_name split, int64_t document, int64_t i) {
+    generated_document g = document_of(d, split, document);
+    return ((const generated *)d->state)->by->next_target(&g, i);
+}
+
+static void close_generated(dataset *d) { mem_free(d->state); }
+
+static void resize(dataset *d, int64_t length) {
+    generated *s = d->state;
+    s->length = length < s->by->least ? s->by->least : length > s->longest ? s->longest : length;
+    if (s->by->even) s->length -= s->length % 2;
+    d->first_target = s->by->first_target(s->length);
+}
+
+static const dataset_type all_count = {documents, length, read_document, close_generated, resize, NULL};
+static const dataset_type some_count = {documents, length, read_document, close_generated, resize, next_target};
+
+int generated_open(dataset *d, const char *name, pcv_error *err) {
+    const generator *by = generator_of(name);
+    int64_t tokens = 0;
+    generated *s = NULL;
+    int status = generated_length(name, &tokens, err);
+    if (status) return status;
+    status = mem_get(&s, sizeof *s, "a generated data set", err);
+    if (status) return status;
+    *s = (generated){.by = by, .longest = tokens};
+    d->type = by->next_target ? &some_count : &all_count;
+    d->state = s;
+    d->generated = true;
+    resize(d, tokens);
+    snprintf(d->kind, sizeof d->kind, "%s", by->name);
+    int size = snprintf(d->place, sizeof d->place, "%s:%lld", by->name, (long long)tokens);
+    hash_bytes(d->place, (size_t)size, d->digest);
+    status = tokenizer_open(&d->tokens, "bytes", NULL, err);
+    return status ? status : tokenizer_meaning(&d->tokens, d->meaning, err);
+}
