@@ -83,6 +83,11 @@ const preset presets[] = {
      "positions.kind=sinusoidal positions.rotary.fraction=0 training.start_length=64 training.warmup=1000 "
      "training.steps=25000",
      "the published model of the copy task (89.8 million parameters)", "official"},
+    {"recall-131072",
+     "context=131072 latents=512 near=32 index.orders=2,3 index.places=4 channels=64 heads=2 layers=1 "
+     "training.batch=2 training.lr=0.003 training.beta2=0.95 training.warmup=20 training.eval_tokens=8192 "
+     "training.steps=400",
+     "recall and repeat: passages looked up 131,072 tokens back, in two minutes on two cores", NULL},
     {"million",
      "context=1048576 latents=512 channels=256 heads=4 layers=4 training.steps=1000",
      "a context of 1,048,576 tokens in less than 12 GiB", NULL},
