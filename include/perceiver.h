@@ -294,7 +294,7 @@ typedef struct pcv_prepare_options {
     const char *const *splits[3];  /* given train, validation, test files, or NULL */
     const char *const *include;    /* patterns of the files to take, NULL-terminated; NULL: all */
     const char *const *exclude;    /* patterns of files and folders to leave out, or NULL */
-    const char *documents;         /* in a text: "lines", "paragraphs", "jsonl:FIELD", "separator:TEXT"; NULL: one */
+    const char *documents;         /* "files" (NULL), "folders", "lines", "paragraphs", "jsonl:FIELD", "separator:T" */
     const char *output;            /* folder to make */
     const char *tokenizer;         /* "bytes-262", "sentencepiece:8000", "FILE.model", ...; NULL: the kind's first */
     const pcv_settings *settings;  /* of the tokenizer: group PCV_TOKENS; or NULL */

@@ -21,6 +21,10 @@ awk 'BEGIN {
 cp books/1.txt letter.txt
 tr -s ' ' '\n' <books/2.txt | sort -u >names.txt
 awk '{ printf "{\"text\": \"%s\"}\n", $0 }' books/3.txt >chats.jsonl
+for i in 1 2 3 4; do
+    mkdir -p projects/$i
+    for name in part.c part.h notes; do sed -n "$((4 * i))p; s/^/$i $name /p" books/5.txt >projects/$i/$name; done
+done
 sed 's/^/---\n/' books/4.txt | gzip >log.gz
 
 small="--context 96 --latents 32 --channels 16 --heads 2 --cross-heads 2 --layers 1 --batch 1 --total-batch 32 --minutes 0 --steps 4 --eval-tokens 64 --warmup 1"

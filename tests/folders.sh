@@ -314,6 +314,82 @@ refused $data 'lines.jsonl: no document in it' text lines.jsonl --documents json
 refused $usage "'line': expected lines" text names.txt --documents line
 refused $usage 'for text alone' image names.txt --documents lines
 
+begin "folders that are documents"
+printed() { # printed FOLDER FILE...: the document
+    (cd "$1" && shift && printf '<%s>' "$(tail -v -n +1 -- "$@" && echo .)") | sed 's/\.>$/>/'
+}
+mkdir -p projects/one/{a,train,test,.git} projects/two/deep/er projects/none
+printf 'int a;\n' >projects/one/a/b.c
+printf 'int no_end;' >projects/one/a-b.c
+printf '\n\nint z;\n\n' >projects/one/z.c
+printf 'learn\n' >projects/one/train/x
+printf 'hidden\n' >projects/one/.git/config
+: >projects/one/empty.c
+printf '\177ELF\0\0' >projects/one/m.o
+ln -s nowhere projects/one/n.c
+ln -s . projects/one/circle
+cp projects/one/a/b.c projects/one/test/copy.c
+printf 'two\n' >projects/two/deep/er/2
+printf 'the same\n' >projects/two/same
+printf 'no project\n' >projects/README
+printf '\0' >projects/none/x.o
+one=$(printed projects/one a-b.c a/b.c train/x z.c) two=$(printed projects/two deep/er/2 same)
+prepare text --train projects --documents folders
+equal "a document of each folder" "$(content train)" "$(printed projects README)$one$two"
+counts 3 0 0
+has err '^7 files of 3 documents$'
+has err 'skipped projects/one/test/copy.c: the same as projects/one/a/b.c'
+has err 'skipped 6 files: 1 unreadable, 2 binary .*, 1 empty or blank, 1 the same as another, 1 behind links'
+equal "bytes" "$(awk '$1 == "train" { print $4 }' err)" $(($(bytes $set/train.tokens) / 2 - 6))
+equal "documents in dataset.json" "$(grep -c '"documents": 1' $set/dataset.json) $(grep -c '"documents": 0' $set/dataset.json)" "3 6"
+prepare text --train projects/one/../two projects/one --documents folders # what these hold is a document
+equal "files and folders" "$(documents train)" 6
+prepare text --train projects --documents folders --include '*.c' --exclude 'one/a/*'
+equal "chosen files" "$(content train)" "$(printed projects/one a-b.c test/copy.c z.c)"
+prepare text --train projects projects/ --documents folders
+equal "twice the same" "$(content train)" "$(printed projects README)$one$two"
+mkdir held
+cp -r projects/two held/project
+printf 'more\n' >projects/two/more
+prepare text --train projects --test held --documents folders
+equal "what is tested on" "$(content test)" "$(printed held/project deep/er/2 same)"
+equal "is not learned from" "$(content train)" "$(printed projects README)$one$(printed projects/two more)"
+printf 'x\n' | "$perceiver" prepare text - -o in-folders --documents folders --split 100,0,0 2>err || fail "no standard input"
+set=in-folders
+equal "standard input" "$(content train)" "<==> standard input <==
+x
+>"
+prepare bytes --train projects/none/.. --documents folders
+counts 4 0 0
+refused $usage 'too few folders to split' text projects --documents folders --exclude README
+refused $usage 'for text alone' image projects --documents folders
+rm -r projects/none projects/README
+for i in $(seq 18); do
+    mkdir -p projects/p$i/{train,test}
+    for file in train/x test/y z; do sentences $i 300 >projects/p$i/$file; echo "$i $file" >>projects/p$i/$file; done
+done
+prepare text projects --documents folders # names within a document say nothing of splits
+has_not err 'as they are named'
+counts 18 1 1
+for one in train validation test; do content $one | tr '>' '\n' | grep -Eo '^[0-9]+ (train/x|test/y|z)$' | cut -d ' ' -f 1; done |
+    uniq -c | awk '$1 != 3 { bad = 1 } END { exit bad || NR != 18 }' || fail "a folder is in two splits, or not in one piece"
+held_out=$(content validation; content test)
+OMP_NUM_THREADS=3 prepare text projects --documents folders
+equal "the same again" "$(content validation; content test)" "$held_out"
+prepare text projects --documents folders --seed 2
+[ "$(content validation; content test)" != "$held_out" ] || fail "another seed deals alike"
+mkdir parts
+mv projects parts/train
+mkdir parts/{validation,test}
+mv parts/train/p1 parts/validation
+mv parts/train/p2 parts/train/two parts/test
+echo beside >parts/notes
+prepare text parts --documents folders
+counts 17 1 2
+has err 'splits as they are named: test to test on, train to train on, validation to validate on'
+has err 'skipped parts/notes: beside the named splits|1 beside the named splits'
+equal "validation" "$(content validation)" "$(printed parts/validation/p1 test/y train/x z)"
+
 begin "what a tokenizer learns"
 if [ -e "$(dirname "$perceiver")/perceiver-sentencepiece.so" ]; then
     { cat text/1.txt text/2.txt; for _ in $(seq 200); do echo ZZZZZZZZ; done; } >ends # its last tenth is another language
@@ -325,6 +401,22 @@ if [ -e "$(dirname "$perceiver")/perceiver-sentencepiece.so" ]; then
     refused $data '262 pieces are too few: .*take --tokenizer sentencepiece:[0-9]+ or more' \
         text --train signs --tokenizer sentencepiece:262
     ! grep -q '\.cc' err || fail "the library's own words"
+    mkdir -p taught/{a,b,c}
+    for i in a b c; do
+        { sentences 3 300; echo "of $i"; } >taught/$i/x
+        cp ends taught/$i/copy
+        printf '\0' >taught/$i/binary
+    done
+    prepare text taught --tokenizer sentencepiece:300 --documents folders
+    counts 1 1 1
+    has err '4 files of 3 documents'
+    has err '3 binary .*, 2 the same as another'
+    learned=$set
+    prepare text --train taught --tokenizer $learned/sentencepiece.model --documents folders
+    junk=$set
+    rm taught/*/binary taught/[bc]/copy
+    prepare text --train taught --tokenizer $learned/sentencepiece.model --documents folders
+    cmp $junk/train.tokens $set/train.tokens || fail "what was skipped is in the document"
     prepare text ends --tokenizer sentencepiece:300 --split 98,1,1
     grep -q ZZ $set/sentencepiece.model || fail "the model has not learned all that there is to train on"
 else

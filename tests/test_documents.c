@@ -89,6 +89,12 @@ static void zeros_part(void **state) {
     (void)state;
     document_rule rule;
     text out = {0};
+    must(document_rule_parse(&rule, "files", &err));
+    assert_true(rule.kind == DOCUMENTS_FILES && !documents_part_files(&rule));
+    must(document_rule_parse(&rule, "folders", &err));
+    assert_true(rule.kind == DOCUMENTS_FOLDERS && !documents_part_files(&rule));
+    must(document_rule_parse(&rule, "lines", &err));
+    assert_true(documents_part_files(&rule));
     must(document_rule_parse(&rule, "separator:\\0", &err));
     read_in_pieces(&rule, "one\0two\0", 8, 3, &out);
     assert_string_equal(out.data, "[one][two]");
@@ -123,7 +129,7 @@ static void long_lines(void **state) {
 
 static void rules_refused(void **state) {
     (void)state;
-    static const char *const wrong[] = {"line", "lines:", "linesx", "jsonl:", "jsonl", "separator:", "separator", "",
+    static const char *const wrong[] = {"line", "lines:", "linesx", "folder", "folders:", "file", "jsonl:", "jsonl", "separator:", "separator", "",
                                         "separator:\\q", "separator:\\x1", "separator:\\xg0", "separator:a\\"};
     document_rule rule;
     char long_text[400] = "separator:";
@@ -132,7 +138,7 @@ static void rules_refused(void **state) {
         refused(document_rule_parse(&rule, wrong[i], &err), PCV_USAGE, "--documents");
     refused(document_rule_parse(&rule, long_text, &err), PCV_USAGE, "--documents");
     must(document_rule_parse(&rule, NULL, &err));
-    assert_int_equal(rule.kind, DOCUMENTS_NONE);
+    assert_int_equal(rule.kind, DOCUMENTS_FILES);
     must(document_rule_parse(&rule, "separator:\\x41\\t\\\\\\r\\n\\0", &err));
     assert_true(rule.size == 6 && !memcmp(rule.text, "A\t\\\r\n\0", 6));
 }

@@ -26,8 +26,9 @@ const command commands[] = {
       {"validation", OPTION_LIST, "PATH...", "files to validate on"},
       {"test", OPTION_LIST, "PATH...", "files to test on"},
       {"documents", OPTION_VALUE, "RULE",
-       "text: a file holds many documents: lines, paragraphs, jsonl:FIELD or separator:TEXT (with \\n, \\t, \\xHH); "
-       "of fewer files than splits, documents are dealt"},
+       "text: what one document is: a file (files, the default), a folder of INPUT with all its files (folders), or "
+       "what a file holds many of: lines, paragraphs, jsonl:FIELD or separator:TEXT (with \\n, \\t, \\xHH); of fewer "
+       "files than splits, these are dealt"},
       {"include", OPTION_REPEATED, "GLOB",
        "take files whose path within INPUT, or whose name, is like this ('*' is any text, slashes too); repeatable"},
       {"exclude", OPTION_REPEATED, "GLOB", "leave out such files and folders; wins over --include; repeatable"},

@@ -58,17 +58,19 @@ int document_rule_parse(document_rule *r, const char *from, pcv_error *err) {
     static const struct {
         const char *name;
         int (*rest)(document_rule *r, const char *from, pcv_error *err);
-    } kinds[] = {[DOCUMENTS_LINES] = {"lines", NULL}, [DOCUMENTS_PARAGRAPHS] = {"paragraphs", NULL},
+    } kinds[] = {[DOCUMENTS_FILES] = {"files", NULL}, [DOCUMENTS_FOLDERS] = {"folders", NULL},
+                 [DOCUMENTS_LINES] = {"lines", NULL}, [DOCUMENTS_PARAGRAPHS] = {"paragraphs", NULL},
                  [DOCUMENTS_JSONL] = {"jsonl:", parse_field}, [DOCUMENTS_SEPARATOR] = {"separator:", parse_separator}};
-    *r = (document_rule){.kind = DOCUMENTS_NONE};
+    *r = (document_rule){.kind = DOCUMENTS_FILES};
     if (!from) return 0;
-    for (document_kind k = DOCUMENTS_LINES; k <= DOCUMENTS_SEPARATOR; k++) {
+    for (document_kind k = DOCUMENTS_FILES; k <= DOCUMENTS_SEPARATOR; k++) {
         size_t size = strlen(kinds[k].name);
         if (strncmp(from, kinds[k].name, size) || (!kinds[k].rest && from[size])) continue;
         r->kind = k;
         return kinds[k].rest ? kinds[k].rest(r, from + size, err) : 0;
     }
-    return fail(err, PCV_USAGE, "--documents '%.40s': expected lines, paragraphs, jsonl:FIELD or separator:TEXT", from);
+    return fail(err, PCV_USAGE, "--documents '%.40s': expected lines, paragraphs, jsonl:FIELD, separator:TEXT, files "
+                "or folders", from);
 }
 
 /* ------------------------------------------------------------------ where documents end */

@@ -1,4 +1,6 @@
-/* Several documents in a file: where one ends and the next begins, found in bytes that come in pieces of any size.
+/* What a document is: a file (files), a folder with all its files (folders: encode_folders.c), or a part of a file.
+ * Here is where of several documents in a file one ends and the next begins, found in bytes that come in pieces of any
+ * size.
  *
  * lines: each line is a document, without its line end. paragraphs: documents are parted by lines with nothing but
  * white space. separator:TEXT: by TEXT, in which \n, \t, \r, \0, \\ and \xHH stand for what they do in C. jsonl:FIELD:
@@ -20,8 +22,9 @@
 #include <stdint.h>
 
 typedef enum document_kind {
-    DOCUMENTS_NONE, /* a file is one document */
-    DOCUMENTS_LINES,
+    DOCUMENTS_FILES,
+    DOCUMENTS_FOLDERS,
+    DOCUMENTS_LINES, /* from here on a file may hold several */
     DOCUMENTS_PARAGRAPHS,
     DOCUMENTS_JSONL,
     DOCUMENTS_SEPARATOR
@@ -33,7 +36,9 @@ typedef struct document_rule {
     char text[256];
 } document_rule;
 
-/* "lines", "jsonl:text", ... NULL: none. */
+static inline bool documents_part_files(const document_rule *r) { return r->kind >= DOCUMENTS_LINES; }
+
+/* "folders", "lines", "jsonl:text", ... NULL: "files". */
 int document_rule_parse(document_rule *r, const char *text, pcv_error *err);
 
 /* What takes the documents. A status other than 0 ends the reading. */

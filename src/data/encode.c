@@ -79,13 +79,16 @@ int input_record(job *j, const input *in, int split, int64_t documents, uint64_t
 /* ------------------------------------------------------------------ all inputs */
 
 static int each_input(job *j, bool whole, bool write, pcv_error *err) {
+    bool folders = j->documents.kind == DOCUMENTS_FOLDERS;
     size_t together = whole ? 2 * (size_t)threads_here() : 1;
     int status = 0;
     j->done = 0;
     j->stage = write ? "preparing" : "looking";
     for (size_t i = 0; i < j->inputs.count; i += together) {
+        if (folders) together = inputs_of_document(&j->inputs, i);
         if (together > j->inputs.count - i) together = j->inputs.count - i;
-        if (whole) TRY(encode_files(j, i, together, write, err));
+        if (folders) TRY(encode_folder(j, i, together, write, err));
+        else if (whole) TRY(encode_files(j, i, together, write, err));
         else if (!j->inputs.v[i].is_bad) TRY(encode_text(j, i, err));
         for (size_t k = i; k < i + together; k++) j->done += (double)j->inputs.v[k].size;
         TRY(job_progress(j, 0, err));
@@ -148,12 +151,14 @@ static bool are_too_few(const job *j) {
 /* From now on each is divided among the splits; what was written before is forgotten. */
 static int divide(job *j, pcv_error *err) {
     int status = 0;
+    if (j->documents.kind == DOCUMENTS_FOLDERS)
+        return fail(err, PCV_USAGE, "too few folders to split, for a folder is not divided; give one for each split at "
+                    "least, or --train, --validation and --test");
     if (j->tokens.length)
         return fail(err, PCV_USAGE, "too few to split, for a file of this kind cannot be cut; give one for each split "
                     "at least, or --train, --validation and --test");
-    job_say(j, "%s", j->documents.kind ? "fewer good files than splits: their documents are dealt, one by one"
-                                       : "fewer good files than splits: each is cut into train, validation and test "
-                                         "parts");
+    job_say(j, "fewer good files than splits: %s", documents_part_files(&j->documents)
+                ? "their documents are dealt, one by one" : "each is cut into train, validation and test parts");
     j->divides = true;
     json_array_clear(j->used);
     forget_documents(j);
@@ -173,7 +178,8 @@ int encode_inputs(job *j, pcv_error *err) {
     int64_t candidates = 0;
     int status = 0;
     for (size_t i = 0; i < j->inputs.count; i++) candidates += j->inputs.v[i].split == DEALT;
-    bool can_divide = !j->tokens.length; /* what cannot may still turn out to be no good */
+    /* What cannot be divided may still turn out to be no good. */
+    bool can_divide = !j->tokens.length && j->documents.kind != DOCUMENTS_FOLDERS;
     if (can_divide && candidates && candidates < deal_wanted(j->dealer.percent)) TRY(divide(j, err));
     if (type->train) {
         TRY(each_input(j, true, false, err));
@@ -181,7 +187,7 @@ int encode_inputs(job *j, pcv_error *err) {
         TRY(learn(j, err));
     }
     for (;;) {
-        bool in_pieces = job_is_text(j) && (!type->read || j->divides || j->documents.kind);
+        bool in_pieces = job_is_text(j) && (!type->read || j->divides || documents_part_files(&j->documents));
         TRY(each_input(j, !in_pieces, true, err));
         if (!are_too_few(j)) break;
         TRY(divide(j, err));

@@ -1,6 +1,5 @@
 /* Texts pass in pieces of any size: pieces become documents, documents go to splits. */
 #include "data/encode.h"
-#include "base/mem.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CUT_SEARCH = 4096, BAD_LISTED = 20, WHOLE_MOST = 1 << 30 };
+enum { CUT_SEARCH = 4096, BAD_LISTED = 20 };
 
 /* A file on its way into the splits. */
 typedef struct passage {
@@ -26,10 +25,7 @@ typedef struct passage {
     split_mark begin[SPLITS];  /* where the splits were before this file */
     int64_t documents[SPLITS]; /* what it wrote */
     uint64_t bytes[SPLITS];
-    split_name split;          /* of the document that is open */
-    split_mark mark;           /* where it began */
-    uint64_t size;             /* its bytes so far */
-    text whole;                /* those bytes, for tokenizers that take no less */
+    open_document document;
     int64_t bad;               /* lines of JSON that were none */
     file_writer *lesson;       /* of copy_lesson */
 } passage;
@@ -38,7 +34,7 @@ typedef struct passage {
 
 /* Is each document dealt? */
 static bool deals_documents(const passage *p) {
-    return p->j->divides && p->j->documents.kind && p->in->split == DEALT;
+    return p->j->divides && documents_part_files(&p->j->documents) && p->in->split == DEALT;
 }
 
 static split_name split_of_next(const passage *p) {
@@ -47,52 +43,21 @@ static split_name split_of_next(const passage *p) {
 
 static int begin_document(void *context, pcv_error *err) {
     passage *p = context;
-    job *j = p->j;
-    p->split = split_of_next(p);
-    p->mark = split_here(&j->out[p->split]);
-    p->size = 0;
-    p->whole.size = 0;
-    return split_append(&j->out[p->split], &j->tokens.start, 1, err);
+    return document_begin(p->j, &p->document, split_of_next(p), err);
 }
 
 static int add_bytes(void *context, const char *bytes, size_t size, pcv_error *err) {
     passage *p = context;
-    job *j = p->j;
-    p->size += size;
-    if (j->documents.kind) hash_add(&p->hash, bytes, size);
-    if (j->tokens.type->read) {
-        text_bytes(&p->whole, bytes, size);
-        if (p->whole.size > WHOLE_MOST)
-            fault_set(&p->fault, SKIP_UNFIT, "%s: a document of more than 1 GiB", p->in->name);
-        return text_ok(&p->whole) ? 0 : fail(err, PCV_MEMORY, "not enough memory for a document");
-    }
-    for (size_t at = 0; at < size; at += ENCODE_BYTES) {
-        size_t n = size - at < ENCODE_BYTES ? size - at : ENCODE_BYTES;
-        n = j->tokens.type->encode(&j->tokens, bytes + at, n, j->ids);
-        int status = split_append(&j->out[p->split], j->ids, n, err);
-        if (status) return status;
-    }
-    return 0;
-}
-
-static int encode_whole(passage *p, pcv_error *err) {
-    const tokenizer *t = &p->j->tokens;
-    int32_t *ids = NULL;
-    int status = 0;
-    if (!t->type->read) return 0;
-    TRY(mem_get(&ids, tokenizer_most(p->whole.size) * sizeof *ids, "a document's tokens", err));
-    TRY(split_append(&p->j->out[p->split], ids, t->type->encode(t, p->whole.data, p->whole.size, ids), err));
-out:
-    mem_free(ids);
-    return status;
+    if (documents_part_files(&p->j->documents)) hash_add(&p->hash, bytes, size);
+    return document_add(p->j, &p->document, bytes, size, p->in, &p->fault, err);
 }
 
 /* Of a document that is not dealt: one whose text is in another split already is not kept. */
 static int meet_again(passage *p, uint64_t hash, bool *keep, pcv_error *err) {
     job *j = p->j;
     int before = repeats_split(&j->again, hash);
-    if (before == NEW) return repeats_set(&j->again, hash, p->split, err);
-    *keep = before == (int)p->split;
+    if (before == NEW) return repeats_set(&j->again, hash, p->document.split, err);
+    *keep = before == (int)p->document.split;
     p->copies += !*keep;
     *(*keep ? &j->following : &j->elsewhere) += 1;
     return 0;
@@ -100,7 +65,7 @@ static int meet_again(passage *p, uint64_t hash, bool *keep, pcv_error *err) {
 
 /* Its text is known now; a plan has met it before. */
 static int look_at_text(passage *p, bool *keep, pcv_error *err) {
-    if (!p->j->documents.kind) return 0;
+    if (!documents_part_files(&p->j->documents)) return 0;
     uint64_t hash = hash_take(&p->hash);
     if (!*keep) return 0;
     p->number++;
@@ -109,16 +74,13 @@ static int look_at_text(passage *p, bool *keep, pcv_error *err) {
 
 static int end_document(void *context, bool keep, pcv_error *err) {
     passage *p = context;
-    job *j = p->j;
-    split_writer *out = &j->out[p->split];
+    open_document *d = &p->document;
     int status = 0;
     TRY(look_at_text(p, &keep, err));
-    if (!keep) return split_back(out, p->mark, err);
-    TRY(encode_whole(p, err));
-    if (j->tokens.end >= 0) TRY(split_append(out, &j->tokens.end, 1, err));
-    TRY(split_end_document(out, err));
-    p->documents[p->split]++;
-    p->bytes[p->split] += p->size;
+    if (!keep) return split_back(&p->j->out[d->split], d->begin, err);
+    TRY(document_end(p->j, d, err));
+    p->documents[d->split]++;
+    p->bytes[d->split] += d->size;
 out:
     return status;
 }
@@ -189,7 +151,8 @@ static int place_cuts(passage *p, const file_reader *r, pcv_error *err) {
 /* ------------------------------------------------------------------ reading */
 
 static int take_piece(passage *p, const char *bytes, size_t size, pcv_error *err) {
-    return p->j->documents.kind ? documents_feed(&p->reader, bytes, size, err) : add_parts(p, bytes, size, err);
+    bool parted = documents_part_files(&p->j->documents);
+    return parted ? documents_feed(&p->reader, bytes, size, err) : add_parts(p, bytes, size, err);
 }
 
 /* Reads the file to its end into the passage's sink; what is wrong with it goes to p->fault. */
@@ -219,7 +182,7 @@ static int read_pieces(passage *p, file_content *c, pcv_error *err) {
 /* The last document ends with the file. */
 static int finish_pieces(passage *p, pcv_error *err) {
     if (p->fault.why) return 0;
-    if (p->j->documents.kind) return documents_finish(&p->reader, err);
+    if (documents_part_files(&p->j->documents)) return documents_finish(&p->reader, err);
     return p->at && p->cut[p->part] > p->at ? p->reader.sink.end(p, true, err) : 0;
 }
 
@@ -281,19 +244,19 @@ out:
 
 static int lesson_begin(void *context, pcv_error *err) {
     passage *p = context;
-    p->split = split_of_next(p);
+    p->document.split = split_of_next(p);
     return (void)err, 0;
 }
 
 static int lesson_bytes(void *context, const char *bytes, size_t size, pcv_error *err) {
     passage *p = context;
-    return p->split == SPLIT_TRAIN ? file_append(p->lesson, bytes, size, err) : 0;
+    return p->document.split == SPLIT_TRAIN ? file_append(p->lesson, bytes, size, err) : 0;
 }
 
 static int lesson_end(void *context, bool keep, pcv_error *err) {
     passage *p = context;
     p->number += keep;
-    return p->split == SPLIT_TRAIN ? file_append(p->lesson, "\n", 1, err) : 0;
+    return p->document.split == SPLIT_TRAIN ? file_append(p->lesson, "\n", 1, err) : 0;
 }
 
 int copy_lesson(job *j, size_t number, file_writer *lesson, pcv_error *err) {
@@ -355,7 +318,7 @@ out:
     hash_close(&p.hash, NULL);
     document_plan_free(&p.plan);
     documents_free(&p.reader);
-    text_free(&p.whole);
+    text_free(&p.document.whole);
     return status;
 }
 

@@ -77,6 +77,10 @@ int split_of_path(const char *path) {
 
 /* ------------------------------------------------------------------ names side by side */
 
+bool documents_are_folders(const pcv_prepare_options *o) { return o->documents && !strcmp(o->documents, "folders"); }
+
+int names_depth(const pcv_prepare_options *o) { return documents_are_folders(o) ? 1 : 2; }
+
 typedef struct found {
     bool any[SPLITS], file[SPLITS]; /* a file or folder is named so */
 } found;
@@ -109,7 +113,7 @@ static void look_into(found *f, const char *folder, const char *name, const pcv_
 static bool look_below(found *f, const char *folder, const pcv_prepare_options *o) {
     file_list names = {0};
     char path[PATH_SIZE];
-    bool enough = false, known = !folder_names(folder, &names, NULL);
+    bool enough = false, known = names_depth(o) > 1 && !folder_names(folder, &names, NULL);
     for (size_t i = 0; i < names.count && known; i++) {
         found one = {0};
         if (path_join(path, folder, names.paths[i], NULL) || !path_is_folder(path)) continue;

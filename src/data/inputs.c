@@ -24,6 +24,8 @@ typedef struct folder_walk {
     bool copied;
     size_t base;        /* where the name begins that the rules see: behind the input folder */
     int depth;          /* folders down from there */
+    size_t key;         /* of the folder that is a document, with its slash; 0: in none */
+    int64_t documents;  /* so far */
     bool beside;        /* what has no split is left out: it stands beside the named ones */
     text line;          /* that tells which are named; */
     int told;           /* so many */
@@ -50,6 +52,8 @@ static int push(folder_walk *walk, const char *name, uint64_t size, pcv_error *e
     int status = mem_string(&in->path, walk->path, err);
     if (status) return status;
     if (!name) in->name = in->path;
+    in->key = walk->key ? walk->key : strlen(in->path);
+    in->document = walk->key ? walk->documents : ++walk->documents;
     l->count++;
     return 0;
 }
@@ -64,9 +68,16 @@ static void take_name(folder_walk *walk, int split) {
     if (walk->told++ < MOST_TOLD) text_add(&walk->line, "%s%s %s", front, walk->path + walk->base, what[split]);
 }
 
+/* What is visited next is a document, unless it lies in one or is a split. */
+static void take_document(folder_walk *walk, bool is_split) {
+    if (!documents_are_folders(walk->o) || walk->key || is_split || !path_is_folder(walk->path)) return;
+    walk->key = strlen(walk->path) + 1;
+    walk->documents++;
+}
+
 /* Visits "path/name", and takes the name off again. */
 static int visit_child(folder_walk *walk, const char *name, pcv_error *err) {
-    size_t size = strlen(walk->path), more = strlen(name);
+    size_t size = strlen(walk->path), more = strlen(name), key = walk->key;
     if (size + more + 2 > sizeof walk->path)
         return skipped_add(walk->s, SKIP_UNREADABLE, walk->path, err, "%.60s.../%.60s: the path is too long",
                            walk->path, name);
@@ -74,9 +85,11 @@ static int visit_child(folder_walk *walk, const char *name, pcv_error *err) {
     memcpy(walk->path + size + 1, name, more + 1);
     int before = walk->split, status;
     walk->depth++;
-    if (before == DEALT && walk->beside && walk->depth <= NAMES_DEPTH) take_name(walk, split_of_name(name));
+    if (before == DEALT && walk->beside && walk->depth <= names_depth(walk->o)) take_name(walk, split_of_name(name));
+    take_document(walk, walk->split != before);
     status = visit(walk, false, err);
     walk->split = before;
+    walk->key = key;
     walk->depth--;
     walk->path[size] = 0;
     return status;
@@ -202,10 +215,18 @@ static int take_inputs(folder_walk *walk, pcv_error *err) {
 
 /* ------------------------------------------------------------------ the list */
 
+/* Bytes by bytes, the shorter first. */
+static int by_key(const input *x, const input *y) {
+    int order = memcmp(x->path, y->path, x->key < y->key ? x->key : y->key);
+    if (!order) order = (x->key > y->key) - (x->key < y->key);
+    return order ? order : (x->document > y->document) - (x->document < y->document);
+}
+
 static int by_split(const void *a, const void *b) {
     const input *x = a, *y = b;
     if (x->split != y->split) return y->split - x->split;
-    return x->split == DEALT ? strcmp(y->path, x->path) : strcmp(x->path, y->path);
+    if (x->document == y->document) return strcmp(x->path, y->path);
+    return x->split == DEALT ? by_key(y, x) : by_key(x, y);
 }
 
 /* Is there anything to train on? */
@@ -232,15 +253,37 @@ int inputs_collect(input_list *list, const pcv_prepare_options *o, const char *f
     return 0;
 }
 
-void inputs_shuffle(input_list *list, uint64_t seed) {
+size_t inputs_of_document(const input_list *list, size_t from) {
+    size_t to = from + 1;
+    while (to < list->count && list->v[to].document == list->v[from].document) to++;
+    return to - from;
+}
+
+const char *input_within(const input *in) {
+    if (in->name != in->path) return in->name;
+    return in->path[in->key] ? in->path + in->key : path_name(in->path);
+}
+
+int inputs_shuffle(input_list *list, uint64_t seed, pcv_error *err) {
     rng r = rng_make(seed, RNG_SPLIT, 0);
-    size_t at = 0;
+    input_list before = {.count = list->count};
+    size_t *first = NULL, count = 0, at = 0;
+    int status = 0;
+    TRY(mem_get(&before.v, (list->count + 1) * sizeof *list->v, "the file list", err));
+    TRY(mem_get(&first, (list->count + 1) * sizeof *first, "the file list", err));
+    if (list->count) memcpy(before.v, list->v, list->count * sizeof *list->v);
     while (at < list->count && list->v[at].split != DEALT) at++;
-    for (; at + 1 < list->count; at++) {
-        input *a = &list->v[at], *b = &list->v[list->count - 1 - rng_below(&r, list->count - at)], swap = *a;
-        *a = *b;
-        *b = swap;
+    input *to = list->v + at;
+    for (; at < list->count; at += inputs_of_document(&before, at)) first[count++] = at;
+    for (size_t i = 0; i < count; i++) {
+        size_t *other = &first[count - 1 - (i + 1 < count ? rng_below(&r, count - i) : 0)], next = *other;
+        *other = first[i];
+        for (size_t n = inputs_of_document(&before, next); n; n--) *to++ = before.v[next++];
     }
+out:
+    mem_free(first);
+    mem_free(before.v);
+    return status;
 }
 
 void inputs_free(input_list *list) {

@@ -2,7 +2,10 @@
  * leave some out. Hidden files, and lists of checksums, are left out unless they are named themselves.
  *
  * Splits may be given by options, or by names (input_names.h): what is named goes to the split of its name, and what
- * stands beside it in the same input is left out. */
+ * stands beside it in the same input is left out.
+ *
+ * Where documents are folders, the folders right below an input folder, or below one that is a split, are documents:
+ * their files stand side by side in the list, in the order of their paths. Any other file is a document of its own. */
 #ifndef DATA_INPUTS_H
 #define DATA_INPUTS_H
 
@@ -16,6 +19,8 @@ typedef struct input {
     int split;
     bool is_given;    /* that split, by option or name */
     bool is_bad;      /* it was tried, and skipped */
+    size_t key;       /* so many bytes of the path name its document: a folder with its slash, or all of them */
+    int64_t document; /* its number, which the document's files share */
     char hash[33];    /* of its content, where that was looked at before */
 } input;
 
@@ -29,7 +34,9 @@ typedef struct input_list {
 /* Fills the list; standard input, "-", is copied into a file in `folder`. Those with a split come first: what is tested
  * on, validated on, trained on. */
 int inputs_collect(input_list *list, const pcv_prepare_options *o, const char *folder, skipped *s, pcv_error *err);
-void inputs_shuffle(input_list *list, uint64_t seed); /* those that are dealt */
+int inputs_shuffle(input_list *list, uint64_t seed, pcv_error *err); /* documents that are dealt */
+size_t inputs_of_document(const input_list *list, size_t from);      /* so many from there on are of one document */
+const char *input_within(const input *in);                           /* its path within its document */
 void inputs_free(input_list *list);
 
 #define INPUT_COPY "standard-input" /* that file, which goes when it was read */

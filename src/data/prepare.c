@@ -137,15 +137,23 @@ static void tell_repeats(const job *j) {
             all == 1 ? " is" : "s are", j->elsewhere);
 }
 
+static void tell_folders(const job *j) {
+    int64_t documents = 0, files = (int64_t)json_array_size(j->used);
+    for (int s = 0; s < SPLITS; s++) documents += j->out[s].documents;
+    if (j->documents.kind == DOCUMENTS_FOLDERS)
+        job_say(j, "%" PRId64 " file%s of %" PRId64 " document%s", files, plural(files), documents, plural(documents));
+}
+
 static int fill_folder(job *j, pcv_error *err) {
     char copy[PATH_SIZE];
     int status = 0;
     TRY(inputs_collect(&j->inputs, j->options, j->folder, &j->skipped, err));
-    inputs_shuffle(&j->inputs, j->options->seed);
+    TRY(inputs_shuffle(&j->inputs, j->options->seed, err));
     for (size_t i = 0; i < j->inputs.count; i++) j->total += (double)j->inputs.v[i].size;
     for (int s = 0; s < SPLITS; s++) TRY(split_create(&j->out[s], j->folder, (split_name)s, j->tokens.vocab, err));
     TRY(encode_inputs(j, err));
     tell_repeats(j);
+    tell_folders(j);
     TRY(check_splits(j, err));
     for (int s = 0; s < SPLITS; s++) {
         TRY(split_commit(&j->out[s], err));
