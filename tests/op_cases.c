@@ -142,6 +142,26 @@ static tensor *run_relative(tape *t, tensor *const in[], const op_case *c) {
     return attend_relative(t, in[0], in[1], in[2], in[3], in[4], &s);
 }
 
+/* p: rows, places, whether there are any. The tokens of places collide; places that are missing stand anywhere, and some
+ * heads of rows have none at all. Matches are of all classes, the first and the last too. A fourth input makes the value
+ * an activation. */
+static tensor *run_found(tape *t, tensor *const in[], const op_case *c) {
+    int32_t next[4096], matched[4096], octaves[4096];
+    int P = c->p[1], count = c->p[0] * c->in[1].rows * P;
+    CHECK(count <= 4096, "%d", count);
+    for (int i = 0; i < count; i++) {
+        bool is_there = c->p[2] && i % 5 != 4 && i / P % 4 != 2;
+        next[i] = is_there ? (i * 7 + 3) % c->in[0].rows : -1;
+        matched[i] = (c->in[1].cols - 1 + i * 5) % c->in[1].cols;
+        octaves[i] = i * 13 % 97;
+    }
+    found_spec s = {.places = P, .parts = 16};
+    s.next = tape_ints(t, next, count);
+    s.matched = tape_ints(t, matched, count);
+    s.octaves = tape_ints(t, octaves, count);
+    return attend_found(t, c->inputs > 3 ? linear(t, in[0], in[3], NULL) : in[0], in[1], in[2], &s);
+}
+
 /* p: sequences. The constant part varies in front of the input. */
 static tensor *run_stack(tape *t, tensor *const in[], const op_case *c) {
     float above[4096];
@@ -367,6 +387,14 @@ const op_case op_cases[] = {
      {1, 1, MASK_BLIND, 0}, CASE_OP},
     {"attend relative, few queries", run_relative, 5, {{4, 12}, {4, 12}, {600, 12}, {600, 12}, {300, 12}},
      {2, 3, MASK_CAUSAL, 0}, CASE_OP},
+    {"found places", run_found, 3, {{11, 19}, {3, 33}, {1, 3}}, {7, 5, 1}, CASE_OP},
+    {"found places, one", run_found, 3, {{4, 8}, {1, 7}, {1, 1}}, {1, 1, 1}, CASE_OP},
+    {"found places, none", run_found, 3, {{5, 12}, {2, 33}, {1, 2}}, {3, 4, 0}, CASE_OP},
+    {"found places, many columns", run_found, 3, {{9, 328}, {1, 70}, {1, 1}}, {3, 16, 1}, CASE_OP},
+    {"found places, many rows", run_found, 3, {{3, 24}, {2, 9}, {1, 2}}, {150, 13, 1}, CASE_OP},
+    {"found places, as many as can be", run_found, 3, {{7, 37}, {1, 33}, {1, 1}}, {9, 128, 1}, CASE_OP},
+    {"found places, one each", run_found, 3, {{2, 1}, {3, 2}, {1, 3}}, {33, 1, 1}, CASE_OP},
+    {"found places, value of a product", run_found, 4, {{6, 9}, {2, 33}, {1, 2}, {40, 9}}, {11, 16, 1}, CASE_OP},
     {"stack", run_stack, 2, {{9, 7}, {5, 7}}, {3}, CASE_OP},
     {"self-attention", run_self_attend, 2, {{35, 18}, {54, 18}}, {0, 3}, CASE_OP},
     {"cross-entropy", run_cross_entropy, 3, {{11, 9}, {23, 9}, {1, 23}}, {0, 0}, CASE_LOSS},

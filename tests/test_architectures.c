@@ -235,6 +235,7 @@ static void gradients(void **state) {
         "architecture=sparse-transformer sparse.stride=6",
         "architecture=sparse-transformer sparse.kind=fixed sparse.stride=8 sparse.summary=3",
         "architecture=transformer-xl memory=20",
+        "architecture=transformer index.orders=1,2 index.places=3 index.width=5",
     };
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         backend *be;
@@ -546,7 +547,12 @@ static void flops_by_hand(void **state) {
         {"activation=swiglu", 2304 + 512, 2 * (512 + 256 + 1536), 320},
         {"cross_after_layers=1", 2 * 2304, 3584, 320},
         {"latents_per_position=2 positions.rotary.fraction=0", 2304, 3584, 160},
+        {"near=3", 128 + 384 + 4 * 4 * 3 * 4 + 128 + 1024, 3584, 320}, /* 6 inputs are read */
+        {"near=8", 2304, 3584, 320},
+        {"index.orders=2,5 index.places=3 index.width=2", 2304 + 4 * 4 * (2 * 3 + 2 * 4), 3584, 320},
         {"architecture=transformer", 0, 2 * (1024 + 1024 + 2048), 640},
+        {"architecture=transformer index.orders=5 index.places=3 index.width=2", 8 * 2 * (2 * 3 + 2 * 4),
+         2 * (1024 + 1024 + 2048), 640},
         {"architecture=sparse-transformer sparse.stride=2", 0, 2 * (1024 + 4 * 8 * 3 * 4 + 2048), 640},
         {"architecture=sparse-transformer sparse.kind=fixed sparse.stride=4 sparse.summary=2", 0,
          2 * (1024 + 4 * 8 * 4 * 4 + 2048), 640},
@@ -567,9 +573,10 @@ static void flops_by_hand(void **state) {
 static void parts_have_names(void **state) {
     (void)state;
     static const char *const specs[] = {
-        "positions.kind=learned query=linear cross_after_layers=1", "positions.kind=learned query=learned",
+        "positions.kind=learned query=linear cross_after_layers=1 index.orders=2", "positions.kind=learned query=learned",
         "query=mlp latents_per_position=2 positions.rotary.fraction=0",
-        "architecture=transformer positions.kind=learned", "architecture=sparse-transformer sparse.stride=2 positions.kind=learned",
+        "architecture=transformer positions.kind=learned index.orders=2",
+        "architecture=sparse-transformer sparse.stride=2 positions.kind=learned index.orders=2",
         "architecture=transformer-xl"};
     bool met[16][16] = {{false}};
     const char *const *names = fields_by_key(&model_fields, "architecture")->names;

@@ -63,6 +63,7 @@ enum { VOCAB = 23, PROMPT = 5, TOKENS = 40, SOME_TOKENS = 22, TOGETHER = 3, ROWS
 static const char *const generating[] = {
     "context=64 latents=48",           /* all tokens are new latents */
     "context=24 latents=12",           /* which start again now and then, and tokens leave */
+    "context=24 latents=12 near=9 index.orders=1,2 index.places=5 index.width=16",
     "context=24 latents=12 positions.kind=learned norm=rms latents_per_position=2 positions.rotary.fraction=0",
     "architecture=transformer context=64 latents=64",
     "architecture=transformer-xl context=16 latents=16 memory=16",

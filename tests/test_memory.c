@@ -87,7 +87,7 @@ static void training_steps(void **state) {
         {.model = SMALL "latent_kv_norm=query cross_after_layers=0 qk_norm=true query=identity",
          .threads = 2},
         {.model = SMALL "positions.kind=fourier positions.rotary.fraction=0 latents_per_position=2", .threads = 1},
-        {.model = SMALL "query=mlp", .threads = 1},
+        {.model = SMALL "query=mlp near=7 index.orders=1,3 index.places=2 index.width=5", .threads = 1},
         {.model = SMALL "architecture=transformer positions.kind=learned tied_embeddings=true", .threads = 2},
         {.model = SMALL "architecture=transformer-xl memory=8", .threads = 1},
         {.model = SMALL "architecture=sparse-transformer sparse.stride=4 sparse.summary=1", .threads = 1},

@@ -114,7 +114,8 @@ static const field rows[] = {
     {"near", "near", FIELD_INT, AT(near), 0, MOST_TOKENS, NULL, "0",
      "last inputs that the cross-attention of a latent sees, its own included; 0: all of the context"},
     {"index.orders", "index", FIELD_INTS, AT(index.orders), 1, 64, NULL, "",
-     "index heads, by how many tokens must have stood in front of a place before for it to be looked at; none: there are none"},
+     "index heads, by how many tokens must have stood in front of a place before for it to be looked at; none: there "
+     "are none"},
     {"index.places", "index-places", FIELD_INT, AT(index.places), 1, 128, NULL, "16",
      "such places that an index head looks at, the nearest first"},
     {"index.width", "index-width", FIELD_INT, AT(index.width), 1, MOST_CHANNELS, NULL, "64",

@@ -38,6 +38,8 @@ GAPS(rotate_args, x, positions, frequency, heads, group, chosen, interleaved, si
 GAPS(attend_args, o, lse, q, k, v, begin, end, hidden, p, r, slots, batch, heads, keys, scale)
 GAPS(attend_map_args, fwd, map, first, every, span)
 GAPS(attend_bwd_args, fwd, grad_o, dq, dk, dv, dp, dr, delta, chunks, partial, partial_p, partial_r)
+GAPS(found_args, o, value, length, slope, next, matched, octaves, heads, places, parts)
+GAPS(found_bwd_args, fwd, grad_o, dvalue, dlength, dslope, p, ds)
 GAPS(cross_entropy_args, logits, targets, loss, weight, grad, smoothing, z_loss)
 GAPS(adamw_args, w, m, v, g, rounded, lr, beta1, beta2, epsilon, decay, correction1, correction2, grad_scale)
 GAPS(average_args, average, w, decay)

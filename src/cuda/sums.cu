@@ -2,7 +2,7 @@
  * A sum is cut by its shape alone and its parts are added in their order, so the bits are the same every time. */
 #include "cuda/elements.h"
 #include "cuda/kernels_cuda.h"
-#include "cuda/sort.h"
+#include "cuda/scatter.h"
 
 /* ------------------------------------------------------------------ sums of columns */
 
@@ -119,98 +119,19 @@ void cuda_embed_fwd(void *context, const embed_args *a) {
 
 /* ------------------------------------------------------------------ scattering */
 
-/* Rows of y are added to rows of a table. Sorted by where they go, they form runs of equal ids, and pieces of PIECE
- * rows are summed at once, a column by one thread. A run within a piece goes to the table. One that goes on behind a
- * piece leaves its sums: at [0] where it began in an earlier piece, else at [1]; and the piece where it began then
- * adds up what all have left. */
-enum { PIECE = 64, AHEAD = 8 };
-
-typedef struct scatter {
-    matrix table, y;
-    const int32_t *id, *row; /* [rows], sorted */
-    int32_t limit;           /* ids from here on go nowhere */
-    int64_t rows;
-    float *left; /* [pieces, 2, C] */
-} scatter;
-
-/* The sum of a run that ends before row i of the sorted ones, of a piece [from, to). */
-template <class T, int V>
-__device__ __forceinline__ void leave_run(const scatter &s, int64_t c, int64_t begin, int64_t i, int64_t from,
-                                          int64_t to, const float (&sum)[V]) {
-    int32_t id = s.id[begin];
-    bool began_before = begin == from && from > 0 && s.id[from - 1] == id;
-    bool goes_on = i == to && to < s.rows && s.id[to] == id;
-    if (id >= s.limit) return;
-    if (began_before || goes_on) {
-        store<float, V>(s.left + (from / PIECE * 2 + (began_before ? 0 : 1)) * s.y.cols + c, sum);
-        return;
+/* Rows of a matrix. */
+template <class Y> struct rows_source {
+    matrix y;
+    template <int V> __device__ __forceinline__ void load_row(int32_t r, int64_t c, float (&x)[V]) const {
+        load<Y, V>(row_of<Y>(y, r) + c, x);
     }
-    T *at = row_of<T>(s.table, id) + c;
-    float all[V];
-    load<T, V>(at, all);
-    for (int v = 0; v < V; v++) all[v] += sum[v];
-    store<T, V>(at, all);
-}
-
-template <class Y, class T, int V> __global__ void scatter_kernel(scatter s) {
-    int64_t c = ((int64_t)blockIdx.y * blockDim.x + threadIdx.x) * V, from = (int64_t)blockIdx.x * PIECE;
-    int64_t to = from + PIECE < s.rows ? from + PIECE : s.rows, begin = from;
-    if (c >= s.y.cols || s.id[from] >= s.limit) return; /* so are all behind it */
-    float sum[V] = {0};
-    for (int64_t i = from; i < to; i += AHEAD) {
-        float x[AHEAD][V]; /* loaded before any is needed */
-#pragma unroll
-        for (int k = 0; k < AHEAD; k++) load<Y, V>(row_of<Y>(s.y, s.row[i + k < to ? i + k : from]) + c, x[k]);
-#pragma unroll
-        for (int k = 0; k < AHEAD; k++) {
-            if (i + k >= to) break;
-            if (s.id[i + k] != s.id[begin]) {
-                leave_run<T, V>(s, c, begin, i + k, from, to, sum);
-                for (int v = 0; v < V; v++) sum[v] = 0;
-                begin = i + k;
-            }
-            for (int v = 0; v < V; v++) sum[v] += x[k][v];
-        }
-    }
-    leave_run<T, V>(s, c, begin, to, from, to, sum);
-}
-
-template <class T> __global__ void scatter_runs_kernel(scatter s) {
-    int64_t c = (int64_t)blockIdx.y * blockDim.x + threadIdx.x, C = s.y.cols, piece = blockIdx.x;
-    int64_t from = piece * PIECE, to = from + PIECE;
-    if (c >= C || to >= s.rows) return;
-    int32_t id = s.id[to - 1];
-    bool began_before = from > 0 && s.id[from] == id && s.id[from - 1] == id;
-    if (id >= s.limit || s.id[to] != id || began_before) return;
-    float sum = s.left[(piece * 2 + 1) * C + c];
-    for (int64_t p = piece + 1; p * PIECE < s.rows && s.id[p * PIECE] == id; p++) sum += s.left[p * 2 * C + c];
-    T *at = row_of<T>(s.table, id) + c;
-    put(at, to_float(*at) + sum);
-}
-
-static size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
+};
 
 /* table[ids[r]] += y[r], in the order of r; negative ids: nowhere. */
 static void scatter_rows(cuda_context *c, matrix table, matrix ids, matrix y) {
-    int64_t pieces = (y.rows + PIECE - 1) / PIECE, C = y.cols;
-    if (!y.rows || !C) return;
-    size_t list = aligned((size_t)y.rows * sizeof(int32_t));
-    char *memory = (char *)cuda_scratch(c, 2 * list + (size_t)(pieces * 2 * C) * sizeof(float));
-    if (!memory) return;
-    scatter s = {table, y, (int32_t *)memory, (int32_t *)(memory + list), (int32_t)table.rows, y.rows,
-                 (float *)(memory + 2 * list)};
-    if (!sort_rows(c, ids, s.limit, (int32_t *)memory, (int32_t *)(memory + list))) return;
-    dim3 grid((unsigned)pieces, (unsigned)((C + BLOCK / 2 - 1) / (BLOCK / 2)));
-    by_type(table.type, [&](auto t) {
-        using T = decltype(t);
-        by_type(y.type, [&](auto from) {
-            using Y = decltype(from);
-            dim3 quarter((unsigned)pieces, (unsigned)((C + 2 * BLOCK - 1) / (2 * BLOCK)));
-            if (in_packs(table, 4) && in_packs(y, 4))
-                LAUNCH((scatter_kernel<Y, T, 4>), quarter, BLOCK / 2, 0, c->stream, s);
-            else LAUNCH((scatter_kernel<Y, T, 1>), grid, BLOCK / 2, 0, c->stream, s);
-        });
-        if (pieces > 1) LAUNCH((scatter_runs_kernel<T>), grid, BLOCK / 2, 0, c->stream, s);
+    by_type(y.type, [&](auto from) {
+        rows_source<decltype(from)> source = {y};
+        scatter_sums(c, table, ids, source, in_packs(y, SCATTER_PACK));
     });
 }
 

@@ -252,8 +252,8 @@ static void forget_far(timeline *line, int64_t first) {
     model_cache_drop_inputs(c, first - c->first);
 }
 
-/* The same, before latents start at token `at` of the view: where the caches do not hold the first input that these see,
- * they begin with it. */
+/* The same, before latents start at token `at` of the view: where the caches do not hold the first input that these
+ * see, they begin with it. */
 static void keep_near(timeline *line, int64_t at) {
     int64_t first = first_seen(line, at);
     model_cache *c = line->cache;
@@ -307,7 +307,8 @@ static bool lacks_one_token(timeline *line) {
     if (full) drop_latent(line);
     line->held++;
     /* as many as latents that start again will see */
-    if (line->m->config.near && line->count > line->latents) forget_far(line, first_seen(line, line->count - line->latents));
+    if (line->m->config.near && line->count > line->latents)
+        forget_far(line, first_seen(line, line->count - line->latents));
     return true;
 }
 

@@ -22,9 +22,9 @@
  * computed when it arrives and kept. (Where latents have a norm of their own for them, they are computed once
  * more when the input is a latent no longer.) A latent is computed once and kept until the latents start again.
  * Where a latent sees near inputs alone, keys and values of those are all that is kept, and of the rest what the index
- * needs, which is the ids. When tokens leave, models without absolute positions keep the remaining keys and values, under numbers that
- * go on: only distances matter there. Others compute them again. So do all behind a request that failed; a
- * transformer-xl has then forgotten what is no longer in its view. */
+ * needs, which is the ids. When tokens leave, models without absolute positions keep the remaining keys and values,
+ * under numbers that go on: only distances matter there. Others compute them again. So do all behind a request that
+ * failed; a transformer-xl has then forgotten what is no longer in its view. */
 #ifndef GEN_TIMELINE_H
 #define GEN_TIMELINE_H
 

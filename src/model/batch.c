@@ -34,9 +34,9 @@ static int64_t far_inputs(const layout *l, int64_t row) {
     return first - near + 1;
 }
 
-/* Inputs of a row that are read: all that are near, or the latents and a fixed part of what stands before them. */
+/* Inputs of a row that are read: all that are near, or a fixed part of what stands before the latents, and these. */
 static int64_t kept_inputs(const layout *l, int64_t row) {
-    int64_t length = l->p->rows[row].length - far_inputs(l, row), prefix = length - l->U;
+    int64_t length = l->p->rows[row].length - far_inputs(l, row), prefix = length - l->p->rows[row].padding - l->U;
     if (!drops_prefix(l) || prefix <= 0) return length;
     return length - (int64_t)((double)prefix * l->m->config.prefix_dropout);
 }
@@ -45,7 +45,7 @@ static int64_t kept_inputs(const layout *l, int64_t row) {
  * (selection sampling, Knuth vol. 2, 3.4.2 S). */
 static void choose_inputs(layout *l, rng *random, int64_t row, int32_t *place) {
     int64_t far = far_inputs(l, row), length = l->p->rows[row].length - far, left = l->kept[row], at = 0;
-    int64_t prefix = length - l->U, wanted = left - l->U;
+    int64_t behind = l->p->rows[row].padding + l->U, prefix = length - behind, wanted = left - behind;
     for (int64_t i = 0; i < length && left == length; i++) place[at++] = (int32_t)(far + i); /* all */
     for (int64_t i = 0; i < length && left < length; i++) {
         bool chosen = i >= prefix;

@@ -5,10 +5,10 @@
 #include <string.h>
 
 enum {
-    AHEAD = 64,      /* places whose hashes are computed before the table is asked, so that its lines are on their way */
-    MANY = 1 << 13,  /* tokens from which on orders are worth a thread */
+    AHEAD = 64,     /* places whose hashes are computed before the table is asked, so that its lines are on their way */
+    MANY = 1 << 13, /* tokens from which on orders are worth a thread */
     FEWEST_BITS = 6,
-    ROOM = 16,        /* slots of the table for each place that can be asked for */
+    ROOM = 16,      /* slots of the table for each place that can be asked for */
     SIEVE_BITS = 17,
 };
 static const uint64_t BASE = 0x9E3779B97F4A7C15u, SPREAD = 0xD6E8FEB86659FD93u; /* odd */
@@ -119,7 +119,8 @@ void ngram_index_append(ngram_index *x, const int32_t *ids, int64_t count, int t
 
 /* What a place's link says stood in its table before it. */
 void ngram_index_truncate(ngram_index *x, int64_t count) {
-    CHECK(count >= x->begin && count <= x->count && x->asked == x->capacity, "%lld tokens of %lld", (long long)count, (long long)x->count);
+    CHECK(count >= x->begin && count <= x->count && x->asked == x->capacity, "%lld tokens of %lld", (long long)count,
+          (long long)x->count);
     for (int o = 0; o < x->orders; o++) {
         int32_t *last = x->last + ((size_t)o << x->bits), *link = x->link + o * x->capacity;
         for (int64_t p = x->count - 1; p >= count && p >= x->order[o] - 1; p--) {
@@ -157,7 +158,8 @@ static int64_t common_tokens(const int32_t *a, const int32_t *b, int64_t most) {
 int ngram_index_find(const ngram_index *x, int o, int64_t place, int most, ngram_match *found) {
     const int32_t *link = x->link + o * x->capacity;
     int count = 0;
-    CHECK(place < x->count && place >= x->count - x->asked, "place %lld of %lld", (long long)place, (long long)x->count);
+    CHECK(place < x->count && place >= x->count - x->asked, "place %lld of %lld", (long long)place,
+          (long long)x->count);
     if (place < x->order[o] - 1) return 0;
     for (int64_t at = link[place]; at > 0 && count < most; at = link[at - 1]) {
         int64_t there = at - 1, tokens = there - x->begin + 1;

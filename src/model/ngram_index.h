@@ -1,5 +1,5 @@
 /* Where did the last n tokens stand before? For every place of a sequence and each of some n, its orders, the earlier
- * places behind the same n tokens, the nearest first: what index heads look at (index_heads.h). It is a matter of ids
+ * places behind the same n tokens, the nearest first: what index heads look at (model/parts.h). It is a matter of ids
  * alone: no weights and no products, a few nanoseconds a token and order.
  *
  * Per order it is a hash table and one link a place, as in LZ77 compressors: the table knows the last place whose n

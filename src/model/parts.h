@@ -30,10 +30,10 @@ int embedding_constants(embedding *e, const model *m, pcv_error *err);
 void embedding_close(embedding *e, backend *be);
 tensor *embedding_apply(tape *t, const embedding *e, const model_config *c, const batch *b); /* [B M, E] */
 
-/* ---- what stood behind the same tokens before, added to what latent positions start from: "index.value", "index.length",
- * "index.slope" and "index.output". Head h looks at the nearest `places` places that stand behind the same orders[h]
- * tokens as the position itself (model/ngram_index.h); a place's value is a vector of the token behind it. No product
- * with the number of inputs. */
+/* ---- what stood behind the same tokens before, added to what latent positions start from: "index.value",
+ * "index.length", "index.slope" and "index.output". Head h looks at the nearest `places` places that stand behind the
+ * same orders[h] tokens as the position itself (model/ngram_index.h); a place's value is a vector of the token behind
+ * it. No product with the number of inputs. */
 typedef struct index_heads {
     tensor *value;  /* [V, D], or NULL: there are none */
     tensor *length; /* [H, MATCH_CLASSES] */

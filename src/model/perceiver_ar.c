@@ -310,12 +310,15 @@ static int perceiver_check(const model_config *c, pcv_error *err) {
 /* M inputs, of which the last U become N latents; those that are near to none are not read, and each sees M keys. */
 static model_flops perceiver_flops(const model_config *c, int64_t inputs, int64_t latents) {
     double N = (double)latents, U = N / (double)c->latents_per_position, near = (double)c->near;
-    double all = (double)inputs, M = near > 0 && near + U < all ? near + U - 1 : all, keys = near > 0 && near < all ? near : all;
+    double all = (double)inputs, M = near > 0 && near + U < all ? near + U - 1 : all;
+    double keys = near > 0 && near < all ? near : all;
     double Z = (double)c->channels, E = (double)c->input_channels, C = (double)model_attention_width(c);
     double crosses = (double)c->initial_cross + (double)c->cross_after_layers.count;
-    double cross = 2 * N * Z * C + 4 * M * E * C + 4 * N * keys * C + 2 * N * C * Z + mlp_flops(c, c->cross_mlp_ratio, N);
+    double cross = 2 * N * Z * C + 4 * M * E * C + 4 * N * keys * C + 2 * N * C * Z;
     double query = c->query == QUERY_LINEAR || c->query == QUERY_MLP ? 2 * U * E * Z : 0;
-    return (model_flops){crosses * cross + query + index_flops(c, U), (double)c->layers * layer_flops(c, N, N), head_flops(c, U)};
+    cross += mlp_flops(c, c->cross_mlp_ratio, N);
+    return (model_flops){crosses * cross + query + index_flops(c, U), (double)c->layers * layer_flops(c, N, N),
+                         head_flops(c, U)};
 }
 
 const model_type perceiver_ar = {

@@ -172,8 +172,9 @@ typedef struct attend_bwd_args {
 } attend_bwd_args;
 
 /* Attention over places that were found beforehand (model/ngram_index.h). Head h of row r looks at P places, entry
- * (r H + h) P + i of next, matched and octaves (I32 [rows H P, 1]) for place i: the token that stands behind it, negative
- * where there is no such place; the class of its match's length; and log2 of its distance in parts of an octave.
+ * (r H + h) P + i of next, matched and octaves (I32 [rows H P, 1]) for place i: the token that stands behind it,
+ * negative where there is no such place; the class of its match's length; and log2 of its distance in parts of an
+ * octave.
  *     s_i = length[h][matched_i] - slope[h] octaves_i / parts,  s of nothing: length[h][0]
  *     o[r, h] = sum over i of softmax_i(s) value[next_i]
  * o [rows, H D]; value [V, D], length [H, classes], slope [1, H]. What is nothing adds a value of zeros. */
