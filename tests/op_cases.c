@@ -299,9 +299,10 @@ static tensor *run_gemm(tape *t, tensor *const in[], const op_case *c) {
     return y;
 }
 
+/* p[4]: the offset */
 static tensor *run_attend_map(tape *t, tensor *const in[], const op_case *c) {
     attend_spec s = case_spec(t, c, c->in[1].rows);
-    return attend_map(t, in[0], in[1], &s, &(map_spec){.first = 1, .every = 3, .rows = 4, .bins = 9, .span = 100});
+    return attend_map(t, in[0], in[1], &s, &(map_spec){1, 3, .rows = 4, .bins = 9, .span = 100, .offset = c->p[4]});
 }
 
 /* The optimizer's numbers, which are exact. */
@@ -428,6 +429,7 @@ const op_case op_cases[] = {
     {"column sum", run_column_sum, 2, {{33, 79}, {1, 75}}, {0}, CASE_FORWARD},
     {"column sum, added", run_column_sum, 2, {{33, 79}, {1, 75}}, {1}, CASE_FORWARD},
     {"attend map", run_attend_map, 2, {{12, 18}, {70, 18}}, {1, 3, MASK_CAUSAL, 0}, CASE_FORWARD},
+    {"attend map, the last keys", run_attend_map, 2, {{12, 18}, {70, 18}}, {1, 3, MASK_RAGGED, 0, 29}, CASE_FORWARD},
     {"adamw", run_adamw, 4, {{1, 37}, {1, 37}, {1, 37}, {1, 37}}, {0}, CASE_FORWARD},
     {"adamw, several blocks", run_adamw, 4, {{1, 20011}, {1, 20011}, {1, 20011}, {1, 20011}}, {0}, CASE_FORWARD},
     {"average", run_average, 2, {{1, 20011}, {1, 20011}}, {0}, CASE_FORWARD},

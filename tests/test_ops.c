@@ -313,9 +313,8 @@ static void sharp_attention(void **state) {
     }
 }
 
-/* The map of a pass: rows of probabilities, in bins that the whole span shares. */
-static void attention_maps(void **state) {
-    (void)state;
+/* The map of a pass: rows of probabilities, in bins that the whole span shares, keys that are not there included. */
+static void check_map(int64_t offset) {
     enum { N = 6, M = 40, C = 8, ROWS = 3, BINS = 10, SPAN = 80 };
     backend *be;
     tape t;
@@ -327,7 +326,7 @@ static void attention_maps(void **state) {
     for (int n = 0; n < N; n++) end[n] = M - N + n + 1;
     tensor *q = tape_floats(&t, inputs, N, C), *k = tape_floats(&t, inputs + N * C, M, C);
     attend_spec s = {.batch = 1, .heads = 2, .scale = 1, .begin = tape_ints(&t, begin, N), .end = tape_ints(&t, end, N)};
-    tape_read(&t, attend_map(&t, q, k, &s, &(map_spec){1, 2, ROWS, BINS, SPAN}), values);
+    tape_read(&t, attend_map(&t, q, k, &s, &(map_spec){1, 2, ROWS, BINS, SPAN, offset}), values);
     for (int r = 0; r < ROWS; r++) {
         double expected[BINS] = {0};
         for (int h = 0; h < 2; h++) {
@@ -338,12 +337,19 @@ static void attention_maps(void **state) {
                     dot += (double)inputs[(1 + 2 * r) * C + h * C / 2 + d] * (double)inputs[(N + j) * C + h * C / 2 + d];
                 sum += p[j] = exp(dot);
             }
-            for (int j = 0; j < end[1 + 2 * r]; j++) expected[j * BINS / SPAN] += p[j] / sum / 2;
+            for (int j = 0; j < end[1 + 2 * r]; j++) expected[(offset + j) * BINS / SPAN] += p[j] / sum / 2;
         }
         for (int b = 0; b < BINS; b++) close_to((double)values[r * BINS + b], expected[b], 1e-5, "a bin of the map");
     }
     tape_free(&t);
     be->close(be);
+}
+
+static void attention_maps(void **state) {
+    (void)state;
+    check_map(0);
+    check_map(13);
+    check_map(40);
 }
 
 enum { DROPPED = 64 * 64 };

@@ -393,7 +393,7 @@ static void map_query(const attend_map_args *m, const query *q, real *bins) {
         if (sees(a, q, j)) sum += exp((double)score(a, q, j) - largest);
     for (int64_t j = q->begin; j < q->end; j++)
         if (sees(a, q, j))
-            bins[j * m->map.cols / m->span] +=
+            bins[(m->offset + j) * m->map.cols / m->span] +=
                 (real)(exp((double)score(a, q, j) - largest) / sum / (double)a->heads);
 }
 

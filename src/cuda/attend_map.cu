@@ -60,8 +60,8 @@ template <class T> __global__ void map_kernel(attend_map_args m, float *p) {
         sum = block_all(sum, false); /* its barriers also show p to all */
         for (int64_t b = threadIdx.x; b < m.map.cols; b += BLOCK) {
             float all = 0;
-            int64_t from = max(begin, (b * m.span + m.map.cols - 1) / m.map.cols);
-            for (int64_t j = from; j < end && j * m.map.cols / m.span == b; j++) all += p[j];
+            int64_t from = max(begin, (b * m.span + m.map.cols - 1) / m.map.cols - m.offset);
+            for (int64_t j = from; j < end && (m.offset + j) * m.map.cols / m.span == b; j++) all += p[j];
             if (sum > 0) bins[b] += all / sum / (float)a.heads;
         }
         __syncthreads();

@@ -18,7 +18,9 @@ static int map_window(pcv_engine *e, tape *t, const int32_t *ids, int64_t docume
     int64_t length = first + (count - 1) * every + 1, N = length < latents ? length : latents;
     tape_begin(t);
     sequence s = window_row(e->m, &(window){.count = length + 1, .whole = document}, ids);
-    attention_map map = {{N - 1 - (count - 1) * every, every, count, m->bins, m->inputs}, m->value + *row * m->bins};
+    map_spec spec = {.first = N - 1 - (count - 1) * every, .every = every, .rows = count, .bins = m->bins,
+                     .span = m->inputs};
+    attention_map map = {spec, m->value + *row * m->bins};
     pass p = pass_over(e->m, &s, 1, N);
     p.map = &map;
     model_hidden(t, e->m, &p);

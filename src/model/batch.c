@@ -432,6 +432,7 @@ int batch_make(batch *out, tape *t, const model *m, pass *p, int64_t latents) {
     if (p->adjust && !t->status) p->adjust(&l);
     p->layer_rows = latents;
     *out = (batch){.B = l.B, .M = l.M, .N = l.N, .U = l.U, .fresh = fresh_from(p)};
+    if (!t->status && l.place[0] > 0) out->first = l.place[0];
     upload(&l, out, &p->targets, p->batch * p->positions);
     return t->status;
 }

@@ -50,6 +50,7 @@ typedef struct batch {
     attend_spec cross, self;        /* heads and scale are the caller's; with caches over all of a slab */
     tensor *cross_put, *layer_put;  /* [B M, 1], [B N, 1] rows of the slabs that new keys and values go to, or NULL */
     int64_t fresh;                  /* inputs in front of this one have keys and values in the caches */
+    int64_t first;                  /* place of the first row's first input that is read */
 } batch;
 
 /* Lays out the pass with `latents` latents a row, as many as p->latents or, where all positions run through the

@@ -43,7 +43,7 @@ typedef struct layout layout;
 
 /* Asks a pass over one row what the first cross-attention looked at. */
 typedef struct attention_map {
-    map_spec spec; /* queries are latents, keys inputs */
+    map_spec spec; /* queries are latents, keys the row's inputs, read or not; its offset is the pass's to fill in */
     float *values; /* [spec.rows, spec.bins] */
 } attention_map;
 

@@ -193,8 +193,11 @@ static tensor *cross_attend(tape *t, const void *context, tensor *const in[]) {
     attend_spec s = k->b->cross;
     s.heads = c->cross_heads;
     s.scale = score_scale(c, q->m.cols / s.heads);
-    if (k->map && weights == &w->cross[0])
-        tape_read(t, attend_map(t, q, kv[0], &s, &k->map->spec), k->map->values);
+    if (k->map && weights == &w->cross[0]) {
+        map_spec map = k->map->spec;
+        map.offset = k->b->first;
+        tape_read(t, attend_map(t, q, kv[0], &s, &map), k->map->values);
+    }
     tensor *a = linear_apply(t, attend(t, q, kv[0], kv[1], &s), &weights->output);
     if (c->query_residual) a = add(t, z, a, c->dropout);
     return mlp_apply(t, a, &weights->mlp, c->dropout);

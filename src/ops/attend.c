@@ -115,13 +115,14 @@ tensor *attend(tape *t, tensor *q, tensor *k, tensor *v, const attend_spec *s) {
 tensor *attend_map(tape *t, tensor *q, tensor *k, const attend_spec *s, const map_spec *map) {
     if (t->status) return &t->nothing;
     int64_t last = map->first + (map->rows - 1) * map->every;
-    CHECK(s->batch == 1 && map->first >= 0 && map->rows > 0 && last < q->m.rows && k->m.rows <= map->span,
-          "queries %lld to %lld of %lld, %lld keys of %lld", (long long)map->first, (long long)last,
-          (long long)q->m.rows, (long long)k->m.rows, (long long)map->span);
+    CHECK(s->batch == 1 && map->first >= 0 && map->rows > 0 && last < q->m.rows && map->offset >= 0 &&
+              map->offset + k->m.rows <= map->span,
+          "queries %lld to %lld of %lld, %lld keys behind %lld of %lld", (long long)map->first, (long long)last,
+          (long long)q->m.rows, (long long)k->m.rows, (long long)map->offset, (long long)map->span);
     tensor *y = tape_exact(t, map->rows, map->bins);
     tensor *in[INPUTS] = {q, k, k};
     attend_map_args a = {.fwd = arguments(s, in), .map = y->m, .first = map->first, .every = map->every,
-                         .span = map->span};
+                         .span = map->span, .offset = map->offset};
     tape_kernel_args(t, attend_map, &a);
     return y;
 }

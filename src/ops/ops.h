@@ -79,7 +79,7 @@ tensor *stack_rows(tape *t, tensor *a, tensor *b, int64_t batch);
 
 /* [rows, bins] what queries first, first + every, ... of one sequence look at (attend_map_args); not recorded. */
 typedef struct map_spec {
-    int64_t first, every, rows, bins, span;
+    int64_t first, every, rows, bins, span, offset;
 } map_spec;
 tensor *attend_map(tape *t, tensor *q, tensor *k, const attend_spec *s, const map_spec *map);
 

@@ -152,12 +152,13 @@ typedef struct attend_args {
 } attend_args;
 
 /* What attention looks at: map[r, b] = the mean over heads of the probability that query every r gives to the keys
- * of bin b = key bins / span. map [rows, bins]; the rest as in attend_args, for one sequence. */
+ * of bin b = (offset + key) bins / span. map [rows, bins]; the rest as in attend_args, for one sequence. */
 typedef struct attend_map_args {
     attend_args fwd; /* o and lse are not read */
     matrix map;
     int64_t first, every; /* row r of the map shows query first + r every */
-    int64_t span;         /* keys of all bins together, at least M */
+    int64_t span;         /* keys of all bins together, at least offset + M */
+    int64_t offset;       /* of key 0 within them */
 } attend_map_args;
 
 /* dq, dk, dv are overwritten; they may be strided. */
