@@ -466,6 +466,56 @@ PCV_API int pcv_attention_check(const char *path, pcv_error *err);
 PCV_API int pcv_attention_draw(const char *path, const pcv_attention *map, pcv_error *err);
 PCV_API void pcv_attention_free(pcv_attention *map);
 
+/* What predicting the token behind one position looked at. Places are the numbers of tokens in the file as in
+ * pcv_attention: 0 is the start token, which is put in front where it is not there. */
+typedef struct pcv_place {
+    int64_t place;
+    int64_t match; /* of an index head: so many tokens up to it are those up to the position, 256 at most; else 0 */
+    double probability;
+} pcv_place;
+
+/* What one index head looked at: earlier places behind the same `order` tokens, of which it took the token behind. */
+typedef struct pcv_index_head {
+    int64_t order, count;
+    pcv_place *place; /* [count], the most probable first */
+    double nothing;   /* probability of no place at all */
+} pcv_index_head;
+
+typedef struct pcv_guess {
+    int32_t id;
+    double probability;
+} pcv_guess;
+
+typedef struct pcv_attended {
+    int64_t token;        /* the position, the last of the inputs */
+    int64_t first, count; /* the inputs are tokens first to first + count - 1 */
+    int32_t *ids;         /* [count] */
+    int64_t heads;
+    pcv_index_head *head; /* [heads] */
+    int64_t seen;         /* the last so many inputs are what the position's cross-attention saw; 0: there is none */
+    int64_t places;
+    pcv_place *place;     /* [places] of them, the most probable first: means over the heads */
+    int64_t guesses;
+    pcv_guess *guess;     /* [guesses] the most probable next tokens */
+    pcv_guess next;       /* the token that followed; id -1: none did */
+} pcv_attended;
+
+/* token -1: the last one; as many inputs in front of it as the context holds are read. top: places and guesses at
+ * most. Files and generated documents as in pcv_attend. A model without a first cross-attention tells of its index
+ * heads alone; PCV_CONFIG for one that has neither. */
+PCV_API int pcv_attend_token(pcv_engine *engine, const char *path, bool are_ids, int64_t token, int64_t top,
+                             const pcv_settings *settings, const pcv_watch *watch, pcv_attended *attended,
+                             pcv_error *err);
+PCV_API void pcv_attended_free(pcv_attended *attended);
+
+/* The text around ids[at] as one line of at most `columns` columns, 4 to 256, of a terminal: that token in brackets,
+ * which stand in the same column always; at -1: the first tokens, without brackets. Characters are whole, and escaped
+ * as in pcv_line, a backslash too; tokens without text are <start>, <end>, <pad> or <id>, and those that are no text
+ * numbers. line [PCV_EXCERPT_BYTES(columns)] */
+#define PCV_EXCERPT_BYTES(columns) (4 * (columns) + 1)
+PCV_API void pcv_excerpt(const pcv_engine *engine, const int32_t *ids, int64_t count, int64_t at, int columns,
+                         char *line);
+
 /* ---- comparing architectures */
 
 typedef struct pcv_compare_options {

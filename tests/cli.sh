@@ -681,10 +681,64 @@ png map.png
 works attend grown -o copy.png --threads 1
 png copy.png
 has err 'queries 31 to 62'
-fails $usage '-o names' attend copy
 fails $usage 'size' attend copy -o copy.png --size 0
 fails $usage 'name a file' attend run -o none.png
 fails $noinput 'nothing.txt' attend run nothing.txt -o none.png
+no_leftovers
+
+begin "what a prediction looked at"
+narrow() { [ "$(LC_ALL=C.UTF-8 wc -L <out)" -le 80 ] || fail "a line of more than 80 columns"; }
+whole() { iconv -f utf-8 -t utf-16 out >json.log 2>&1 || fail "half a character"; }
+works train set -o indexed $small --near 9 --index 1,3 --index-places 4 --steps 4 --eval-every 4
+works attend indexed text/1.txt --token 20 --top 3
+has out '^behind token 20$'
+has out '^index head of order 3, '
+has out '^cross-attention, to the last 9 \[inputs\]$'
+equal "the heading and three inputs" "$(sed -n '/^cross/,/^$/p' out | grep -c '\[')" 4
+equal "the true one" "$(grep -c '<- it was this$' out)" 1
+narrow
+whole
+works attend indexed text/1.txt --token 20 --top 3 --json
+json out
+equal "the position" "$(number token out)" 20
+equal "its byte" "$(number id out)" "$(ids text/1.txt | sed -n 20p)"
+equal "what followed" "$(sed 's/.*"followed"//' out | grep -o '"id": [0-9]*')" "\"id\": $(ids text/1.txt | sed -n 21p)"
+works attend indexed text/1.txt # the last one
+has out "^behind token $(bytes text/1.txt)$"
+has out 'none followed$'
+works attend indexed text/1.txt --token 0
+has out '\[<start>\]$'
+has out 'to the last 1 \[input\]$'
+printf 'a caf\303\251, a caf\303\251, a caf\303' >cut.txt
+works attend indexed cut.txt
+has out 'caf\[\\xc3\]$'
+has out 'caf\[.+\], a caf'
+whole
+narrow
+"$perceiver" attend indexed - --token 3 <cut.txt >out 2>err || fail "a prediction within standard input"
+has out 'a \[c\]$'
+works attend indexed text/1.txt --token 20 -o map.png
+png map.png
+has out '^behind token 20$'
+has err 'map.png: down: queries'
+works attend indexed text/1.txt -o map.png
+equal "bytes of a list that nobody asked for" "$(bytes out)" 0
+works attend grown --token 40
+has out '^behind token 40$'
+works attend grown
+has out '<- it was this'
+fails $usage "--token: 100000, but text/1.txt has tokens 0 to $(bytes text/1.txt)," attend indexed text/1.txt --token 100000
+fails $usage "--token: '-1'|--token: -1 is out of range" attend indexed text/1.txt --token=-1
+fails $usage '--top: 0 is out of range' attend indexed text/1.txt --top 0
+fails $usage 'list or the picture, not both' attend indexed text/1.txt --token 3 -o -
+fails $usage 'standard input' attend indexed - --token 3 -o map.png
+fails $config 'nothing to list' attend arch-transformer text/1.txt --token 3
+works train set -o index-transformer $basic --arch transformer --index 2 --steps 2 --eval-every 4
+works attend index-transformer text/1.txt --token 30
+has out '^index head of order 2, '
+! grep -q cross-attention out || fail "a transformer without a cross-attention has one"
+fails $config 'first cross-attention' attend index-transformer text/1.txt --token 30 -o refused.png
+lacks refused.png
 no_leftovers
 
 begin "pieces of words"
@@ -733,6 +787,9 @@ works generate drawn -o completed.png --complete map.png pictures/1.png --keep 0
 png completed.png
 works score drawn map.png
 [ "$(wc -l <out)" = 108 ] || fail "expected a line for each of 108 values"
+works attend drawn map.png --token 50
+has out ' \[[0-9]+\] '
+narrow
 works train pixels -o waves $small --context 108 --steps 2 --positions sinusoidal
 works plan pixels $small --probe 0
 fails $usage 'too few to split' prepare image map.png -o refused

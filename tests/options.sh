@@ -208,6 +208,7 @@ fails $usage '--split belongs to INPUT' prepare text --train book.txt --split 90
 fails $usage '--echo belongs to --prompt or --prompt-file' generate run --echo
 fails $usage '--keep belongs to --complete or --prompt-file' generate run --keep 0.5
 fails $usage '--values belongs to --sweep' eval run --values 2,4
+fails $usage '--size belongs to -o' attend run book.txt --size 8
 
 begin "standard output is no folder, and no second output"
 for words in "prepare text book.txt" "train set --steps 1" "compare copy:4" "eval run --sweep latents" "score run book.txt --logits - "; do

@@ -162,6 +162,14 @@ static int attend_run(question *q, pcv_engine *e) {
     return status;
 }
 
+static int tell_run(question *q, pcv_engine *e) {
+    pcv_attended a = {0};
+    int status = pcv_attend_token(e, NULL, false, 30, 4, q->settings, NULL, &a, NULL);
+    if (!status) answered(q, a.guess[0].probability + a.place[0].probability + a.head[1].nothing);
+    pcv_attended_free(&a);
+    return status;
+}
+
 /* A session whose memory ran out goes on when there is some again. */
 static void go_on(const question *q, pcv_engine *e) {
     bool failed = true;
@@ -190,7 +198,7 @@ static void train(const char *arch) {
     pcv_settings *s;
     must(pcv_settings_open(&s, &err));
     must(pcv_settings_set(s, "arch", arch, &err));
-    if (!strcmp(arch, "perceiver-ar")) must(pcv_settings_set(s, "latents", "16", &err));
+    if (!strcmp(arch, "perceiver-ar")) set_all(s, (const char *const[]){"latents", "16", "index", "1,2", NULL});
     set_all(s, pairs);
     must(pcv_train(&(pcv_train_options){.dataset = "copy:48", .run = at(arch)}, s, NULL, NULL, &err));
     pcv_settings_close(s);
@@ -204,7 +212,8 @@ static void loaded_runs(void **state) {
         const char *run;
         int (*ask)(question *q, pcv_engine *e);
     } questions[] = {{"perceiver-ar", generate}, {"transformer-xl", generate}, {"perceiver-ar", score},
-                     {"perceiver-ar", evaluate_run}, {"perceiver-ar", attend_run}};
+                     {"perceiver-ar", evaluate_run}, {"perceiver-ar", attend_run},
+                     {"perceiver-ar", tell_run}};
     pcv_settings *s;
     train("perceiver-ar");
     train("transformer-xl");

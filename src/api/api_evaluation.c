@@ -1,8 +1,10 @@
 /* Evaluating a loaded run: the public interface of eval/. */
+#include "eval/attended.h"
 #include "eval/attention.h"
 #include "eval/evaluate.h"
 #include "eval/score.h"
 #include "eval/sweep.h"
+#include "token/excerpt.h"
 
 int pcv_evaluate(pcv_engine *engine, const char *data, const pcv_settings *settings, const pcv_watch *watch,
                  pcv_evaluation *result, pcv_error *err) {
@@ -60,3 +62,14 @@ int pcv_attention_draw(const char *path, const pcv_attention *map, pcv_error *er
 }
 
 void pcv_attention_free(pcv_attention *map) { attention_free(map); }
+
+int pcv_attend_token(pcv_engine *engine, const char *path, bool are_ids, int64_t token, int64_t top,
+                     const pcv_settings *settings, const pcv_watch *watch, pcv_attended *attended, pcv_error *err) {
+    return attended_tell(engine, &(attended_question){path, are_ids, token, top}, settings, watch, attended, err);
+}
+
+void pcv_attended_free(pcv_attended *attended) { attended_free(attended); }
+
+void pcv_excerpt(const pcv_engine *engine, const int32_t *ids, int64_t count, int64_t at, int columns, char *line) {
+    excerpt(&engine->tokens, ids, count, at, columns, line);
+}

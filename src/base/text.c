@@ -76,8 +76,7 @@ bool utf8_valid(const char *string) {
 
 enum { SHOWN = 12 }; /* bytes that one character becomes at most, with the closing zero */
 
-/* Of a correct character. */
-static uint32_t utf8_value(const char *bytes, int length) {
+uint32_t utf8_value(const char *bytes, int length) {
     static const unsigned char first[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
     uint32_t value = (unsigned char)bytes[0] & first[length];
     for (int i = 1; i < length; i++) value = value << 6 | ((unsigned char)bytes[i] & 0x3F);

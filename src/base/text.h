@@ -41,6 +41,8 @@ void text_free(text *t);
  * forms, surrogates, stray bytes). -1: a correct beginning, but the text ends before its end. */
 int utf8_length(const char *bytes, size_t size);
 
+uint32_t utf8_value(const char *bytes, int length); /* of a correct character */
+
 bool utf8_valid(const char *string);
 
 bool name_is_one_of(const char *name, const char *const *names); /* NULL-terminated, or NULL */

@@ -213,7 +213,7 @@ static bool is_met(const arguments *a, const char *others) {
 
 static int check_needs(const arguments *a, pcv_error *err) {
     for (const cli_need *n = a->command->needs; n < a->command->needs + MOST_NAMES && n->name; n++) {
-        const char *bar = strchr(n->others, '|'), *front = strcmp(n->others, "INPUT") ? "--" : "";
+        const char *bar = strchr(n->others, '|'), *front = strcmp(n->others, "INPUT") ? option_dashes(n->others) : "";
         if (!arguments_value(a, n->name) || is_met(a, n->others)) continue;
         return cli_fail(err, PCV_USAGE, "%s%s belongs to %s%.*s%s%s", option_dashes(n->name), n->name, front,
                         (int)strcspn(n->others, "|"), n->others, bar ? " or --" : "", bar ? bar + 1 : "");

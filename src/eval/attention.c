@@ -31,10 +31,9 @@ static int map_window(pcv_engine *e, tape *t, const int32_t *ids, int64_t docume
     return status;
 }
 
-static int read_generated(pcv_engine *e, const eval_config *c, int32_t **ids, size_t *count, int64_t *first,
-                          int64_t *document, pcv_error *err) {
+int attention_generate(pcv_engine *e, int64_t seed, int32_t **ids, int64_t *document, int64_t *first, pcv_error *err) {
     dataset *d = NULL;
-    int status = dataset_open(&d, e->dataset, (uint64_t)c->seed, err);
+    int status = dataset_open(&d, e->dataset, (uint64_t)seed, err);
     if (status) return status;
     if (!d->generated) {
         status = fail(err, PCV_USAGE, "name a file to look at; only runs on generated data need none");
@@ -43,7 +42,6 @@ static int read_generated(pcv_engine *e, const eval_config *c, int32_t **ids, si
     window w = {.count = dataset_length(d, SPLIT_TEST, 0)};
     TRY(mem_get(ids, (size_t)w.count * sizeof **ids, "tokens", err));
     TRY(window_read(d, SPLIT_TEST, &w, *ids, err));
-    *count = (size_t)w.count - 1; /* the last one is no input */
     *first = dataset_next_target(d, SPLIT_TEST, 0, 1) - 1;
     *document = w.count;
 out:
@@ -86,7 +84,8 @@ int attention_look(pcv_engine *e, const char *path, bool are_ids, int64_t size, 
         goto out;
     }
     if (path) TRY(read_file(&(input_file){e, path, are_ids, watch}, c.context, &ids, &count, err));
-    else TRY(read_generated(e, &c, &ids, &count, &first, &document, err));
+    else TRY(attention_generate(e, c.seed, &ids, &document, &first, err));
+    if (!path) count = (size_t)document - 1;
     if ((int64_t)count > c.context) count = (size_t)c.context;
     if (first < 0 || first >= (int64_t)count) first = (int64_t)count > c.latents ? (int64_t)count - c.latents : 0;
     int64_t queries = (int64_t)count - first, every = (queries + size - 1) / size;
