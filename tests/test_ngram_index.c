@@ -23,8 +23,14 @@ static int32_t *tokens(int alphabet, int64_t count) {
     return ids;
 }
 
+/* An index asks nothing of its memory. */
+static void *dirty(size_t bytes) {
+    void *memory = malloc(bytes);
+    return memset(memory, 0xA5, bytes);
+}
+
 static void open_last(ngram_index *x, int64_t capacity, int64_t asked) {
-    ngram_index_init(x, orders, ORDERS, capacity, asked, calloc(1, ngram_index_bytes(ORDERS, capacity, asked)));
+    ngram_index_init(x, orders, ORDERS, capacity, asked, dirty(ngram_index_bytes(ORDERS, capacity, asked)));
 }
 
 static void open_index(ngram_index *x, int64_t capacity) { open_last(x, capacity, capacity); }

@@ -137,13 +137,17 @@ static bool next_block(arena *a, size_t size) {
 }
 
 void *arena_get(arena *a, size_t bytes) {
+    void *memory = arena_take(a, bytes);
+    return memory ? memset(memory, 0, bytes) : NULL;
+}
+
+void *arena_take(arena *a, size_t bytes) {
     size_t size = (bytes + 63) & ~(size_t)63;
     bool testing = atomic_load_explicit(&failing_at, memory_order_relaxed) != 0;
     if (size < bytes || size > SIZE_MAX - HEADER || (testing && mem_refused())) return NULL;
     if (size > room(a, a->block) && !next_block(a, size)) return NULL;
     void *memory = (char *)a->block + HEADER + (a->used - a->block->begin);
     a->used += size;
-    memset(memory, 0, size);
     return memory;
 }
 

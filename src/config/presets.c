@@ -41,7 +41,8 @@ const preset dialects[] = {
     "training.warmup=200 training.minutes=30"
 
 /* What makes a long input pay: docs/long_context.md. */
-#define LONG "context=131072 near=512 index.orders=2,3,4,5,6,8,12,16 "
+#define INDEX "index.orders=2,3,4,5,6,8,12,16 "
+#define LONG "context=131072 near=512 " INDEX
 
 const preset presets[] = {
     {"tiny",
@@ -49,7 +50,7 @@ const preset presets[] = {
      "training.warmup=20",
      "a model for trying things out: a few seconds", NULL},
     {"demo",
-     "context=2048 latents=256 channels=128 heads=4 layers=4 prefix_dropout=0.5 "
+     "context=16384 near=256 " INDEX "latents=256 channels=128 heads=4 layers=4 "
      "training.lr=0.002 training.beta2=0.95 training.warmup=100 training.minutes=3",
      "text in three minutes on two cores", NULL},
     {"books",

@@ -86,7 +86,6 @@ static size_t index_bytes(const timeline *line) {
 /* The index of the view's tokens, from their ids. */
 static void index_view(timeline *line) {
     const field_ints *orders = &line->m->config.index.orders;
-    memset(line->index_memory, 0, index_bytes(line));
     ngram_index_init(&line->index, orders->v, (int)orders->count, line->room, line->room,
                      line->index_memory);
     ngram_index_append(&line->index, line->ids, line->count, line->m->be->threads);

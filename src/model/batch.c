@@ -270,8 +270,8 @@ static void index_row(const layout *l, int64_t row, ngram_index *x) {
     const sequence *s = &l->p->rows[row];
     const field_ints *orders = &l->m->config.index.orders;
     int64_t inputs = real_inputs(s), asked = l->U < inputs ? l->U : inputs;
-    void *memory = tape_host(l->t, ngram_index_bytes((int)orders->count, inputs, asked));
-    if (!memory) return;
+    void *memory = tape_host_undefined(l->t, ngram_index_bytes((int)orders->count, inputs, asked));
+    if (!memory || l->t->planning) return;
     ngram_index_init(x, orders->v, (int)orders->count, inputs, asked, memory);
     ngram_index_append(x, s->ids, inputs, l->t->be->threads);
 }
@@ -301,7 +301,7 @@ static void look_up(layout *l) {
     l->octaves = numbers(l, entries);
     for (int64_t r = 0; r < l->B && !l->t->status; r++)
         if (!l->p->rows[r].index) index_row(l, r, &made[r]);
-    if (l->t->status) return;
+    if (l->t->status || l->t->planning) return;
 #pragma omp parallel for num_threads(l->t->be->threads) if (entries >= MANY_ENTRIES)
     for (int64_t i = 0; i < l->B * l->U; i++) {
         const sequence *s = &l->p->rows[i / l->U];

@@ -35,6 +35,7 @@ void ngram_index_init(ngram_index *x, const int64_t *order, int orders, int64_t 
     x->bits = table_bits(capacity, asked);
     x->link = x->ids + capacity;
     x->last = x->link + orders * capacity;
+    memset(x->last, 0, ((size_t)orders << x->bits) * sizeof *x->last);
     for (int o = 0; o < orders; o++) x->order[o] = order[o];
 }
 

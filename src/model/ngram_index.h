@@ -9,7 +9,7 @@
  * small: a million tokens are then read as fast as they are hashed.
  *
  *     size_t bytes = ngram_index_bytes(3, 4096, 4096);
- *     ngram_index_init(&x, (int64_t[]){3, 5, 8}, 3, 4096, 4096, zeroed_memory);
+ *     ngram_index_init(&x, (int64_t[]){3, 5, 8}, 3, 4096, 4096, memory);
  *     ngram_index_append(&x, ids, 1000, threads);
  *     int n = ngram_index_find(&x, 0, 999, 16, matches); */
 #ifndef MODEL_NGRAM_INDEX_H
@@ -47,7 +47,7 @@ typedef struct ngram_match {
 /* The memory that an index of so many tokens takes. */
 size_t ngram_index_bytes(int orders, int64_t capacity, int64_t asked);
 
-/* memory: zeroed, of ngram_index_bytes, the caller's, aligned for int32_t. */
+/* memory: of ngram_index_bytes, the caller's, aligned for int32_t; its contents do not matter. */
 void ngram_index_init(ngram_index *x, const int64_t *order, int orders, int64_t capacity, int64_t asked, void *memory);
 
 /* Where fewer than all places can be asked for, all tokens come in one call. */

@@ -21,7 +21,7 @@ int tape_init(tape *t, backend *be, size_t bytes, pcv_error *err) {
 }
 
 int tape_init_plan(tape *t, backend *null_be, pcv_error *err) {
-    *t = (tape){.be = null_be};
+    *t = (tape){.be = null_be, .planning = true};
     int status = arena_init(&t->host, HOST_BLOCK, err);
     if (!status) status = pool_init_unlimited(&t->pool, null_be, err);
     if (status) tape_free(t);
@@ -84,10 +84,15 @@ int tape_end(tape *t, const char *purpose, pcv_error *err) {
     return status;
 }
 
-void *tape_host(tape *t, size_t bytes) {
-    void *memory = t->status ? NULL : arena_get(&t->host, bytes);
+static void *host_memory(tape *t, void *memory) {
     if (!memory && !t->status) t->status = PCV_MEMORY;
     return memory;
+}
+
+void *tape_host(tape *t, size_t bytes) { return host_memory(t, t->status ? NULL : arena_get(&t->host, bytes)); }
+
+void *tape_host_undefined(tape *t, size_t bytes) {
+    return host_memory(t, t->status ? NULL : arena_take(&t->host, bytes));
 }
 
 static tensor *new_header(tape *t, matrix m) {

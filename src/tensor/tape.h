@@ -66,6 +66,7 @@ struct tape {
     node *last;
     uint32_t nodes;     /* recorded so far */
     uint32_t draws;     /* ops with randomness so far: their streams */
+    bool planning;      /* over the null backend: memory counts, what is in it does not */
     bool recording;     /* append nodes */
     bool training;      /* dropout is on */
     bool by_row;        /* rows of products have the bits that they would have alone: of sequences in one batch */
@@ -91,6 +92,7 @@ int tape_init_plan(tape *t, backend *null_be, pcv_error *err);
 
 /* Memory of the host, zeroed, until the pass ends; NULL when there is none, t->status then says so. */
 void *tape_host(tape *t, size_t bytes);
+void *tape_host_undefined(tape *t, size_t bytes); /* the same, as arena_take */
 
 /* Runs a kernel unless something failed before, with a filled argument struct or with some of its members. */
 #define tape_kernel_args(t, name, args)                                                            \
