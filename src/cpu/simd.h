@@ -172,10 +172,13 @@ static inline vm vm_within(const int32_t *begin, const int32_t *end, int32_t key
 }
 #endif
 
-/* exp(x) to 2 ulp; 0 below -87.65 (so for -inf too), the largest power of two near 88 above. NaN stays
- * NaN: max and min return their second operand then. */
-static inline vf vf_exp(vf x) {
-    x = vf_min(vf_set(88.0f), vf_max(vf_set(-88.0f), x));
+/* Subnormal numbers take processors some hundred times as long as others, and are nothing beside these. Whoever may
+ * make them makes zeros instead. */
+
+/* exp(x) to 2 ulp; 0 below `least`, which is -87.3 or more (so for -inf too), the largest power of two near 88 above.
+ * NaN stays NaN: max and min return their second operand then. */
+static inline vf vf_exp_from(float least, vf x) {
+    x = vf_min(vf_set(88.0f), vf_max(vf_set(least - 0.01f), x));
     vf n = vf_round(x * vf_set(1.44269504f));
     vf r = vf_fma(n, vf_set(-0.693359375f), x); /* ln 2 in two parts */
     r = vf_fma(n, vf_set(2.12194440e-4f), r);
@@ -186,10 +189,17 @@ static inline vf vf_exp(vf x) {
     p = vf_fma(p, r, vf_set(1.6666665459e-1f));
     p = vf_fma(p, r, vf_set(5.0000001201e-1f));
     vf e = vf_scale2(vf_fma(p, r * r, r + vf_set(1.0f)), n);
-    return vf_select(vf_greater(vf_set(-87.65f), x), vf_set(0.0f), e);
+    return vf_select(vf_greater(vf_set(least), x), vf_set(0.0f), e);
 }
 
+static inline vf vf_exp(vf x) { return vf_exp_from(-87.3f, x); }
+
 static inline vf vf_size(vf x) { return vf_max(x, vf_set(0) - x); }
+
+/* 0 where the size of x is below `least`. */
+static inline vf vf_or_zero(vf x, float least) {
+    return vf_select(vf_greater(vf_set(least), vf_size(x)), vf_set(0), x);
+}
 
 /* sin(x) and cos(x) for |x| up to some millions, to 1e-7: the multiple k of pi/2 is taken off in three
  * parts, which needs the exact products of fused multiply-adds (HAS_FMA); polynomials of Cephes. */

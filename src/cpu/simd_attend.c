@@ -40,6 +40,10 @@ enum {
 static const float NOTHING = -1e30f; /* the running maximum before any key was seen */
 static const float NEGLIGIBLE = -27.7f; /* log 2^-40 */
 
+/* Logarithm of the least probability that is not 0. A trained model has many that are far smaller, whose products with
+ * gradients would be subnormal. */
+static const float LEAST = -46; /* 1e-20 */
+
 /* ------------------------------------------------------------------ the micro-kernel */
 
 /* C [rows, vectors VW] (+)= A B: element (r, k) of A is a[r ars + k acs]. */
@@ -297,7 +301,7 @@ static void softmax_tile(panel_state *p, int64_t count, float *st, float *o_t, i
         vf old = vf_load(p->largest + h), top = old, sum = vf_set(0);
         for (int64_t j = 0; j < count; j++) top = vf_max(vf_load(st + j * PANEL + h), top);
         for (int64_t j = 0; j < count; j++) {
-            vf e = vf_exp(vf_load(st + j * PANEL + h) - top);
+            vf e = vf_exp_from(LEAST, vf_load(st + j * PANEL + h) - top);
             vf_store(st + j * PANEL + h, e);
             sum = sum + e;
         }
@@ -418,7 +422,7 @@ few_keys_of(const dtype type, cpu_context *context, const attend_args *a, const 
         for (int64_t j = 0; j < count; j++)
             if (!(score[j] <= top)) top = score[j];
         FOR_VECTORS(count) {
-            vf e = vf_exp(LOAD(score) - vf_set(top));
+            vf e = vf_exp_from(LEAST, LOAD(score) - vf_set(top));
             STORE(score, e);
         }
         for (int64_t j = 0; j < count; j++) sum += score[j];
@@ -577,7 +581,7 @@ static void backward_tile_lanes(int64_t count, const float *lse, const float *de
     for (int h = 0; h < PANEL; h += VW) {
         vf l = vf_load(lse + h), d = vf_load(delta + h);
         for (int64_t j = h; j < count * PANEL; j += PANEL) {
-            vf e = vf_exp(vf_load(p + j) - l);
+            vf e = vf_exp_from(LEAST, vf_load(p + j) - l);
             vf_store(p + j, e);
             vf_store(ds + j, e * (vf_load(ds + j) - d));
         }

@@ -528,8 +528,10 @@ static void adamw(void *context, const adamw_args *a) {
         float *w = row(a->w, 0) + at, *m = row(a->m, 0) + at, *v = row(a->v, 0) + at;
         const float *grad = row(a->g, 0) + at;
         FOR_VECTORS(flat_size(at, a->w.cols)) {
-            vf g = LOAD(grad) * scale, x = LOAD(w);
-            vf m1 = vf_fma(LOAD(m), b1, o1 * g), v1 = vf_fma(LOAD(v), b2, o2 * g * g);
+            vf g = vf_or_zero(LOAD(grad) * scale, 1e-16f), x = LOAD(w); /* its square is no subnormal number */
+            /* what is forgotten ends at 0: epsilon is far above the root of the one, and of the other's size */
+            vf m1 = vf_or_zero(vf_fma(LOAD(m), b1, o1 * g), 1e-30f);
+            vf v1 = vf_or_zero(vf_fma(LOAD(v), b2, o2 * g * g), 1e-34f);
             STORE(m, m1);
             STORE(v, v1);
             vf change = step * m1 / (vf_sqrt(v1 * i2) + epsilon);
