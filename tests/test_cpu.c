@@ -46,6 +46,83 @@ static void level_of_the_environment(void **state) {
     unsetenv("PERCEIVER_KERNELS");
 }
 
+/* ------------------------------------------------------------------ subnormal numbers */
+
+static matrix floats(backend *be, int64_t rows, int64_t cols, float value) {
+    matrix m = {.rows = rows, .cols = cols, .stride = cols, .type = F32};
+    must(backend_alloc(be, &m.data, matrix_bytes(&m), "a matrix", &err));
+    run_kernel(be, fill, .y = m, .value = value);
+    return m;
+}
+
+static matrix ints(backend *be, int64_t rows, int32_t value) {
+    matrix m = {.rows = rows, .cols = 1, .stride = 1, .type = I32};
+    must(backend_alloc(be, &m.data, matrix_bytes(&m), "numbers", &err));
+    for (int64_t i = 0; i < rows; i++) ((int32_t *)m.data)[i] = value;
+    return m;
+}
+
+static float value_at(matrix m, int64_t i) { return ((const float *)m.data)[i]; }
+
+static void give_back(backend *be, matrix *m, int count) {
+    for (int i = 0; i < count; i++) backend_free(be, m[i].data, matrix_bytes(&m[i]));
+}
+
+/* Moments whose weights get no gradient any more end at 0, and not among numbers that take a hundred times as long. */
+static void moments_end(backend *be) {
+    enum { N = 37 };
+    matrix a[] = {floats(be, 1, N, 1), floats(be, 1, N, 1e-30f), floats(be, 1, N, 1e-34f), floats(be, 1, N, 1e-18f)};
+    run_kernel(be, adamw, .w = a[0], .m = a[1], .v = a[2], .g = a[3], .lr = 0.1f, .beta1 = 0.9f, .beta2 = 0.9f,
+               .epsilon = 1e-8f, .correction1 = 1, .correction2 = 1, .grad_scale = 1);
+    for (int i = 0; i < N; i++) {
+        assert_true(value_at(a[0], i) == 1);
+        assert_true(value_at(a[1], i) == 0 && value_at(a[2], i) == 0);
+    }
+    give_back(be, a, 4);
+}
+
+/* Two keys, of which the second has a share of e^-60: it is as if it were not there, in either direction. */
+static void shares_end(backend *be, int64_t queries) {
+    enum { D = 16 };
+    matrix a[] = {floats(be, queries, D, 0), floats(be, queries, 1, 0), floats(be, queries, D, 1), floats(be, 2, D, 0),
+                  floats(be, 2, D, 0), floats(be, queries, D, 1e-3f), floats(be, queries, D, 0), floats(be, 2, D, 0),
+                  floats(be, 2, D, 0), floats(be, queries, 1, 0)};
+    matrix range[] = {ints(be, queries, 0), ints(be, queries, 2)};
+    for (int i = 0; i < D; i++) {
+        ((float *)a[3].data)[D + i] = -60.0f / D;
+        ((float *)a[4].data)[D + i] = 1e20f;
+    }
+    attend_args f = {.o = a[0], .lse = a[1], .q = a[2], .k = a[3], .v = a[4], .begin = range[0], .end = range[1],
+                     .batch = 1, .heads = 1, .scale = 1};
+    run_kernel_args(be, attend_fwd, &f);
+    for (int64_t i = 0; i < queries * D; i++) assert_true(value_at(a[0], i) == 0);
+    attend_bwd_args b = {.fwd = f, .grad_o = a[5], .dq = a[6], .dk = a[7], .dv = a[8], .delta = a[9], .chunks = 1};
+    run_kernel_args(be, attend_bwd, &b);
+    for (int64_t i = 0; i < D; i++) {
+        assert_true(value_at(a[8], i) > 0 && value_at(a[8], D + i) == 0);
+        assert_true(value_at(a[7], D + i) == 0);
+    }
+    give_back(be, a, 10);
+    give_back(be, range, 2);
+}
+
+static void no_subnormal_numbers(void **state) {
+    (void)state;
+    const char *const *levels;
+    must(backend_levels(&levels, "cpu", &err));
+    for (int i = 0; levels[i]; i++) {
+        backend *be = NULL;
+        if (!strcmp(levels[i], "reference")) continue; /* plain loops leave them as they are */
+        must(backend_open(&be, "cpu", &(backend_options){.level = levels[i], .threads = 1}, &err));
+        moments_end(be);
+        shares_end(be, 1);
+        shares_end(be, 40);
+        be->close(be);
+    }
+}
+
+/* ------------------------------------------------------------------ threads */
+
 static void counts(void **state) {
     (void)state;
     int cores = cores_available();
@@ -142,7 +219,8 @@ static void tiny_passes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(opens_by_name), cmocka_unit_test(level_of_the_environment),
-                                       cmocka_unit_test(counts), cmocka_unit_test(paces),
+                                       cmocka_unit_test(no_subnormal_numbers), cmocka_unit_test(counts),
+                                       cmocka_unit_test(paces),
                                        cmocka_unit_test(long_kernels), cmocka_unit_test(tiny_passes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

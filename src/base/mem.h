@@ -56,7 +56,8 @@ void arena_free(arena *a);
 /* Zeroed, 64-byte aligned; NULL when there is none. */
 void *arena_get(arena *a, size_t bytes);
 
-/* The same, but its contents are undefined, and untouched pages stay so: for what is large and written before it is read. */
+/* The same, but its contents are undefined, and untouched pages stay so: for what is large and written before it is
+ * read. */
 void *arena_take(arena *a, size_t bytes);
 
 /* Forgets everything that was taken since `mark` (a former value of a->used). */
