@@ -110,7 +110,7 @@ int index_check(const model_config *c, pcv_error *err) {
     return 0;
 }
 
-/* 4: two for a score's share, two for its value's. */
+/* The sums over places, and the map of what the heads found. */
 double index_flops(const model_config *c, double positions) {
     double C = (double)(c->index.orders.count * c->index.width);
     return positions * C * (2 * (double)c->index.places + 2 * (double)c->channels);
@@ -120,7 +120,7 @@ void index_declare(index_heads *w, model *m) {
     const model_config *c = &m->config;
     int64_t H = c->index.orders.count, D = c->index.width;
     if (!H) return;
-    /* at first a match of one more token is worth as much as one at a distance halved */
+    /* at first one more token that is the same outweighs twice the distance */
     param_init ramp = {.kind = INIT_RAMP, .scale = 0.3}, slope = {.kind = INIT_CONSTANT, .scale = 0.3, .vector = true};
     w->value = parameters_add(&m->params, "index.value.weight", c->vocab_size, D, table_init(c));
     w->length = parameters_add(&m->params, "index.length.weight", H, MATCH_CLASSES, ramp);
