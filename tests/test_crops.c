@@ -129,6 +129,31 @@ static void copy_crops(void **state) {
     dataset_close(d);
 }
 
+/* A part of the windows reads less, from the shortest on, each octave as often as the others; where they end is drawn as
+ * ever. */
+static void varied_contexts(void **state) {
+    (void)state;
+    enum { CONTEXT = 1024, SHORTEST = 17 /* 6 octaves */, WINDOWS = 8000 };
+    lengths l = {1, {100000}};
+    dataset d = documents_of(&l);
+    crop_plan plan;
+    double octave[6] = {0}, p = 0.5 / 6, whole = 0;
+    must(crop_open(&plan, &d, SPLIT_TRAIN, CONTEXT, SHORTEST, &err));
+    plan.vary = 0.5;
+    rng r = rng_make(3, RNG_TEST, 0);
+    for (int k = 0; k < WINDOWS; k++) {
+        window w = crop_draw(&plan, &r);
+        int64_t inputs = w.count - 1;
+        assert_true(inputs >= SHORTEST - 1 && inputs <= CONTEXT && w.scored == inputs);
+        if (inputs == CONTEXT) whole++;
+        else octave[(int)log2((double)inputs / (SHORTEST - 1))]++;
+    }
+    close_to(whole / WINDOWS, 0.5, 4 * sqrt(0.25 / WINDOWS) + 0.01, "windows of the whole context");
+    for (int i = 0; i < 6; i++) /* inputs are whole numbers: short of a few hundredths in the lowest octave */
+        close_to(octave[i] / WINDOWS, p, 4 * sqrt(p * (1 - p) / WINDOWS) + 0.005, "windows of an octave");
+    crop_close(&plan);
+}
+
 /* ------------------------------------------------------------------ blocks */
 
 /* Data test 21: ten inputs 50..59, stride 3, context 6. */
@@ -322,11 +347,9 @@ static void copy_lengths(void **state) {
 
 #define T(test) cmocka_unit_test(test)
 
-#define T(test) cmocka_unit_test(test)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(crops), T(copy_crops), T(official_blocks), T(covering_blocks), T(streams), T(mirror_images),
+        T(crops), T(copy_crops), T(varied_contexts), T(official_blocks), T(covering_blocks), T(streams), T(mirror_images),
         T(copy_documents_differ), T(copy_lengths),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

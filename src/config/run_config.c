@@ -55,6 +55,8 @@ static const field train_rows[] = {
      "values, a codec's vectors; how often they come), or random vectors and zeros"},
     {"min_crop", "min-crop", FIELD_INT, AT(min_crop), 0, MANY, NULL, "0",
      "shortest piece of a document to train on; 0: the latents"},
+    {"vary_context", "vary-context", FIELD_REAL, AT(vary_context), 0, 1, NULL, "0",
+     "fraction of the pieces trained on that are shorter than the context, by any factor down to the shortest"},
     {"start_length", "start-length", FIELD_INT, AT(start_length), 0, MANY, NULL, "0",
      "length of the pieces to train on at first, doubled up to the context as they are learned; 0: the context"},
     {"grow_accuracy", "grow-accuracy", FIELD_REAL, AT(grow_accuracy), 0, 1, NULL, "0.9",

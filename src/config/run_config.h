@@ -33,6 +33,7 @@ typedef struct train_config {
     double ema; /* decay of the averaged weights, 0: none */
     int begin; /* begin_kind */
     int64_t min_crop;
+    double vary_context; /* fraction of the pieces that are cut shorter */
     int64_t start_length; /* of the pieces trained on at first; 0: the context */
     double grow_accuracy;
     int64_t seed, threads;

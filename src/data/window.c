@@ -1,6 +1,8 @@
 #include "data/window.h"
 #include "base/mem.h"
 
+#include <math.h>
+
 /* ------------------------------------------------------------------ crops */
 
 enum { LAST_WINDOWS = 8 };
@@ -58,6 +60,13 @@ static int64_t draw_end(const crop_plan *p, int64_t document, rng *r) {
     return end;
 }
 
+/* Inputs that a window reads at most. */
+static int64_t draw_context(const crop_plan *p, int64_t document, rng *r) {
+    if (p->vary == 0 || rng_uniform(r) >= p->vary) return p->context;
+    double least = (double)(smallest(p, document) - 1);
+    return (int64_t)(least * pow((double)p->context / least, rng_uniform(r)));
+}
+
 window crop_draw(const crop_plan *p, rng *r) {
     window w = {0};
     if (p->before) w.document = document_of(p->before, p->documents, rng_uniform(r) * p->before[p->documents]);
@@ -65,7 +74,8 @@ window crop_draw(const crop_plan *p, rng *r) {
     int64_t length = dataset_length(p->d, p->split, w.document);
     int64_t end = draw_end(p, w.document, r);
     if (p->d->generated && rng_below(r, LAST_WINDOWS) == 0) end = length;
-    w.from = end > p->context + 1 ? end - p->context - 1 : 0;
+    int64_t context = draw_context(p, w.document, r);
+    w.from = end > context + 1 ? end - context - 1 : 0;
     w.count = end - w.from;
     w.whole = p->d->generated ? length : 0;
     w.scored = end - dataset_next_target(p->d, p->split, w.document, w.from + 1);

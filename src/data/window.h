@@ -18,13 +18,16 @@ typedef struct window {
 /* Random windows of one split. Every window of context + 1 tokens of every document is as likely as
  * every other; near its beginning a document also gives shorter ones, down to `shortest` tokens
  * (official data loader: the sequence is padded in front, then windows slide). A window's last target counts. Every
- * eighth window of generated documents is the last one, so that the end of a document is seen at every length. */
+ * eighth window of generated documents is the last one, so that the end of a document is seen at every length. A part
+ * of the windows may read less than what stands in front of their ends, by any factor (`vary`). */
 typedef struct crop_plan {
     const dataset *d;
     split_name split;
     int64_t context, shortest;
     int64_t documents; /* those with at least one target */
     double *before;    /* [documents + 1] windows before a document; NULL: all alike (generated) */
+    double vary;       /* fraction of the windows whose context is drawn, uniformly in its logarithm, down to `shortest`
+                          tokens; 0 unless the caller sets it */
 } crop_plan;
 
 int crop_open(crop_plan *p, const dataset *d, split_name split, int64_t context, int64_t shortest,

@@ -135,8 +135,10 @@ static int set_length(trainer *r, int64_t length, pcv_error *err) {
     if (status) return status;
     crop_close(&r->crops);
     if (r->buffer.memory) return 0;
-    return crop_open(&r->crops, r->d, SPLIT_TRAIN, r->state.length,
-                     r->c.min_crop ? r->c.min_crop + 1 : positions + 1, err);
+    status = crop_open(&r->crops, r->d, SPLIT_TRAIN, r->state.length,
+                       r->c.min_crop ? r->c.min_crop + 1 : positions + 1, err);
+    r->crops.vary = r->c.vary_context;
+    return status;
 }
 
 /* Validations of another task, or of other data, are not compared. */
