@@ -41,7 +41,7 @@ const preset dialects[] = {
     "training.warmup=200 training.minutes=30"
 
 /* What makes a long input pay: docs/long_context.md. */
-#define INDEX "index.orders=2,3,4,5,6,8,12,16 "
+#define INDEX "index.orders=2,3,4,5,6,8,12,16 training.vary_context=0.5 "
 #define LONG "context=131072 near=512 " INDEX
 
 const preset presets[] = {
