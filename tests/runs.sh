@@ -174,7 +174,7 @@ refuses '--context: context would be 128, but the run has 32' --context 128
 refuses '--dropout: dropout would be 0.3, but the run has 0' --dropout 0.3
 refuses '--arch: architecture would be transformer' --arch transformer
 refuses '--dialect krasserm: activation would be' --dialect krasserm
-refuses '--preset books: context would be 4096' --preset books
+refuses '--preset books: context would be 131072' --preset books
 refuses '--preset demo: context' --preset demo
 echo '{"channels": 32}' >wide.json
 refuses '--config wide.json: channels would be 32, but the run has 16' --config wide.json
