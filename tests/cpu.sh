@@ -62,7 +62,8 @@ has out '^training step,'
 for what in ops generate; do
     # shellcheck disable=SC2086
     works bench $what --threads 1 $small
-    equal "what a short measurement of $what says beside its rows" "$(bytes err)" 0
+    # a busy machine makes any measurement long enough to say how far it is
+    equal "what a short measurement of $what says beside its rows, and how far it is" "$(grep -vc '^timing: ' err)" 0
     check "rows of $what" test "$(wc -l <out)" -gt 4
 done
 # Rows come as they are measured: the first level's are there while the last is timed.
