@@ -1,41 +1,20 @@
 /* What a pass knows of inputs that are near and of places where the same tokens stood before: what its arrays say,
  * beside all of a row, and that no position knows of tokens behind it. */
-#include "device.h"
+#include "small_model.h"
 #include "matches.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "config/settings.h"
 #include "model/batch.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 
 enum { V = 211, CONTEXT = 150, N = 6, Z = 16, ROWS = 3 };
 
-static backend *be;
-
-static int open_backend(void **state) {
-    (void)state;
-    be = test_backend(&(backend_options){.threads = 3});
-    return 0;
-}
-
-static int close_backend(void **state) {
-    (void)state;
-    be->close(be);
-    return 0;
-}
-
 /* Random weights, those of norms and tables too. */
 static model *build(const char *changes) {
-    model_config c;
-    model *m = NULL;
     float *x = NULL;
-    must(settings_model(NULL, &c, &err));
-    must(settings_apply_list("vocab_size=211 context=150 latents=6 channels=16 heads=2 layers=2 zero_head=false "
-                             "index.width=5", &model_fields, "", &c, &err));
-    if (*changes) must(settings_apply_list(changes, &model_fields, "", &c, &err));
-    must(model_open(&m, &c, be, true, &err));
-    must(model_init(m, 3, &err));
+    model *m = small_model("vocab_size=211 context=150 latents=6 channels=16 heads=2 layers=2 zero_head=false "
+                           "index.width=5", changes);
     matrix v = m->params.values;
     must(mem_get(&x, (size_t)v.cols * sizeof *x, "weights", &err));
     backend_read_floats(be, x, &v);

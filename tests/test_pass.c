@@ -1,37 +1,15 @@
 /* One pass, described in every way that model/pass.h has: inputs that are vectors, queries of the caller's, all the
  * kinds of visibility, pooled outputs, targets, one upload. */
-#include "device.h"
+#include "small_model.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "config/settings.h"
 #include "model/batch.h"
 
 enum { V = 13, CONTEXT = 12, N = 4, Z = 16, MOST = 64 };
 
-static backend *be;
-
-static int open_backend(void **state) {
-    (void)state;
-    be = test_backend(&(backend_options){.threads = 1});
-    return 0;
-}
-
-static int close_backend(void **state) {
-    (void)state;
-    be->close(be);
-    return 0;
-}
-
 static model *build(const char *changes) {
-    model_config c;
-    model *m = NULL;
-    must(settings_model(NULL, &c, &err));
-    must(settings_apply_list("vocab_size=13 context=12 latents=4 channels=16 heads=2 layers=2 zero_head=false "
-                             "branch_scale=1 init=fan_in", &model_fields, "", &c, &err));
-    if (*changes) must(settings_apply_list(changes, &model_fields, "", &c, &err));
-    must(model_open(&m, &c, be, true, &err));
-    must(model_init(m, 3, &err));
-    return m;
+    return small_model("vocab_size=13 context=12 latents=4 channels=16 heads=2 layers=2 zero_head=false branch_scale=1 "
+                       "init=fan_in", changes);
 }
 
 /* Numbers of a block, from one on. */

@@ -27,6 +27,11 @@ typedef struct cpu_context {
     } scratch[MOST_THREADS], shared[CPU_SHARED];
 } cpu_context;
 
+/* Before a loop of a kernel: its turns are shared by the threads of the kernel's context. */
+#define PARALLEL(context) _Pragma("omp parallel for num_threads(threads_of(context))")
+
+static inline int threads_of(const void *context) { return ((const cpu_context *)context)->threads; }
+
 /* What a kernel that cannot do its work says, in any of its threads: the first is remembered. NULL: memory. */
 void cpu_failed(cpu_context *c, const char *message);
 

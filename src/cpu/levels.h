@@ -44,8 +44,8 @@ enum { CPU_FILLS = 3 };
 
 typedef struct cpu_level {
     const char *name;
-    bool (*has)(void);                         /* the processor what it takes */
-    void (*fill[CPU_FILLS])(kernels *);                /* the slots that they have; NULL: the reference's stay */
+    bool (*has)(void);                  /* the processor what it takes */
+    void (*fill[CPU_FILLS])(kernels *); /* the slots that they have; NULL, as all below: the reference's stay */
     gemv_fn *gemv;
     round_bf16_fn *round_bf16;
 } cpu_level;

@@ -275,6 +275,8 @@ static inline vf vf_load_type(dtype type, const void *p, int64_t i, int64_t lane
     return vf_from_type(type, memcpy(part, at, (size_t)lanes * size));
 }
 
+static inline float *row(matrix m, int64_t r) { return (float *)m.data + r * m.stride; }
+
 /* What the elements of row r are multiplied by. */
 static inline float row_factor(const matrix *m, int64_t r) {
     float factor = 1;

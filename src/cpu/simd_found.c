@@ -5,17 +5,11 @@
 
 #include <math.h>
 
-#define PARALLEL(context) _Pragma("omp parallel for num_threads(threads_of(context))")
-
 enum { COLUMNS = 16 }; /* of a gradient of values that a thread sums up at once */
-
-static int threads_of(const void *context) { return ((const cpu_context *)context)->threads; }
-
-static float *row(matrix m, int64_t r) { return (float *)m.data + r * m.stride; }
 
 static const int32_t *ints_at(matrix m, int64_t r) { return (const int32_t *)m.data + r * m.stride; }
 
-/* p[0]: of nothing, p[1 + j]: of place i. */
+/* p[0]: of nothing, p[1 + j]: of place j. */
 static void found_probabilities(const found_args *a, int64_t r, int64_t h, float *p) {
     int64_t P = a->places, first = (r * a->heads + h) * P;
     const int32_t *next = ints_at(a->next, first), *matched = ints_at(a->matched, first);

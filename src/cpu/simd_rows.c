@@ -9,12 +9,6 @@
 
 enum { COLUMN_BLOCK = 64 };
 
-#define PARALLEL(context) _Pragma("omp parallel for num_threads(threads_of(context))")
-
-static int threads_of(const void *context) { return ((const cpu_context *)context)->threads; }
-
-static float *row(matrix m, int64_t r) { return (float *)m.data + r * m.stride; }
-
 static int32_t int_at(matrix m, int64_t r) { return ((const int32_t *)m.data)[r * m.stride]; }
 
 /* Column block `b` of a row of n: its start, and its size in *size. */

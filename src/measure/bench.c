@@ -252,10 +252,7 @@ static int bench_train(const model_config *config, const train_config *c, report
     TRY(optimizer_open(&o, &m->params, c->ema > 0, err));
     TRY(tape_init(&t, be, plan.tensors, err));
     TRY(step_open(&b, m, c->batch, err));
-    rng random = rng_make((uint64_t)c->seed, RNG_TEST, 0);
-    for (int64_t i = 0; i < c->batch * (config->context + 1); i++)
-        b.rows.ids[i] = (int32_t)rng_below(&random, (uint64_t)config->vocab_size);
-    step_take_full(&b, c->batch);
+    step_take_random(&b, c->batch, (uint64_t)c->seed);
     int64_t targets = c->batch * config->latents / config->latents_per_position;
     watch_say(r.watch, "timing training steps: two to warm up, five, one to see where the time goes");
     for (int i = -WARMUP; i < STEPS; i++) {

@@ -10,7 +10,7 @@ int probe_open(probe *p, const model_config *m, const train_config *c, size_t te
     TRY(optimizer_open(&p->o, &p->m->params, c->ema > 0, err));
     TRY(tape_init(&p->t, p->be, tensors, err));
     TRY(step_open(&p->b, p->m, c->batch, err));
-    step_take_full(&p->b, c->batch);
+    step_take_random(&p->b, c->batch, 1);
 out:
     if (status) probe_close(p);
     return status;

@@ -19,11 +19,10 @@
 #include <stdint.h>
 
 enum {
-    INDEX_ORDERS = 16,    /* at most */
-    LONGEST_ORDER = 64,
-    LONGEST_MATCH = 256,  /* tokens are compared so far back */
-    MATCH_CLASSES = 33,   /* of lengths 0 to LONGEST_MATCH */
-    OCTAVE = 16,          /* parts that the logarithm of a distance is counted in */
+    INDEX_ORDERS = 16,   /* at most */
+    LONGEST_MATCH = 256, /* tokens are compared so far back */
+    MATCH_CLASSES = 33,  /* of lengths 0 to LONGEST_MATCH */
+    OCTAVE = 16,         /* parts that the logarithm of a distance is counted in */
 };
 
 typedef struct ngram_index {

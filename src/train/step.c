@@ -46,6 +46,14 @@ void step_take_full(step_rows *b, int64_t rows) {
         window_rows_add(&b->rows, b->m, &(window){.count = inputs + 1, .scored = inputs});
 }
 
+void step_take_random(step_rows *b, int64_t rows, uint64_t seed) {
+    const model_config *c = &b->m->config;
+    rng random = rng_make(seed, RNG_TEST, 0);
+    for (int64_t i = 0; i < rows * (c->context + 1); i++)
+        b->rows.ids[i] = (int32_t)rng_below(&random, (uint64_t)c->vocab_size);
+    step_take_full(b, rows);
+}
+
 int64_t step_targets(const model_config *m, const dataset *d, split_name split, const window *w) {
     return window_targets(d, split, w, m->latents / m->latents_per_position);
 }

@@ -27,6 +27,7 @@ int step_read(step_rows *b, const dataset *d, split_name split, const window *w,
 /* Windows whose tokens stand in b->rows.ids already, one window behind the other; and full ones, the largest batch. */
 void step_take(step_rows *b, const window *w, int64_t rows);
 void step_take_full(step_rows *b, int64_t rows);
+void step_take_random(step_rows *b, int64_t rows, uint64_t seed); /* full ones, of random tokens, to be timed */
 
 /* Targets of a window that count and that the latents reach. */
 int64_t step_targets(const model_config *m, const dataset *d, split_name split, const window *w);
