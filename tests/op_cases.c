@@ -67,6 +67,13 @@ static tensor *run_add(tape *t, tensor *const in[], const op_case *c) {
     return add(t, y, in[0], 0);
 }
 
+/* The sum is read again behind the norm, as a residual stream is. */
+static tensor *run_add_norm(tape *t, tensor *const in[], const op_case *c) {
+    norm_spec s = {.w = {in[2]}, .b = {in[3]}, .epsilon = 1e-5f};
+    tensor *sum, *y = add_norm(t, in[0], in[1], c->p[0] / 100.0, &s, &sum);
+    return add(t, sum, y, 0);
+}
+
 static tensor *run_gather(tape *t, tensor *const in[], const op_case *c) {
     return gather(t, in[0], ints(t, c->p[0], scattered_or_none, c->in[0].rows));
 }
@@ -360,6 +367,9 @@ const op_case op_cases[] = {
     {"activate, geglu", run_activate, 1, {{5, 38}}, {GEGLU}, CASE_OP},
     {"add", run_add, 2, {{6, 19}, {19, 19}}, {0}, CASE_OP},
     {"add with dropout", run_add, 2, {{9, 21}, {21, 21}}, {30}, CASE_OP},
+    {"norm of a sum", run_add_norm, 4, {{6, 19}, {6, 19}, {1, 19}, {1, 19}}, {0}, CASE_OP},
+    {"norm of a sum with dropout", run_add_norm, 4, {{9, 24}, {9, 24}, {1, 24}, {1, 24}}, {30}, CASE_OP},
+    {"norm of a wide sum", run_add_norm, 4, {{3, 1032}, {3, 1032}, {1, 1032}, {1, 1032}}, {0}, CASE_OP},
     {"gather", run_gather, 1, {{11, 70}}, {25}, CASE_OP},
     {"pool", run_pool, 1, {{12, 21}}, {3}, CASE_OP},
     {"embed", run_embed, 1, {{13, 131}}, {40, 0}, CASE_OP},

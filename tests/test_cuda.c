@@ -6,6 +6,9 @@
 #include "device.h"
 #include "config/settings.h"
 #include "gen/timeline.h"
+#include "train/memory_plan.h"
+#include "train/optimizer.h"
+#include "train/step.h"
 
 /* Sums of F32 run in another order than in the reference; BF16 keeps 8 bits of what passes from op to op. */
 static double tolerance_of(dtype precision) { return precision == BF16 ? 2e-2 : 1e-5; }
@@ -70,18 +73,15 @@ static const char *const generating[] = {
 };
 enum { GENERATING = sizeof generating / sizeof *generating };
 
-static model *generator(backend *be, const char *spec) {
-    pcv_settings *chosen;
+static model *opened(backend *be, const char *usual, const char *spec, bool gradients) {
     model_config c;
     model *m;
-    must(pcv_settings_open(&chosen, &err));
-    must(settings_model(chosen, &c, &err));
-    must(settings_apply_list("channels=32 heads=2 layers=2 zero_head=false", &model_fields, "", &c, &err));
+    must(settings_model(NULL, &c, &err));
+    must(settings_apply_list(usual, &model_fields, "", &c, &err));
     must(settings_apply_list(spec, &model_fields, "", &c, &err));
     c.vocab_size = VOCAB;
-    must(model_open(&m, &c, be, false, &err));
+    must(model_open(&m, &c, be, gradients, &err));
     must(model_init(m, 5, &err));
-    pcv_settings_close(chosen);
     return m;
 }
 
@@ -108,7 +108,7 @@ static void generate(const char *name, const backend_options *options, const cha
     timeline line[TOGETHER], *lines[TOGETHER];
     int tokens = test_has_time() ? TOKENS : SOME_TOKENS;
     must(backend_open(&be, name, options, &err));
-    model *m = generator(be, spec);
+    model *m = opened(be, "channels=32 heads=2 layers=2 zero_head=false", spec, false);
     must(decoder_open(&d, m, &err));
     for (int i = 0; i < TOGETHER; i++) {
         lines[i] = &line[i];
@@ -148,7 +148,69 @@ static void graphs_change_nothing(void **state) {
         }
 }
 
+/* ------------------------------------------------------------------ training */
+
+enum { UPDATES = 4, LEARNING = 2 }; /* the first update's kernels run one by one, the third's are a graph */
+
+static const char *const training[] = {
+    "channels=64 heads=2 index.orders=1,2 near=200", /* on Hopper attention by two ways: heads of 32 and of 64 columns */
+    "channels=128 heads=2",
+};
+
+/* Norms of the gradients of some updates, and losses. As in training no more memory is reserved than is planned, so
+ * that what is written in a wrong place is another tensor's. */
+static void learn(const char *device, precision_name precision, const char *spec, double results[2 * UPDATES]) {
+    train_config c;
+    memory_plan plan;
+    backend *be;
+    optimizer o;
+    step_rows rows;
+    tape t;
+    must(settings_train(NULL, &c, &err));
+    snprintf(c.device, sizeof c.device, "%s", device);
+    c.precision = precision;
+    c.batch = 1;
+    must(step_backend(&be, &c, &err));
+    model *m = opened(be, "layers=2 context=300 latents=40", spec, true);
+    must(plan_memory(&m->config, &c, &plan, &err));
+    must(optimizer_open(&o, &m->params, false, &err));
+    must(tape_init(&t, be, plan.tensors, &err));
+    must(step_open(&rows, m, 1, &err));
+    step_take_random(&rows, 1, 7);
+    for (int i = 0; i < UPDATES; i++) {
+        loss_sum sum = {0};
+        backend_pass_begin(be, PASS_UPDATE);
+        parameters_clear_grads(&m->params);
+        must(step_run(&rows, &t, m, &c, 0, 1.0 / 40, &sum, &err));
+        results[2 * i] = optimizer_grad_norm(&o);
+        results[2 * i + 1] = sum.loss / (double)sum.targets;
+        optimizer_step(&o, &c, i, 1e-2, 1);
+        backend_pass_end(be, PASS_UPDATE, 1);
+    }
+    step_close(&rows);
+    tape_free(&t);
+    optimizer_close(&o);
+    model_close(m);
+    be->close(be);
+}
+
+static void updates_are_those_of_the_cpu(void **state) {
+    (void)state;
+    for (int s = 0; s < LEARNING; s++) {
+        double expected[2 * UPDATES], found[2 * UPDATES];
+        learn("cpu", PRECISION_F32, training[s], expected);
+        for (int narrow = 0; narrow < 2; narrow++) {
+            learn("cuda", narrow ? PRECISION_BF16 : PRECISION_F32, training[s], found);
+            for (int i = 0; i < 2 * UPDATES; i++)
+                if (!(fabs(found[i] - expected[i]) <= (narrow ? 0.05 : 1e-3) * fabs(expected[i])))
+                    test_failed("%s, %s, update %d: %s %.6g, %.6g on the CPU\n", training[s], narrow ? "bf16" : "f32",
+                                i / 2, i % 2 ? "loss" : "gradient norm", found[i], expected[i]);
+        }
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(graphs_change_nothing), cmocka_unit_test(all_cases)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(graphs_change_nothing),
+                                       cmocka_unit_test(updates_are_those_of_the_cpu), cmocka_unit_test(all_cases)};
     return run_on_device(tests, NULL, NULL);
 }

@@ -409,8 +409,8 @@ static void growing_passes(void **state) {
 
 static int64_t five_parts(const backend *be, int64_t rows) { return be && rows < 5 ? 1 : 5; }
 
-static int64_t three_chunks(const backend *be, int64_t batch, int64_t heads, int64_t keys) {
-    return be && batch && heads && keys ? 3 : 1;
+static int64_t three_chunks(const backend *be, int64_t batch, int64_t heads, int64_t width, int64_t keys) {
+    return be && batch && heads && width && keys ? 3 : 1;
 }
 
 /* Runs a case on a backend of its own, which cuts one kind of work otherwise than the CPU does; `null`: that only

@@ -77,8 +77,8 @@ static int64_t norm_parts(const backend *be, int64_t rows) {
     return rows < 64 ? 1 : rows < 1024 ? rows / 32 : 32;
 }
 
-static int64_t attend_chunks(const backend *be, int64_t batch, int64_t heads, int64_t keys) {
-    (void)be;
+static int64_t attend_chunks(const backend *be, int64_t batch, int64_t heads, int64_t width, int64_t keys) {
+    (void)be, (void)width;
     int64_t wanted = UNITS / (batch * heads), longest = keys / LEAST_KEYS;
     int64_t chunks = wanted < longest ? wanted : longest;
     return chunks < 1 ? 1 : chunks;

@@ -141,13 +141,26 @@ static void embed_bwd(void *context, const embed_args *a) {
         }
 }
 
+/* ------------------------------------------------------------------ residual sums */
+
+static void dropout(void *context, const dropout_args *a) {
+    (void)context;
+    for (int64_t r = 0; r < a->y.rows; r++)
+        for (int64_t c = 0; c < a->y.cols; c++) {
+            real kept = row(a->a, r)[c];
+            if (a->p > 0) kept *= (real)dropout_factor(a, (uint64_t)(r * a->y.cols + c));
+            real x = a->x.data ? row(a->x, r)[c] : 0;
+            row(a->y, r)[c] = scaled(row(a->y, r)[c], a->beta) + x + kept;
+        }
+}
+
 /* ------------------------------------------------------------------ norms */
 
 static int set_of(matrix set, int64_t r) { return set.data ? int_at(set, r) : 0; }
 
 static void norm_fwd(void *context, const norm_args *a) {
-    (void)context;
     int64_t n = a->x.cols;
+    if (a->sum.y.data) dropout(context, &a->sum);
     for (int64_t r = 0; r < a->x.rows; r++) {
         const real *x = row(a->x, r);
         int set = set_of(a->set, r);
@@ -255,17 +268,6 @@ static void activate_bwd(void *context, const activate_bwd_args *a) {
             if (gated) dx[n + c] = dy * (real)value(a->kind, x);
             real factor = gated ? row(a->x, r)[n + c] : 1;
             dx[c] = dy * factor * (real)slope(a->kind, x);
-        }
-}
-
-static void dropout(void *context, const dropout_args *a) {
-    (void)context;
-    for (int64_t r = 0; r < a->y.rows; r++)
-        for (int64_t c = 0; c < a->y.cols; c++) {
-            real kept = row(a->a, r)[c];
-            if (a->p > 0) kept *= (real)dropout_factor(a, (uint64_t)(r * a->y.cols + c));
-            real x = a->x.data ? row(a->x, r)[c] : 0;
-            row(a->y, r)[c] = scaled(row(a->y, r)[c], a->beta) + x + kept;
         }
 }
 

@@ -90,7 +90,7 @@ static void column_sum(void *context, const column_sum_args *a) {
     }
 }
 
-static void dropout_row(const dropout_args *a, int64_t r) {
+static void masked_row(const dropout_args *a, int64_t r) {
     float *y = row(a->y, r);
     const float *z = row(a->a, r), *x = a->x.data ? row(a->x, r) : NULL;
     for (int64_t c = 0; c < a->y.cols; c++) {
@@ -100,17 +100,19 @@ static void dropout_row(const dropout_args *a, int64_t r) {
     }
 }
 
+static void add_row(const dropout_args *a, int64_t r) {
+    if (a->p > 0 || a->beta != 0 || !a->x.data) {
+        masked_row(a, r);
+        return;
+    }
+    float *y = row(a->y, r);
+    const float *x = row(a->x, r), *z = row(a->a, r);
+    FOR_VECTORS(a->y.cols) STORE(y, LOAD(x) + LOAD(z));
+}
+
 static void dropout(void *context, const dropout_args *a) {
     PARALLEL(context)
-    for (int64_t r = 0; r < a->y.rows; r++) {
-        if (a->p > 0 || a->beta != 0 || !a->x.data) {
-            dropout_row(a, r);
-            continue;
-        }
-        float *y = row(a->y, r);
-        const float *x = row(a->x, r), *z = row(a->a, r);
-        FOR_VECTORS(a->y.cols) STORE(y, LOAD(x) + LOAD(z));
-    }
+    for (int64_t r = 0; r < a->y.rows; r++) add_row(a, r);
 }
 
 /* ------------------------------------------------------------------ embedding */
@@ -187,6 +189,7 @@ static int set_of(matrix set, int64_t r) { return set.data ? int_at(set, r) : 0;
 static void norm_row(const norm_args *a, int64_t r) {
     int64_t n = a->x.cols;
     int set = set_of(a->set, r);
+    if (a->sum.y.data) add_row(&a->sum, r);
     const float *x = row(a->x, r), *w = row(a->w[set], 0);
     const float *b = a->b[set].data ? row(a->b[set], 0) : NULL;
     float *y = row(a->y, r), mean = 0;

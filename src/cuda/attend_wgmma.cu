@@ -456,9 +456,11 @@ static bool aligned(const matrix *m) {
     return m->type == BF16 && (uintptr_t)m->data % 16 == 0 && m->stride % 8 == 0 && m->rows > 0;
 }
 
+bool wgmma_attend_takes(int64_t width) { return width == 64 || width == 128; }
+
 bool wgmma_attend_fits(const cuda_context *c, const attend_args *a) {
     int64_t width = a->q.cols / a->heads, N = a->q.rows / a->batch, M = a->k.rows / a->batch;
-    return c->capability == 90 && (width == 64 || width == 128) && !a->hidden.data && !a->p.data && !a->r.data &&
+    return c->capability == 90 && wgmma_attend_takes(width) && !a->hidden.data && !a->p.data && !a->r.data &&
            !a->slots.data && aligned(&a->q) && aligned(&a->k) && aligned(&a->v) && aligned(&a->o) &&
            a->lse.type == F32 && a->scale > 0 && N < INT_MAX / 2 && M < INT_MAX / 2;
 }

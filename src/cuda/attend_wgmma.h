@@ -5,6 +5,9 @@
 
 #include "cuda/context.h"
 
+/* Heads of so many columns. */
+bool wgmma_attend_takes(int64_t width);
+
 /* Whether the functions below take these arguments: the capability, BF16, heads of 64 or 128 columns, rows of whole
  * 16-byte pieces, and nothing that they do not know (hidden keys, relative positions, slots). */
 bool wgmma_attend_fits(const cuda_context *c, const attend_args *a);

@@ -17,6 +17,12 @@ __device__ __forceinline__ float to_float(int8_t x) { return (float)x; }
 __device__ __forceinline__ void put(float *to, float x) { *to = x; }
 __device__ __forceinline__ void put(bf16 *to, float x) { *to = __float2bfloat16(x); }
 
+template <class T> __device__ __forceinline__ float rounded(float x) {
+    T y;
+    put(&y, x);
+    return to_float(y);
+}
+
 /* V elements that are loaded and stored as one. */
 template <class T, int V> struct alignas(sizeof(T) * V > 16 ? 16 : sizeof(T) * V) pack {
     T v[V];

@@ -21,9 +21,10 @@ void cuda_attend_bwd(void *context, const attend_bwd_args *b) {
     else plain_attend_bwd(c, b);
 }
 
-int64_t cuda_attend_chunks(const backend *be, int64_t batch, int64_t heads, int64_t keys) {
+int64_t cuda_attend_chunks(const backend *be, int64_t batch, int64_t heads, int64_t width, int64_t keys) {
     const cuda_context *c = (const cuda_context *)be->context;
     if (!c->bf16 || c->level == LEVEL_PLAIN) return 1;
-    if (c->level == LEVEL_WGMMA) return wgmma_attend_chunks(c->multiprocessors, batch, heads, keys);
+    if (c->level == LEVEL_WGMMA && wgmma_attend_takes(width))
+        return wgmma_attend_chunks(c->multiprocessors, batch, heads, keys);
     return mma_attend_chunks(c->multiprocessors, batch, heads, keys);
 }

@@ -1,8 +1,8 @@
 /* Norms. A warp takes a row and keeps it in registers where it fits, so that memory is read once; what it cannot keep
  * it reads again, from the cache. Gradients of the weights are sums over all rows: parts of the rows first, then the
  * parts in their order. */
-#include "cuda/elements.h"
 #include "cuda/kernels_cuda.h"
+#include "cuda/residual.h"
 
 constexpr int MOST_PARTS = 264; /* two for each of a large device's multiprocessors */
 
@@ -24,17 +24,36 @@ template <class T, int V, int HELD> struct held_row {
         packs = (int)(cols / V);
         if (HELD) FOR_PACKS(k, packs) load<T, V>(from + (k * WARP + lane) * V, x[HELD ? k : 0]);
     }
+    /* The row is a sum that is still to be computed. It is rounded before it is used. */
+    __device__ __forceinline__ held_row(const dropout_args &a, uint64_t least, int64_t r, int lane_) : lane(lane_) {
+        T *to = row_of<T>(a.y, r);
+        from = to;
+        packs = (int)(a.y.cols / V);
+        FOR_PACKS(k, packs) {
+            float(&sum)[V] = x[HELD ? k : 0];
+            int at = (k * WARP + lane) * V;
+            residual_sum<T, T, V>(a, r, at, least, sum);
+            store<T, V>(to + at, sum);
+            for (int v = 0; v < V; v++) sum[v] = rounded<T>(sum[v]);
+        }
+    }
     __device__ __forceinline__ const float (&at(int k))[V] {
         if (!HELD) load<T, V>(from + (k * WARP + lane) * V, x[0]);
         return x[HELD ? k : 0];
     }
 };
 
-template <class T, int V, int HELD> __global__ void norm_fwd_kernel(norm_args a) {
+template <class T, int V, int HELD> __device__ __forceinline__ held_row<T, V, HELD> row_to_norm(
+    const norm_args &a, uint64_t least, int64_t r, int lane) {
+    if (a.sum.y.data) return held_row<T, V, HELD>(a.sum, least, r, lane);
+    return held_row<T, V, HELD>(row_of<T>(a.x, r), a.x.cols, lane);
+}
+
+template <class T, int V, int HELD> __global__ void norm_fwd_kernel(norm_args a, uint64_t least) {
     int64_t r = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / WARP;
     int lane = threadIdx.x % WARP, packs = (int)(a.x.cols / V);
     if (r >= a.x.rows) return;
-    held_row<T, V, HELD> row(row_of<T>(a.x, r), a.x.cols, lane);
+    held_row<T, V, HELD> row = row_to_norm<T, V, HELD>(a, least, r, lane);
     int set = a.set.data ? int_at(a.set, r) : 0;
     float n = (float)a.x.cols, mean = 0, variance = 0;
     if (!a.rms) {
@@ -88,11 +107,12 @@ void cuda_norm_fwd(void *context, const norm_args *a) {
     by_type(a->x.type, [&](auto t) {
         using T = decltype(t);
         constexpr int V = pack_of<T>();
-        bool packs = in_packs(a->x, V) && in_packs(a->y, V);
+        bool packs = in_packs(a->x, V) && in_packs(a->y, V) && in_packs(a->sum.x, V) && in_packs(a->sum.a, V);
         for (int i = 0; i < 2; i++) packs = packs && in_packs(a->w[i], V) && in_packs(a->b[i], V);
         by_width<T>(packs, a->x.cols, [&](auto way) {
             using W = decltype(way);
-            LAUNCH((norm_fwd_kernel<T, W::V, W::HELD>), warp_blocks(a->x.rows), BLOCK, 0, c->stream, *a);
+            LAUNCH((norm_fwd_kernel<T, W::V, W::HELD>), warp_blocks(a->x.rows), BLOCK, 0, c->stream, *a,
+                   dropped_below(&a->sum));
         });
     });
     cuda_launched(c, "norm_fwd");

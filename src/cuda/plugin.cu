@@ -135,17 +135,15 @@ static void device_read(backend *be, void *to, const void *from, size_t bytes) {
     }
 }
 
-/* Of passes over single tokens the next is like the last. Uploads lie in the same places if the pinned memory is empty
- * first. A profile times every kernel apart. */
+/* The next pass is like the last, unless it is over a prompt. Uploads lie in the same places if the pinned memory is
+ * empty first. A profile times every kernel apart. */
 static void pass_begin(backend *be, backend_pass kind) {
-    if (kind != PASS_TOKEN || be->seconds) return;
+    if (kind == PASS_WINDOW || be->seconds) return;
     if (context_of(be)->pinned_used) finish(be);
     replay_begin(context_of(be));
 }
 
-static void pass_end(backend *be, backend_pass kind, double) {
-    if (kind == PASS_TOKEN) replay_end(context_of(be));
-}
+static void pass_end(backend *be, backend_pass, double) { replay_end(context_of(be)); }
 
 /* ------------------------------------------------------------------ levels */
 

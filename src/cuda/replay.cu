@@ -211,7 +211,7 @@ void replay_flush(cuda_context *c) {
 
 /* ------------------------------------------------------------------ what the backend calls */
 
-/* A kernel of the table: noted within a pass over tokens, run at once elsewhere. */
+/* A kernel of the table: noted within a pass, run at once elsewhere. */
 #define REPLAY_SLOT(name, type)                                                                    \
     static void replay_##name(void *context, const type *a) {                                      \
         cuda_context *c = (cuda_context *)context;                                                 \

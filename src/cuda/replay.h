@@ -1,9 +1,10 @@
-/* Passes over one token as CUDA graphs. Such a pass is a hundred and more small kernels, and to launch them one by one
- * takes longer than to run them. But it asks for the same kernels with the same arguments for every token, because the
- * tape's pool is deterministic and what differs arrives by an upload from the same place: so between replay_begin and
- * replay_end what is asked for is only noted as long as an earlier pass has begun in the same way, and when the whole
- * is like that pass it is launched as one graph. Where it departs from all earlier ones, what was noted runs, and the
- * rest runs at once.
+/* Passes as CUDA graphs. A pass is a hundred and more kernels, and to launch small ones one by one takes longer than to
+ * run them. But it asks for the same kernels with the same arguments as the one before, for the next token or the next
+ * batch, because the tape's pool is deterministic and what differs arrives by an upload from the same place: so between
+ * replay_begin and replay_end what is asked for is only noted as long as an earlier pass has begun in the same way, and
+ * when the whole is like that pass it is launched as one graph. Where it departs from all earlier ones, what was noted
+ * runs, and the rest runs at once: an optimizer's step, whose rate is its own, and training with dropout, which draws
+ * by the number of the update.
  *
  * PERCEIVER_CUDA_GRAPHS=0 at opening switches this off; PERCEIVER_CUDA_TRACE=1 makes closing tell how often graphs
  * were launched. */

@@ -1,14 +1,9 @@
 /* Kernels over elements and rows: each element by one thread, in packs of 16 bytes where the matrices allow it. They
  * are bound by memory: every input is read once, every output written once. */
-#include "cuda/elements.h"
 #include "cuda/kernels_cuda.h"
+#include "cuda/residual.h"
 
-#include <Random123/philox.h>
 #include <math.h>
-
-extern "C" {
-#include "base/rng.h"
-}
 
 /* ------------------------------------------------------------------ fill and copy */
 
@@ -193,46 +188,13 @@ void cuda_activate_bwd(void *context, const activate_bwd_args *a) {
 
 /* ------------------------------------------------------------------ residual sum with dropout */
 
-/* The factors of elements i to i + V - 1, i a multiple of 4 where V is: those of dropout_factor on the CPU. What is
- * drawn below `least` is dropped. */
-template <int V>
-__device__ __forceinline__ void dropout_factors(const dropout_args &a, uint64_t i, uint64_t least, float (&factor)[V]) {
-    float kept = 1 / (1 - a.p);
-    philox4x32_ctr_t out;
-#pragma unroll
-    for (int v = 0; v < V; v++) {
-        if (v == 0 || (V > 1 && v % 4 == 0)) {
-            uint64_t index = (uint64_t)a.node << 32 | ((i + v) >> 2);
-            philox4x32_ctr_t counter = {{(uint32_t)index, (uint32_t)(index >> 32), a.step, RNG_DROPOUT}};
-            philox4x32_key_t key = {{(uint32_t)a.seed, (uint32_t)(a.seed >> 32)}};
-            out = philox4x32(counter, key);
-        }
-        uint32_t drawn = out.v[(V > 1 ? v : i) & 3];
-        factor[v] = drawn < least ? 0 : kept;
-    }
-}
-
 template <class Y, class T, int V> __global__ void dropout_kernel(dropout_args a, uint64_t least) {
     int64_t packs = a.y.cols / V;
     FOR_EACH(i, a.y.rows * packs) {
         place p = place_of(i, packs);
-        int64_t r = p.row, at = p.pack * V;
-        Y *to = row_of<Y>(a.y, r) + at;
-        float sum[V], x[V], factor[V];
-        load<T, V>(row_of<T>(a.a, r) + at, sum);
-        if (a.p > 0) {
-            dropout_factors<V>(a, (uint64_t)(r * a.y.cols + at), least, factor);
-            for (int v = 0; v < V; v++) sum[v] *= factor[v];
-        }
-        if (a.x.data) {
-            load<T, V>(row_of<T>(a.x, r) + at, x);
-            for (int v = 0; v < V; v++) sum[v] += x[v];
-        }
-        if (a.beta != 0) {
-            load<Y, V>(to, x);
-            for (int v = 0; v < V; v++) sum[v] += a.beta * x[v];
-        }
-        store<Y, V>(to, sum);
+        float sum[V];
+        residual_sum<Y, T, V>(a, p.row, (int64_t)p.pack * V, least, sum);
+        store<Y, V>(row_of<Y>(a.y, p.row) + p.pack * V, sum);
     }
 }
 
@@ -241,7 +203,7 @@ void cuda_dropout(void *context, const dropout_args *a) {
     if (!a->y.rows || !a->y.cols) return;
     bool packs = in_packs(a->y, 8) && in_packs(a->x, 8) && in_packs(a->a, 8);
     int64_t n = a->y.rows * a->y.cols;
-    uint64_t least = (uint64_t)ceil((double)a->p * 4294967296.0);
+    uint64_t least = dropped_below(a);
     by_type(a->y.type, [&](auto y) {
         by_type(a->a.type, [&](auto t) {
             using Y = decltype(y);

@@ -127,7 +127,7 @@ static int time_attention(const op_bench *b, matrix k, matrix v, matrix dk, matr
     double flops = 4 * (double)b->small[0].rows * (double)k.rows * (double)k.cols;
     attend_args a = {.o = b->small[1], .lse = b->lse, .q = b->small[0], .k = k, .v = v, .begin = b->begin,
                      .end = b->end, .batch = 1, .heads = b->c->heads, .scale = 0.1f};
-    int64_t chunks = be->attend_chunks(be, 1, b->c->heads, k.rows);
+    int64_t chunks = be->attend_chunks(be, 1, b->c->heads, k.cols / b->c->heads, k.rows);
     attend_bwd_args g = {.fwd = a, .grad_o = b->small[2], .dq = b->small[3], .dk = dk, .dv = dv,
                          .chunks = chunks};
     int status = 0;
@@ -259,11 +259,13 @@ static int bench_train(const model_config *config, const train_config *c, report
         TRY(tell(&r, i + WARMUP, WARMUP + STEPS + 1, err));
         loss_sum sum = {0};
         double start = backend_now(be);
+        backend_pass_begin(be, PASS_UPDATE);
         parameters_clear_grads(&m->params);
         t.step = (uint32_t)(i + WARMUP);
         TRY(step_run(&b, &t, m, c, 0, 1 / (double)targets, &sum, err));
         double norm = optimizer_grad_norm(&o);
         optimizer_step(&o, c, i + WARMUP, 1e-4, norm > 1 ? 1 / norm : 1);
+        backend_pass_end(be, PASS_UPDATE, 1);
         if (i >= 0) list[i] = backend_now(be) - start;
     }
     model_flops f = model_type_of(config)->flops(config, config->context, config->latents);

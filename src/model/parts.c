@@ -264,7 +264,7 @@ static tensor *layer_apply(tape *t, const void *context, tensor *const in[]) {
     }
     tensor *a = k->attend ? k->attend(t, k, q, key, value) : attend(t, q, key, value, &k->seen);
     a = linear_apply(t, a, &weights->output);
-    return mlp_apply(t, add(t, x, a, c->dropout), &weights->mlp, c->dropout);
+    return mlp_apply(t, x, a, &weights->mlp, c->dropout);
 }
 
 tensor *layer_run(tape *t, const layer_context *k, tensor *x) {

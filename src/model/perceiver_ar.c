@@ -199,8 +199,8 @@ static tensor *cross_attend(tape *t, const void *context, tensor *const in[]) {
         tape_read(t, attend_map(t, q, kv[0], &s, &map), k->map->values);
     }
     tensor *a = linear_apply(t, attend(t, q, kv[0], kv[1], &s), &weights->output);
-    if (c->query_residual) a = add(t, z, a, c->dropout);
-    return mlp_apply(t, a, &weights->mlp, c->dropout);
+    if (c->query_residual) return mlp_apply(t, z, a, &weights->mlp, c->dropout);
+    return mlp_apply(t, a, NULL, &weights->mlp, c->dropout);
 }
 
 /* ------------------------------------------------------------------ the whole */

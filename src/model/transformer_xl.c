@@ -140,7 +140,7 @@ static tensor *xl_apply(tape *t, const void *context, tensor *const in[]) {
         value = tape_wrap(t, k->slab->v);
     }
     tensor *a = linear_apply(t, attend_relative(t, q, p, key, value, r, &k->seen), &weights->output);
-    return mlp_apply(t, add(t, x, a, c->dropout), &weights->mlp, c->dropout);
+    return mlp_apply(t, x, a, &weights->mlp, c->dropout);
 }
 
 /* ------------------------------------------------------------------ who sees whom */

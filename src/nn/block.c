@@ -57,16 +57,23 @@ mlp_weights mlp_declare(parameters *p, const model_config *c, const char *prefix
     return m;
 }
 
+static norm_spec spec_of(const norm_weights *n) {
+    return (norm_spec){.w = {n->w}, .b = {n->b}, .epsilon = n->epsilon, .rms = n->rms};
+}
+
 tensor *norm_apply(tape *t, tensor *x, const norm_weights *n) {
-    return norm(t, x, &(norm_spec){.w = {n->w}, .b = {n->b}, .epsilon = n->epsilon, .rms = n->rms});
+    norm_spec s = spec_of(n);
+    return norm(t, x, &s);
 }
 
 tensor *linear_apply(tape *t, tensor *x, const linear_weights *l) {
     return linear(t, x, l->w, l->b);
 }
 
-tensor *mlp_apply(tape *t, tensor *x, const mlp_weights *m, double dropout) {
-    tensor *h = activate(t, linear_apply(t, norm_apply(t, x, &m->norm), &m->up), m->kind);
+tensor *mlp_apply(tape *t, tensor *x, tensor *branch, const mlp_weights *m, double dropout) {
+    norm_spec s = spec_of(&m->norm);
+    tensor *n = branch ? add_norm(t, x, branch, dropout, &s, &x) : norm(t, x, &s);
+    tensor *h = activate(t, linear_apply(t, n, &m->up), m->kind);
     return add(t, x, linear_apply(t, h, &m->down), dropout);
 }
 

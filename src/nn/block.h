@@ -40,8 +40,8 @@ mlp_weights mlp_declare(parameters *p, const model_config *c, const char *prefix
 tensor *norm_apply(tape *t, tensor *x, const norm_weights *n);
 tensor *linear_apply(tape *t, tensor *x, const linear_weights *l);
 
-/* x + dropout(down(f(up(norm(x))))) */
-tensor *mlp_apply(tape *t, tensor *x, const mlp_weights *m, double dropout);
+/* x = x + dropout(branch), without one x itself; then x + dropout(down(f(up(norm(x))))) */
+tensor *mlp_apply(tape *t, tensor *x, tensor *branch, const mlp_weights *m, double dropout);
 
 /* Keys and values of one attention layer that outlive a pass, of many sequences: rows [s capacity, (s + 1) capacity)
  * belong to slot s. */

@@ -57,7 +57,7 @@ static void attend_backward(tape *t, const node *n) {
     const attend_saved *s = n->saved;
     tensor *const *in = n->in;
     int64_t rows = in[IN_Q]->m.rows, cols = in[IN_Q]->m.cols, B = s->spec.batch;
-    int64_t chunks = t->be->attend_chunks(t->be, B, s->spec.heads, in[IN_K]->m.rows / B);
+    int64_t chunks = t->be->attend_chunks(t->be, B, s->spec.heads, cols / s->spec.heads, in[IN_K]->m.rows / B);
     int64_t parts = chunks > 1 ? chunks * rows : 0;
     int64_t parts_r = in[IN_R] && B * chunks > 1 ? B * chunks * in[IN_R]->m.rows : 0;
     tensor *scratch[IN_R + 1] = {0};
@@ -71,9 +71,9 @@ static void attend_backward(tape *t, const node *n) {
     for (int i = IN_Q; i <= IN_R; i++)
         if (in[i]) *grad[i] = overwritten_grad(t, in[i], &scratch[i]);
     a.delta = delta->m;
-    a.partial = partial->m;
-    a.partial_p = partial_p->m;
-    a.partial_r = partial_r->m;
+    if (parts) a.partial = partial->m;
+    if (parts && in[IN_P]) a.partial_p = partial_p->m;
+    if (parts_r) a.partial_r = partial_r->m;
     tape_kernel_args(t, attend_bwd, &a);
     tape_drop(t, partial_r);
     tape_drop(t, partial_p);

@@ -32,14 +32,15 @@ static void norm_backward(tape *t, const node *n) {
     tape_drop(t, partial);
 }
 
-tensor *norm(tape *t, tensor *x, const norm_spec *s) {
-    if (t->status) return &t->nothing;
+/* sum: how x comes to be, where that is still to be done, or NULL. */
+static tensor *norm_of(tape *t, tensor *x, const norm_spec *s, const dropout_args *sum) {
     for (int i = 0; i < 2; i++)
         CHECK(!s->w[i] || s->w[i]->m.cols == x->m.cols, "weights of %lld columns for %lld",
               (long long)s->w[i]->m.cols, (long long)x->m.cols);
     tensor *y = tape_tensor(t, x->m.rows, x->m.cols);
     tensor *stats = tape_exact(t, x->m.rows, 2);
     norm_args a = {.y = y->m, .x = x->m, .stats = stats->m, .epsilon = s->epsilon, .rms = s->rms};
+    if (sum) a.sum = *sum;
     if (s->set) a.set = s->set->m;
     for (int i = 0; i < 2; i++) {
         if (s->w[i]) a.w[i] = s->w[i]->m;
@@ -50,4 +51,14 @@ tensor *norm(tape *t, tensor *x, const norm_spec *s) {
     node *n = tape_record(t, norm_backward, y, in, 5, sizeof(norm_saved));
     if (n) memcpy(n->saved, &(norm_saved){*s, stats}, sizeof(norm_saved));
     return y;
+}
+
+tensor *norm(tape *t, tensor *x, const norm_spec *s) { return t->status ? &t->nothing : norm_of(t, x, s, NULL); }
+
+tensor *add_norm(tape *t, tensor *x, tensor *a, double p, const norm_spec *s, tensor **sum) {
+    dropout_args kernel;
+    *sum = &t->nothing;
+    if (t->status) return *sum;
+    *sum = add_record(t, x, a, p, &kernel);
+    return t->status ? &t->nothing : norm_of(t, *sum, s, &kernel);
 }

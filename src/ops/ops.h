@@ -34,6 +34,9 @@ typedef struct norm_spec {
 } norm_spec;
 tensor *norm(tape *t, tensor *x, const norm_spec *spec);
 
+/* The norm of a residual sum, *sum = add(x, a, p), in one pass over memory. -> norm(*sum) */
+tensor *add_norm(tape *t, tensor *x, tensor *a, double p, const norm_spec *spec, tensor **sum);
+
 /* y = x w^T + b. x [rows, in], w [out, in], b [1, out] or NULL. -> [rows, out] */
 tensor *linear(tape *t, tensor *x, tensor *w, tensor *b);
 
@@ -88,6 +91,9 @@ tensor *activate(tape *t, tensor *x, activation kind);
 
 /* y = x + dropout(a), dropout at rate p while the tape trains, else y = x + a. */
 tensor *add(tape *t, tensor *x, tensor *a, double p);
+
+/* The same but for the kernel, which is left to the caller: what it takes goes to *kernel. */
+tensor *add_record(tape *t, tensor *x, tensor *a, double p, dropout_args *kernel);
 
 /* Mean over groups of `group` consecutive rows. -> [rows / group, C] */
 tensor *pool_rows(tape *t, tensor *x, int64_t group);

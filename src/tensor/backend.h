@@ -60,7 +60,8 @@ struct backend {
 
     /* How the work of some kernels is cut, by shapes alone: the ops that run them make scratch for it. */
     int64_t (*norm_parts)(const backend *be, int64_t rows); /* sums over the rows in norm_bwd */
-    int64_t (*attend_chunks)(const backend *be, int64_t batch, int64_t heads, int64_t keys); /* of keys in attend_bwd */
+    int64_t (*attend_chunks)(const backend *be, int64_t batch, int64_t heads, int64_t width, int64_t keys); /* of the
+                                                             keys in attend_bwd, by heads of `width` columns */
     int64_t logits; /* that cross_entropy computes at once */
 
     /* Around every kernel when set: the guard backend opens and closes memory here. */

@@ -55,12 +55,23 @@ typedef struct embed_args {
     matrix positions, low, high;
 } embed_args;
 
+/* y = x + mask a / (1 - p), where mask is 0 with probability p; element i of the op draws from the
+ * stream (seed, RNG_DROPOUT, step, node 2^32 + i). x may be absent (y = mask a / (1 - p)). */
+typedef struct dropout_args {
+    matrix y, x, a;
+    float p, beta; /* y = beta y + ... */
+    uint64_t seed;
+    uint32_t step, node;
+} dropout_args;
+
 /* Layer norm (Ba et al. 2016) y = (x - mean) rstd w + b, or RMS norm (Zhang and Sennrich 2019)
  * y = x rstd w, per row, where rstd = 1 / sqrt(variance + epsilon). Two sets of w and b [1, C] can
- * be given; set [rows, 1] I32 then says which one a row uses. stats [rows, 2] holds mean, rstd. */
+ * be given; set [rows, 1] I32 then says which one a row uses. stats [rows, 2] holds mean, rstd. Where sum.y is given,
+ * it is x, and is computed first, as by dropout. */
 typedef struct norm_args {
     matrix y, x, stats, set;
     matrix w[2], b[2];
+    dropout_args sum;
     float epsilon;
     bool rms;
 } norm_args;
@@ -92,15 +103,6 @@ typedef struct activate_bwd_args {
     matrix dx, dy, x; /* dx is overwritten and may be dy (the kinds without gate) */
     activation kind;
 } activate_bwd_args;
-
-/* y = x + mask a / (1 - p), where mask is 0 with probability p; element i of the op draws from the
- * stream (seed, RNG_DROPOUT, step, node 2^32 + i). x may be absent (y = mask a / (1 - p)). */
-typedef struct dropout_args {
-    matrix y, x, a;
-    float p, beta; /* y = beta y + ... */
-    uint64_t seed;
-    uint32_t step, node;
-} dropout_args;
 
 /* y[r] = x[index[r]]; a negative index gives a row of zeros. index I32 [rows, 1]. */
 typedef struct gather_args {
