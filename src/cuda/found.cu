@@ -3,9 +3,10 @@
  * the token that they are of, in the order of entries (scatter.h), those of the tables by parts of the rows. */
 #include "cuda/elements.h"
 #include "cuda/kernels_cuda.h"
+#include "cuda/parts.h"
 #include "cuda/scatter.h"
 
-constexpr int HELD = MOST_PLACES / WARP, SHARERS = BLOCK / WARP;
+constexpr int HELD = MOST_PLACES / WARP;
 
 /* Of one head of a row: place k WARP + lane is the lane's k-th. `nothing` is the same in all lanes. */
 typedef struct found_places {
@@ -174,28 +175,30 @@ __global__ void found_parts_kernel(found_bwd_args b, float *partial, int64_t par
     }
 }
 
-/* The parts' sums go to where they are wanted. */
-__global__ void found_total_kernel(found_bwd_args b, const float *partial, int64_t parts) {
-    int64_t classes = b.fwd.length.cols, columns = b.fwd.heads * (classes + 1);
-    FOR_EACH(i, columns) {
+/* Where the parts' sums are wanted. */
+typedef struct found_totals {
+    matrix length, slope; /* gradients */
+    float parts;          /* of an octave */
+    int64_t classes;
+    __device__ void operator()(int64_t i, float sum) const {
         int64_t h = i / (classes + 1), column = i % (classes + 1);
-        bool slope = column == classes;
-        const matrix &to = slope ? b.dslope : b.dlength;
-        int64_t row = slope ? 0 : h, at = slope ? h : column;
-        float sum = 0, old[1];
-        if (!to.data) continue;
-        for (int64_t p = 0; p < parts; p++) sum += partial[p * columns + i];
+        bool is_slope = column == classes;
+        const matrix &to = is_slope ? slope : length;
+        int64_t row = is_slope ? 0 : h, at = is_slope ? h : column;
+        float old[1];
+        if (!to.data) return;
         load_gradient<1>(to, row, at, old);
-        put_gradient(to, row, at, old[0] + (slope ? sum / b.fwd.parts : sum));
+        put_gradient(to, row, at, old[0] + (is_slope ? sum / parts : sum));
     }
-}
+} found_totals;
 
 static void table_gradients(cuda_context *c, const found_bwd_args *b) {
     int64_t H = b->fwd.heads, columns = H * (b->fwd.length.cols + 1), parts = cuda_norm_parts(NULL, b->ds.rows);
     float *partial = (float *)cuda_scratch(c, (size_t)(parts * columns) * sizeof(float));
     if (!partial) return;
     LAUNCH(found_parts_kernel, dim3((unsigned)H, (unsigned)parts), BLOCK, 0, c->stream, *b, partial, parts);
-    LAUNCH(found_total_kernel, blocks_for(columns), BLOCK, 0, c->stream, *b, (const float *)partial, parts);
+    add_parts(c, partial, columns, parts, columns,
+              found_totals{b->dlength, b->dslope, b->fwd.parts, b->fwd.length.cols});
 }
 
 void cuda_found_bwd(void *context, const found_bwd_args *b) {

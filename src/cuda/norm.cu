@@ -2,6 +2,7 @@
  * it reads again, from the cache. Gradients of the weights are sums over all rows: parts of the rows first, then the
  * parts in their order. */
 #include "cuda/kernels_cuda.h"
+#include "cuda/parts.h"
 #include "cuda/residual.h"
 
 constexpr int MOST_PARTS = 264; /* two for each of a large device's multiprocessors */
@@ -90,6 +91,9 @@ template <class T, class F> static void by_width(bool packs, int64_t cols, F f) 
     struct wide {
         enum { V = pack_of<T>(), HELD = 8 * 4 / pack_of<T>() }; /* 1,024 columns */
     };
+    struct narrow {
+        enum { V = pack_of<T>(), HELD = wide::HELD / 2 }; /* fewer registers, more warps */
+    };
     struct wider {
         enum { V = pack_of<T>(), HELD = 0 };
     };
@@ -97,6 +101,7 @@ template <class T, class F> static void by_width(bool packs, int64_t cols, F f) 
         enum { V = 1, HELD = 0 };
     };
     if (!packs) f(single());
+    else if (cols <= narrow::HELD * WARP * V) f(narrow());
     else if (cols <= wide::HELD * WARP * V) f(wide());
     else f(wider());
 }
@@ -161,8 +166,6 @@ template <class T, int V, int HELD> __global__ void norm_bwd_kernel(norm_bwd_arg
     row_gradient<T, V, HELD>(a, r, threadIdx.x % WARP, [](int, const float(&)[V], const float(&)[V]) {});
 }
 
-enum { SHARERS = BLOCK / WARP };
-
 /* The same with the sums of the weights' gradients over a part of the rows, a block's: each warp keeps those of its own
  * rows in registers. */
 template <class T, int V, int HELD>
@@ -225,17 +228,21 @@ template <class T, int V, int SETS> __global__ void norm_weights_kernel(norm_bwd
     }
 }
 
-/* The parts' sums go to where they are wanted. */
-__global__ void norm_parts_kernel(norm_bwd_args a, int64_t parts, int sets) {
-    int64_t C = a.x.cols;
-    FOR_EACH(i, 2 * sets * C) {
-        int k = (int)(i / C);
-        int64_t c = i % C;
-        float *to = (float *)(k % 2 ? a.db[k / 2].data : a.dw[k / 2].data), sum = 0;
-        if (!to) continue;
-        for (int64_t p = 0; p < parts; p++) sum += row_of<float>(a.partial, p)[i];
-        to[c] = scaled(to + c, a.beta_w[k / 2]) + sum;
+/* Where the parts' sums are wanted: those of dw and db of each set. */
+typedef struct norm_totals {
+    matrix to[4];
+    float beta[2];
+    int64_t width;
+    __device__ void operator()(int64_t column, float sum) const {
+        int k = (int)(column / width);
+        float *at = (float *)to[k].data + column % width;
+        if (to[k].data) *at = scaled(at, beta[k / 2]) + sum;
     }
+} norm_totals;
+
+static void add_norm_parts(cuda_context *c, const norm_bwd_args *a, int64_t parts, int sets) {
+    norm_totals totals = {{a->dw[0], a->db[0], a->dw[1], a->db[1]}, {a->beta_w[0], a->beta_w[1]}, a->x.cols};
+    add_parts(c, (const float *)a->partial.data, a->partial.stride, parts, 2 * sets * a->x.cols, totals);
 }
 
 static void weight_gradients(cuda_context *c, const norm_bwd_args *a) {
@@ -252,7 +259,7 @@ static void weight_gradients(cuda_context *c, const norm_bwd_args *a) {
         else LAUNCH((norm_weights_kernel<T, 1, 2>), grid, BLOCK, 0, c->stream, *a, parts);
     });
     /* one set's sums stand first in either case */
-    LAUNCH(norm_parts_kernel, blocks_for(2 * sets * C), BLOCK, 0, c->stream, *a, parts, sets);
+    add_norm_parts(c, a, parts, sets);
 }
 
 /* Both at once, where a row fits a warp's registers and all rows use one set. */
@@ -273,7 +280,7 @@ static bool both_gradients(cuda_context *c, const norm_bwd_args *a) {
             }
         });
     });
-    if (done) LAUNCH(norm_parts_kernel, blocks_for(2 * C), BLOCK, 0, c->stream, *a, parts, 1);
+    if (done) add_norm_parts(c, a, parts, 1);
     return done;
 }
 

@@ -102,47 +102,62 @@ void cuda_copy(void *context, const copy_args *a) {
 
 /* ------------------------------------------------------------------ activations */
 
-__device__ __forceinline__ float activated(activation kind, float x) {
-    const float root_2_over_pi = 0.79788456080286536f, cubic = 0.044715f;
-    switch (kind) {
-    case SQUARED_RELU: return x > 0 ? x * x : 0;
-    case GELU: return 0.5f * x * (1 + erff(x * 0.70710678118654752f));
-    case RELU: return x > 0 ? x : 0;
-    case SWIGLU: return x / (1 + expf(-x));
-    default: return 0.5f * x * (1 + tanhf(root_2_over_pi * (x + cubic * x * x * x)));
-    }
+/* Phi(x), the normal distribution function, to 1e-7 (Abramowitz and Stegun 7.1.26), and its density. */
+__device__ __forceinline__ float normal(float x, float *density) {
+    float t = __fdividef(1, 1 + 0.3275911f * 0.70710678118654752f * fabsf(x)), e = __expf(-0.5f * x * x);
+    float sum = 0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f)));
+    float above = 0.5f * t * sum * e;
+    *density = 0.39894228040143268f * e;
+    return x > 0 ? 1 - above : above;
 }
 
-__device__ __forceinline__ float slope(activation kind, float x) {
+/* f(x), and its slope. */
+template <int KIND> __device__ __forceinline__ float activated(float x, float *slope) {
     const float root_2_over_pi = 0.79788456080286536f, cubic = 0.044715f;
-    switch (kind) {
-    case SQUARED_RELU: return x > 0 ? 2 * x : 0;
-    case GELU:
-        return 0.5f * (1 + erff(x * 0.70710678118654752f)) + x * expf(-0.5f * x * x) * 0.39894228040143268f;
-    case RELU: return x > 0 ? 1 : 0;
-    case SWIGLU: {
+    if (KIND == SQUARED_RELU || KIND == RELU) {
+        float y = fmaxf(x, 0);
+        *slope = KIND == RELU ? (x > 0 ? 1 : 0) : 2 * y;
+        return KIND == RELU ? y : y * y;
+    }
+    if (KIND == GELU) {
+        float density, phi = normal(x, &density);
+        *slope = phi + x * density;
+        return x * phi;
+    }
+    if (KIND == SWIGLU) {
         float s = 1 / (1 + expf(-x));
-        return s * (1 + x * (1 - s));
+        *slope = s * (1 + x * (1 - s));
+        return x * s;
     }
-    default: {
-        float t = tanhf(root_2_over_pi * (x + cubic * x * x * x));
-        return 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * root_2_over_pi * (1 + 3 * cubic * x * x);
-    }
+    float t = tanhf(root_2_over_pi * (x + cubic * x * x * x));
+    *slope = 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * root_2_over_pi * (1 + 3 * cubic * x * x);
+    return 0.5f * x * (1 + t);
+}
+
+template <int KIND> constexpr bool GATED = KIND == SWIGLU || KIND == GEGLU;
+
+/* f(KIND), GEGLU's own curve being that of GELU_TANH. */
+template <class F> static void by_kind(activation kind, F f) {
+    switch (kind) {
+    case SQUARED_RELU: return f(std::integral_constant<int, SQUARED_RELU>());
+    case GELU: return f(std::integral_constant<int, GELU>());
+    case RELU: return f(std::integral_constant<int, RELU>());
+    case SWIGLU: return f(std::integral_constant<int, SWIGLU>());
+    case GEGLU: return f(std::integral_constant<int, GEGLU>());
+    default: return f(std::integral_constant<int, GELU_TANH>());
     }
 }
 
-static bool is_gated(activation kind) { return kind == SWIGLU || kind == GEGLU; }
-
-template <class T, int V> __global__ void activate_fwd_kernel(activate_args a, bool gated) {
+template <int KIND, class T, int V> __global__ void activate_fwd_kernel(activate_args a) {
     int64_t packs = a.y.cols / V;
     FOR_EACH(i, a.y.rows * packs) {
         place p = place_of(i, packs);
         int64_t r = p.row, at = p.pack * V;
         const T *from = row_of<T>(a.x, r) + at;
-        float x[V], value[V];
+        float x[V], value[V], slope;
         load<T, V>(from, x);
-        if (gated) load<T, V>(from + a.y.cols, value);
-        for (int v = 0; v < V; v++) x[v] = activated(a.kind, x[v]) * (gated ? value[v] : 1);
+        if (GATED<KIND>) load<T, V>(from + a.y.cols, value);
+        for (int v = 0; v < V; v++) x[v] = activated<KIND>(x[v], &slope) * (GATED<KIND> ? value[v] : 1);
         store<T, V>(row_of<T>(a.y, r) + at, x);
     }
 }
@@ -150,14 +165,16 @@ template <class T, int V> __global__ void activate_fwd_kernel(activate_args a, b
 void cuda_activate_fwd(void *context, const activate_args *a) {
     cuda_context *c = (cuda_context *)context;
     if (!a->y.rows || !a->y.cols) return;
-    by_packs(a->y.type, {&a->y, &a->x}, [&](auto t, auto v) {
-        LAUNCH((activate_fwd_kernel<decltype(t), v()>), blocks_for(a->y.rows * a->y.cols / v()), BLOCK, 0, c->stream,
-               *a, is_gated(a->kind));
+    by_kind(a->kind, [&](auto kind) {
+        by_packs(a->y.type, {&a->y, &a->x}, [&](auto t, auto v) {
+            LAUNCH((activate_fwd_kernel<kind(), decltype(t), v()>), blocks_for(a->y.rows * a->y.cols / v()), BLOCK, 0,
+                   c->stream, *a);
+        });
     });
     cuda_launched(c, "activate_fwd");
 }
 
-template <class T, int V> __global__ void activate_bwd_kernel(activate_bwd_args a, bool gated) {
+template <int KIND, class T, int V> __global__ void activate_bwd_kernel(activate_bwd_args a) {
     int64_t n = a.dy.cols, packs = n / V;
     FOR_EACH(i, a.dy.rows * packs) {
         place p = place_of(i, packs);
@@ -166,12 +183,13 @@ template <class T, int V> __global__ void activate_bwd_kernel(activate_bwd_args 
         float x[V], value[V], dy[V], dvalue[V];
         load<T, V>(from, x);
         load<T, V>(row_of<T>(a.dy, r) + at, dy);
-        if (gated) load<T, V>(from + n, value);
+        if (GATED<KIND>) load<T, V>(from + n, value);
         for (int v = 0; v < V; v++) {
-            dvalue[v] = gated ? dy[v] * activated(a.kind, x[v]) : 0;
-            x[v] = dy[v] * (gated ? value[v] : 1) * slope(a.kind, x[v]);
+            float slope, y = activated<KIND>(x[v], &slope);
+            dvalue[v] = dy[v] * y;
+            x[v] = dy[v] * (GATED<KIND> ? value[v] : 1) * slope;
         }
-        if (gated) store_gradient<V>(a.dx, r, n + at, dvalue);
+        if (GATED<KIND>) store_gradient<V>(a.dx, r, n + at, dvalue);
         store_gradient<V>(a.dx, r, at, x);
     }
 }
@@ -179,9 +197,11 @@ template <class T, int V> __global__ void activate_bwd_kernel(activate_bwd_args 
 void cuda_activate_bwd(void *context, const activate_bwd_args *a) {
     cuda_context *c = (cuda_context *)context;
     if (!a->dy.rows || !a->dy.cols) return;
-    by_packs(a->dy.type, {&a->dy, &a->x, &a->dx}, [&](auto t, auto v) {
-        LAUNCH((activate_bwd_kernel<decltype(t), v()>), blocks_for(a->dy.rows * a->dy.cols / v()), BLOCK, 0, c->stream,
-               *a, is_gated(a->kind));
+    by_kind(a->kind, [&](auto kind) {
+        by_packs(a->dy.type, {&a->dy, &a->x, &a->dx}, [&](auto t, auto v) {
+            LAUNCH((activate_bwd_kernel<kind(), decltype(t), v()>), blocks_for(a->dy.rows * a->dy.cols / v()), BLOCK, 0,
+                   c->stream, *a);
+        });
     });
     cuda_launched(c, "activate_bwd");
 }
@@ -261,22 +281,34 @@ void cuda_pool(void *context, const pool_args *a) {
     cuda_launched(c, "pool");
 }
 
-/* A thread turns pair j of all chosen heads of a row: the angle is theirs in common. */
+/* A thread turns pair j of all chosen heads of a row: the angle is theirs in common. Several heads are loaded before
+ * any is stored, since what is stored may be what is loaded next for all that the compiler knows. */
 template <class T> __global__ void rotate_kernel(rotate_args a) {
+    constexpr int AT_ONCE = 4;
     int64_t bands = a.frequency.cols, width = a.x.cols / a.heads;
     FOR_EACH(i, a.x.rows * bands) {
         place p = place_of(i, bands);
-        int64_t r = p.row, j = p.pack;
+        int64_t r = p.row, j = p.pack, apart = a.interleaved ? 1 : bands;
+        T *row = row_of<T>(a.x, r) + (a.interleaved ? 2 * j : j);
         float sine, cosine;
         sincosf((float)int_at(a.positions, r) * ((const float *)a.frequency.data)[j], &sine, &cosine);
         sine *= a.sign;
-        for (int64_t h = 0; h < a.heads; h++) {
-            if (h % a.group >= a.chosen) continue;
-            T *x = row_of<T>(a.x, r) + h * width + (a.interleaved ? 2 * j : j);
-            T *y = x + (a.interleaved ? 1 : bands);
-            float x0 = to_float(*x), y0 = to_float(*y);
-            put(x, x0 * cosine - y0 * sine);
-            put(y, y0 * cosine + x0 * sine);
+        for (int64_t first = 0; first < a.heads; first += AT_ONCE) {
+            float x[AT_ONCE], y[AT_ONCE];
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; k++) {
+                int64_t h = first + k;
+                if (h >= a.heads || h % a.group >= a.chosen) continue;
+                x[k] = to_float(row[h * width]);
+                y[k] = to_float(row[h * width + apart]);
+            }
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; k++) {
+                int64_t h = first + k;
+                if (h >= a.heads || h % a.group >= a.chosen) continue;
+                put(row + h * width, x[k] * cosine - y[k] * sine);
+                put(row + h * width + apart, y[k] * cosine + x[k] * sine);
+            }
         }
     }
 }

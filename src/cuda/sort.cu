@@ -11,18 +11,30 @@ __global__ void keys_kernel(matrix ids, int32_t limit, int32_t *key, int32_t *pl
     }
 }
 
-/* CUB's scratch and the unsorted lists are taken and given back in the order of the stream. */
-bool sort_rows(cuda_context *c, matrix ids, int32_t limit, int32_t *id, int32_t *row) {
-    int count = (int)ids.rows, bits = 1;
-    int32_t *key = NULL;
-    size_t bytes = 0, list = ((size_t)count * sizeof *key + 255) / 256 * 256;
+static int bits_of(int32_t limit) {
+    int bits = 1;
     while (bits < 31 && limit >> bits) bits++;
-    cub::DeviceRadixSort::SortPairs(NULL, bytes, key, id, key, row, count, 0, bits, c->stream);
-    if (!cuda_fine(c, cudaMallocAsync(&key, 2 * list + bytes, c->stream), "memory to sort in")) return false;
-    int32_t *place = (int32_t *)((char *)key + list);
+    return bits;
+}
+
+/* The scratch: keys and places as they come, then CUB's own. */
+static size_t list_bytes(int64_t rows) { return ((size_t)rows * sizeof(int32_t) + 255) / 256 * 256; }
+
+static size_t cub_bytes(int64_t rows, int32_t limit) {
+    const int32_t *from = NULL;
+    int32_t *to = NULL;
+    size_t bytes = 0;
+    cub::DeviceRadixSort::SortPairs(NULL, bytes, from, to, from, to, (int)rows, 0, bits_of(limit));
+    return bytes;
+}
+
+size_t sort_bytes(int64_t rows, int32_t limit) { return 2 * list_bytes(rows) + cub_bytes(rows, limit); }
+
+bool sort_rows(cuda_context *c, matrix ids, int32_t limit, int32_t *id, int32_t *row, void *scratch) {
+    int count = (int)ids.rows;
+    size_t bytes = cub_bytes(count, limit);
+    int32_t *key = (int32_t *)scratch, *place = (int32_t *)((char *)scratch + list_bytes(count));
     LAUNCH(keys_kernel, blocks_for(count), BLOCK, 0, c->stream, ids, limit, key, place);
-    cudaError_t error = cub::DeviceRadixSort::SortPairs((char *)key + 2 * list, bytes, key, id, place, row, count, 0,
-                                                        bits, c->stream);
-    cudaFreeAsync(key, c->stream);
-    return cuda_fine(c, error, "sorting");
+    return cuda_fine(c, cub::DeviceRadixSort::SortPairs((char *)scratch + 2 * list_bytes(count), bytes, key, id, place,
+                                                        row, count, 0, bits_of(limit), c->stream), "sorting");
 }

@@ -2,11 +2,10 @@
  * A sum is cut by its shape alone and its parts are added in their order, so the bits are the same every time. */
 #include "cuda/elements.h"
 #include "cuda/kernels_cuda.h"
+#include "cuda/parts.h"
 #include "cuda/scatter.h"
 
 /* ------------------------------------------------------------------ sums of columns */
-
-enum { SHARERS = BLOCK / WARP };
 
 /* partial [parts, C]; a block has 32 packs of columns, whose rows 8 threads share. */
 template <class T, int V> __global__ void column_parts_kernel(matrix x, float *partial, int64_t parts) {
@@ -15,7 +14,7 @@ template <class T, int V> __global__ void column_parts_kernel(matrix x, float *p
     int64_t at = ((int64_t)blockIdx.x * WARP + lane) * V, part = blockIdx.y;
     int64_t from = x.rows * part / parts, to = x.rows * (part + 1) / parts;
     float sum[V] = {0};
-#pragma unroll 4
+#pragma unroll 8
     for (int64_t r = from + sharer; r < (at < x.cols ? to : 0); r += SHARERS) {
         float values[V];
         load<T, V>(row_of<T>(x, r) + at, values);
@@ -31,14 +30,11 @@ template <class T, int V> __global__ void column_parts_kernel(matrix x, float *p
     }
 }
 
-template <class Y> __global__ void column_total_kernel(matrix y, const float *partial, int64_t parts, float beta) {
-    FOR_EACH(c, y.cols) {
-        float sum = 0;
-        for (int64_t p = 0; p < parts; p++) sum += partial[p * y.cols + c];
-        Y *to = (Y *)y.data + c;
-        put(to, scaled(to, beta) + sum);
-    }
-}
+template <class Y> struct column_total {
+    Y *to;
+    float beta;
+    __device__ void operator()(int64_t column, float sum) const { put(to + column, scaled(to + column, beta) + sum); }
+};
 
 void cuda_column_sum(void *context, const column_sum_args *a) {
     cuda_context *c = (cuda_context *)context;
@@ -54,7 +50,8 @@ void cuda_column_sum(void *context, const column_sum_args *a) {
         else LAUNCH((column_parts_kernel<T, 1>), grid, BLOCK, 0, c->stream, a->x, partial, parts);
     });
     by_type(a->y.type, [&](auto t) {
-        LAUNCH(column_total_kernel<decltype(t)>, blocks_for(C), BLOCK, 0, c->stream, a->y, partial, parts, a->beta);
+        using Y = decltype(t);
+        add_parts(c, partial, C, parts, C, column_total<Y>{(Y *)a->y.data, a->beta});
     });
     cuda_launched(c, "column_sum");
 }
