@@ -34,7 +34,8 @@ __device__ __forceinline__ void dropout_factors(const dropout_args &a, uint64_t 
 
 /* V elements of row r from column `at` on, not rounded yet. */
 template <class Y, class T, int V>
-__device__ __forceinline__ void residual_sum(const dropout_args &a, int64_t r, int64_t at, uint64_t least, float (&sum)[V]) {
+__device__ __forceinline__ void residual_sum(const dropout_args &a, int64_t r, int64_t at, uint64_t least,
+                                             float (&sum)[V]) {
     float x[V], factor[V];
     load<T, V>(row_of<T>(a.a, r) + at, sum);
     if (a.p > 0) {
