@@ -41,10 +41,10 @@ const preset dialects[] = {
     "training.warmup=200 training.minutes=30"
 
 /* What makes a long input pay: docs/long_context.md. */
-#define INDEX "index.orders=2,3,4,5,6,8,12,16 training.vary_context=0.5 "
+#define INDEX "index.orders=2,3,4,5,6,8,12,16 "
 #define LONG \
-    "context=131072 near=512 " INDEX "latents=512 channels=192 heads=6 layers=5 training.lr=0.0015 " \
-    "training.beta2=0.95 training.warmup=200 training.minutes=30"
+    "context=131072 near=512 " INDEX "latents=512 channels=192 heads=6 layers=5 training.vary_context=0.5 " \
+    "training.lr=0.0015 training.beta2=0.95 training.warmup=200 training.minutes=30"
 
 const preset presets[] = {
     {"tiny",
@@ -52,7 +52,7 @@ const preset presets[] = {
      "training.warmup=20",
      "a model for trying things out: a few seconds", NULL},
     {"demo",
-     "context=16384 near=256 " INDEX "latents=256 channels=128 heads=4 layers=4 "
+     "context=4096 near=256 " INDEX "latents=256 channels=128 heads=4 layers=4 training.vary_context=0.8 "
      "training.lr=0.002 training.beta2=0.95 training.warmup=100 training.minutes=3",
      "text in three minutes on two cores", NULL},
     {"books",
@@ -65,8 +65,11 @@ const preset presets[] = {
      "context=3072 " SMALL,
      "pictures of 32 x 32 pixels, in half an hour on two cores", NULL},
     {"music",
+     "context=16384 near=512 training.vary_context=0.5 " INDEX SMALL,
+     "MIDI in half an hour on two cores", NULL},
+    {"sound",
      "context=4096 " SMALL,
-     "MIDI, or samples of sound, in half an hour on two cores", NULL},
+     "samples of sound in half an hour on two cores", NULL},
     {"codes",
      "context=1024 latents=512 channels=64 heads=4 layers=2 prefix_dropout=0.5 dropout=0.3 output_bias=true "
      "training.total_batch=4096 training.lr=0.002 training.warmup=20 training.weight_decay=0.1 "

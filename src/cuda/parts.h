@@ -24,9 +24,10 @@ __global__ void parts_kernel(const float *partial, int64_t stride, int64_t parts
 }
 
 template <class F>
-void add_parts(cuda_context *c, const float *partial, int64_t stride, int64_t parts, int64_t columns, const F &leave) {
-    LAUNCH(parts_kernel<F>, (unsigned)((columns + WARP - 1) / WARP), BLOCK, 0, c->stream, partial, stride, parts, columns,
-           leave);
+void add_parts(cuda_context *c, const float *partial, int64_t stride, int64_t parts, int64_t columns,
+               const F &leave) {
+    LAUNCH(parts_kernel<F>, (unsigned)((columns + WARP - 1) / WARP), BLOCK, 0, c->stream, partial, stride, parts,
+           columns, leave);
 }
 
 #endif
