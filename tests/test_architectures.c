@@ -206,14 +206,13 @@ static void run_rows(model *m, model_memory *memory, int64_t from, int64_t to, f
     int32_t ids[BATCH * 4 * CONTEXT], targets[BATCH * 4 * CONTEXT];
     sequence row[BATCH];
     tape t;
-    int64_t count = to - from;
+    int64_t count = to - from, known = !memory ? 0 : from < m->config.memory ? from : m->config.memory;
     must(tape_init(&t, m->be, 0, &err));
     for (int r = 0; r < BATCH; r++) {
-        for (int64_t i = 0; i < count; i++) {
-            ids[r * count + i] = token(1000 * r + (int)(from + i));
-            targets[r * count + i] = token(1000 * r + (int)(from + i) + 1);
-        }
-        row[r] = (sequence){.ids = ids + r * count, .next = targets + r * count, .length = count, .scored = count};
+        int32_t *own = ids + r * (known + count) + known;
+        for (int64_t i = -known; i < count; i++) own[i] = token(1000 * r + (int)(from + i));
+        for (int64_t i = 0; i < count; i++) targets[r * count + i] = token(1000 * r + (int)(from + i) + 1);
+        row[r] = (sequence){.ids = own, .next = targets + r * count, .length = count, .scored = count, .known = known};
     }
     pass in = {.batch = BATCH, .rows = row, .latents = count, .memory = memory};
     tape_read(&t, model_loss(&t, m, model_hidden(&t, m, &in), &in, &(loss_spec){0}), loss);
@@ -236,6 +235,7 @@ static void gradients(void **state) {
         "architecture=sparse-transformer sparse.kind=fixed sparse.stride=8 sparse.summary=3",
         "architecture=transformer-xl memory=20",
         "architecture=transformer index.orders=1,2 index.places=3 index.width=5",
+        "architecture=transformer-xl memory=20 index.orders=1,2 index.places=3 index.width=5",
     };
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         backend *be;
@@ -279,7 +279,8 @@ static void gradients(void **state) {
 static void segments_equal_whole(void **state) {
     (void)state;
     static const char *const specs[] = {"memory=37", "memory=5", "memory=80", "memory=0",
-                                        "memory=50 bias=mlp"};
+                                        "memory=50 bias=mlp", "memory=7 index.orders=1,2 index.places=3",
+                                        "memory=40 index.orders=1 index.places=16", "memory=0 index.orders=2"};
     static float whole[BATCH * 3 * CONTEXT * LOSS_COLUMNS], part[BATCH * CONTEXT * LOSS_COLUMNS];
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         backend *be;
@@ -558,6 +559,8 @@ static void flops_by_hand(void **state) {
          2 * (1024 + 4 * 8 * 4 * 4 + 2048), 640},
         {"architecture=sparse-transformer sparse.stride=8", 0, 2 * (1024 + 1024 + 2048), 640},
         {"architecture=transformer-xl memory=8", 0, 2 * (768 + 1536 + 3072 + 2048), 640},
+        {"architecture=transformer-xl memory=0 index.orders=5 index.places=3 index.width=2", 8 * 2 * (2 * 3 + 2 * 4),
+         2 * (768 + 768 + 1536 + 2048), 640},
         {"architecture=transformer-xl memory=0", 0, 2 * (768 + 768 + 1536 + 2048), 640},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -577,7 +580,7 @@ static void parts_have_names(void **state) {
         "query=mlp latents_per_position=2 positions.rotary.fraction=0",
         "architecture=transformer positions.kind=learned index.orders=2",
         "architecture=sparse-transformer sparse.stride=2 positions.kind=learned index.orders=2",
-        "architecture=transformer-xl"};
+        "architecture=transformer-xl index.orders=2"};
     bool met[16][16] = {{false}};
     const char *const *names = fields_by_key(&model_fields, "architecture")->names;
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {

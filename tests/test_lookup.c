@@ -4,7 +4,9 @@
 #include "matches.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "data/dataset.h"
 #include "model/batch.h"
+#include "train/step.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 
@@ -322,11 +324,48 @@ static void far_tokens_are_looked_up(void **state) {
     }
 }
 
+/* Training reads a segment with the tokens that its memory holds, for the index; its own are those of the window. */
+static void segments_know_their_memory(void **state) {
+    (void)state;
+    enum { SEGMENT = 12, MEMORY = 20, LENGTH = 100, SEGMENTS = 8 };
+    for (int indexed = 0; indexed < 2; indexed++) {
+        int32_t document[LENGTH], targets = 0;
+        dataset *d;
+        step_rows rows;
+        window w[2];
+        model *m = build(indexed ? "architecture=transformer-xl context=12 memory=20 index.orders=1"
+                                 : "architecture=transformer-xl context=12 memory=20");
+        must(dataset_open(&d, "copy:98", 5, &err));
+        must(step_open(&rows, m, 2, &err));
+        for (int k = 0; k < SEGMENTS; k++) {
+            for (int r = 0; r < 2; r++)
+                w[r] = (window){.document = r, .from = SEGMENT * k, .count = SEGMENT + 1, .scored = SEGMENT};
+            must(step_read(&rows, d, SPLIT_TRAIN, w, 2, &err));
+            for (int r = 0; r < 2; r++) {
+                const sequence *s = &rows.rows.row[r];
+                int64_t known = !indexed ? 0 : SEGMENT * k < MEMORY ? SEGMENT * k : MEMORY;
+                must(dataset_read(d, SPLIT_TRAIN, r, 0, SEGMENT * (k + 1) + 1, document, &err));
+                assert_int_equal(s->known, known);
+                assert_int_equal(s->length, SEGMENT);
+                assert_memory_equal(s->ids - known, document + SEGMENT * k - known, (known + SEGMENT) * sizeof *document);
+                for (int i = 0; i < SEGMENT; i++) {
+                    targets += s->next[i] >= 0;
+                    assert_true(s->next[i] < 0 || s->next[i] == document[SEGMENT * k + i + 1]);
+                }
+            }
+        }
+        assert_true(targets > 0);
+        step_close(&rows);
+        dataset_close(d);
+        model_close(m);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(near_is_a_range), cmocka_unit_test(near_inputs_are_read), cmocka_unit_test(all_inputs_are_indexed),
         cmocka_unit_test(an_index_of_the_timeline), cmocka_unit_test(no_state_knows_what_follows),
-        cmocka_unit_test(far_tokens_are_looked_up),
+        cmocka_unit_test(far_tokens_are_looked_up), cmocka_unit_test(segments_know_their_memory),
     };
     return run_on_device(tests, open_backend, close_backend);
 }

@@ -62,7 +62,7 @@ static void finds_all(const ngram_index *x, int most, const char *what) {
     for (int o = 0; o < ORDERS; o++)
         for (int64_t place = x->begin; place < x->count; place++) {
             if (place < x->count - x->asked) continue;
-            int n = ngram_index_find(x, o, place, most, found);
+            int n = ngram_index_find(x, o, place, 0, most, found);
             int wanted = search_matches(x->ids, x->begin, orders[o], place, most, expected);
             if (n != wanted)
                 test_failed("%s, order %d, place %d: %d places, expected %d\n", what, (int)orders[o], (int)place, n, wanted);
@@ -139,7 +139,7 @@ static void the_longest_match(void **state) {
     open_index(&x, TOKENS);
     append(&x, ids, TOKENS, 1, 1);
     for (int64_t place = 100; place < TOKENS; place++) {
-        assert_int_equal(ngram_index_find(&x, 0, place, 1, found), 1);
+        assert_int_equal(ngram_index_find(&x, 0, place, 0, 1, found), 1);
         assert_int_equal(found[0].place, place - 1);
         assert_int_equal(found[0].length, place < LONGEST_MATCH ? place : LONGEST_MATCH);
     }

@@ -47,6 +47,8 @@ static const char *const variants[] = {
     "default:architecture=transformer-xl memory=13", "official:architecture=transformer-xl memory=5",
     "krasserm:architecture=transformer-xl memory=0", "lucidrains:architecture=transformer-xl",
     "flaxformer:architecture=transformer-xl memory=1", "default:architecture=transformer-xl positions.middle=3",
+    "default:architecture=transformer-xl memory=13 index.orders=1,2 index.places=3",
+    "krasserm:architecture=transformer-xl memory=0 index.orders=1",
     "default:architecture=sparse-transformer sparse.kind=fixed sparse.stride=3 positions.middle=4",
 };
 #define COUNT(array) (int)(sizeof(array) / sizeof *(array))

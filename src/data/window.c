@@ -162,7 +162,7 @@ window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t turn) 
     if (inputs > p->segment) inputs = p->segment;
     int64_t unscored = dataset_next_target(p->d, p->split, document, from + 1) - 1 - from; /* inputs in front of it */
     return (window){document, from, inputs + 1, unscored < inputs ? inputs - unscored : 0,
-                    p->before ? 0 : dataset_length(p->d, p->split, document)};
+                    p->before ? 0 : dataset_length(p->d, p->split, document), 0};
 }
 
 /* ------------------------------------------------------------------ targets */
@@ -189,7 +189,7 @@ void window_keep(const dataset *d, split_name split, window *w, int64_t targets)
 
 sequence window_row(const model *m, const window *w, const int32_t *ids) {
     int64_t inputs = w->count - 1;
-    return (sequence){.ids = ids, .next = ids + 1, .length = inputs, .scored = w->scored,
+    return (sequence){.ids = ids, .next = ids + 1, .length = inputs, .scored = w->scored, .known = w->known,
                       .before = model_place(m, w->from, inputs, w->whole)};
 }
 
@@ -219,12 +219,12 @@ void window_rows_close(window_rows *r) {
 void window_rows_clear(window_rows *r) { r->count = r->used = 0; }
 
 void window_rows_add(window_rows *r, const model *m, const window *w) {
-    CHECK(r->count < r->capacity && r->used + w->count <= r->room, "%lld tokens more, behind %lld rows of %lld and "
-          "%lld tokens of %lld", (long long)w->count, (long long)r->count, (long long)r->capacity,
+    CHECK(r->count < r->capacity && r->used + w->known + w->count <= r->room, "%lld tokens more, behind %lld rows of %lld and "
+          "%lld tokens of %lld", (long long)(w->known + w->count), (long long)r->count, (long long)r->capacity,
           (long long)r->used, (long long)r->room);
     r->window[r->count] = *w;
-    r->row[r->count++] = window_row(m, w, r->ids + r->used);
-    r->used += w->count;
+    r->row[r->count++] = window_row(m, w, r->ids + r->used + w->known);
+    r->used += w->known + w->count;
 }
 
 /* Has the last row, whose tokens begin at ids[at], predict what counts alone. */
@@ -243,9 +243,9 @@ static int mark_targets(window_rows *r, const dataset *d, split_name split, int6
 
 int window_rows_read(window_rows *r, const model *m, const dataset *d, split_name split, const window *w,
                      pcv_error *err) {
-    const int64_t at = r->used;
+    const int64_t first = r->used, at = first + w->known;
     window_rows_add(r, m, w);
-    int status = window_read(d, split, w, r->ids + at, err);
+    int status = dataset_read(d, split, w->document, w->from - w->known, w->known + w->count, r->ids + first, err);
     if (!status && d->type->next_target) status = mark_targets(r, d, split, at, err);
     return status;
 }

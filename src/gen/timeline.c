@@ -233,6 +233,7 @@ static int forget_segment(timeline *line, pcv_error *err) {
     line->count -= gone;
     line->dropped += gone;
     line->number += gone;
+    line->index.begin += gone;
     line->seen = line->count;
     return 0;
 }

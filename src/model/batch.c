@@ -265,25 +265,38 @@ static void see_latents(layout *l) {
 
 /* ------------------------------------------------------------------ where the same tokens stood before */
 
-/* The index of a row that brings none: its inputs are all there is, whether they are read or not. */
+int64_t index_reach(const model *m, int64_t place) {
+    return m->type->remembers ? place % m->config.context + m->config.memory : INT64_MAX;
+}
+
+/* The index of a row that brings none: of all its inputs, whether they are read or not, and of what is known before. */
 static void index_row(const layout *l, int64_t row, ngram_index *x) {
     const sequence *s = &l->p->rows[row];
     const field_ints *orders = &l->m->config.index.orders;
-    int64_t inputs = real_inputs(s), asked = l->U < inputs ? l->U : inputs;
-    void *memory = tape_host_undefined(l->t, ngram_index_bytes((int)orders->count, inputs, asked));
+    int64_t inputs = real_inputs(s), asked = l->U < inputs ? l->U : inputs, tokens = s->known + inputs;
+    void *memory = tape_host_undefined(l->t, ngram_index_bytes((int)orders->count, tokens, asked));
     if (!memory || l->t->planning) return;
-    ngram_index_init(x, orders->v, (int)orders->count, inputs, asked, memory);
-    ngram_index_append(x, s->ids, inputs, l->t->be->threads);
+    ngram_index_init(x, orders->v, (int)orders->count, tokens, asked, memory);
+    ngram_index_append(x, s->ids - s->known, tokens, l->t->be->threads);
 }
 
-/* The entries of latent position i. Its place in the row is that of the input it starts from. */
+/* The input of the row that position i starts from, negative: none. Rows of a model that remembers begin side by side,
+ * those of others end so. */
+static int64_t input_of(const layout *l, int64_t i) {
+    int64_t row = i / l->U, n = i % l->U;
+    if (l->m->type->remembers) return n < real_inputs(&l->p->rows[row]) ? n : -1;
+    return l->step[i] < 0 ? -1 : l->place[row * l->M + l->step[i]];
+}
+
+/* The entries of latent position i, whose input is token indexed + input_of of the index. */
 static void find_matches(const layout *l, int64_t i, const ngram_index *x, int64_t indexed) {
-    int64_t P = l->m->config.index.places, orders = l->m->config.index.orders.count;
-    int64_t place = l->step[i] < 0 ? -1 : indexed + l->place[i / l->U * l->M + l->step[i]];
+    int64_t P = l->m->config.index.places, orders = l->m->config.index.orders.count, input = input_of(l, i);
+    int64_t place = indexed + input, of_segments = l->p->caches ? l->p->rows[i / l->U].before + input : input;
+    int64_t reach = index_reach(l->m, of_segments), begin = reach < place ? place - reach : 0;
     for (int64_t o = 0; o < orders; o++) {
         ngram_match match[MOST_PLACES];
         int64_t first = (i * orders + o) * P;
-        int count = place < 0 ? 0 : ngram_index_find(x, (int)o, place, (int)P, match);
+        int count = input < 0 ? 0 : ngram_index_find(x, (int)o, place, begin, (int)P, match);
         for (int k = 0; k < P; k++) {
             l->next[first + k] = k < count ? x->ids[match[k].place + 1] : -1;
             l->matched[first + k] = k < count ? match_class(match[k].length) : 0;
@@ -305,7 +318,7 @@ static void look_up(layout *l) {
 #pragma omp parallel for num_threads(l->t->be->threads) if (entries >= MANY_ENTRIES)
     for (int64_t i = 0; i < l->B * l->U; i++) {
         const sequence *s = &l->p->rows[i / l->U];
-        find_matches(l, i, s->index ? s->index : &made[i / l->U], s->index ? s->indexed : 0);
+        find_matches(l, i, s->index ? s->index : &made[i / l->U], s->index ? s->indexed : s->known);
     }
 }
 

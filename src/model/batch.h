@@ -53,6 +53,10 @@ typedef struct batch {
     int64_t first;                  /* place of the first row's first input that is read */
 } batch;
 
+/* How many tokens back index heads look from place `place` of the segments of a model that remembers: to where its
+ * segment's memory begins, like its layers. Other models look at all there is: INT64_MAX. */
+int64_t index_reach(const model *m, int64_t place);
+
 /* Lays out the pass with `latents` latents a row, as many as p->latents or, where all positions run through the
  * layers, more. Fills in the pass's targets. */
 int batch_make(batch *out, tape *t, const model *m, pass *p, int64_t latents);

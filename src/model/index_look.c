@@ -22,7 +22,7 @@ int index_look(const ngram_index *x, const index_rules *r, int head, int64_t pla
                double *nothing) {
     const float *length = r->length + head * MATCH_CLASSES;
     ngram_match match[MOST_PLACES];
-    int count = ngram_index_find(x, head, place, (int)r->places, match);
+    int count = ngram_index_find(x, head, place, 0, (int)r->places, match);
     double largest = (double)length[0], sum = 0;
     for (int i = 0; i < count; i++) {
         double octaves = (double)match_octaves(place - match[i].place) / OCTAVE;

@@ -156,14 +156,15 @@ static int64_t common_tokens(const int32_t *a, const int32_t *b, int64_t most) {
     return n;
 }
 
-int ngram_index_find(const ngram_index *x, int o, int64_t place, int most, ngram_match *found) {
+int ngram_index_find(const ngram_index *x, int o, int64_t place, int64_t begin, int most, ngram_match *found) {
     const int32_t *link = x->link + o * x->capacity;
     int count = 0;
     CHECK(place < x->count && place >= x->count - x->asked, "place %lld of %lld", (long long)place,
           (long long)x->count);
+    if (begin < x->begin) begin = x->begin;
     if (place < x->order[o] - 1) return 0;
     for (int64_t at = link[place]; at > 0 && count < most; at = link[at - 1]) {
-        int64_t there = at - 1, tokens = there - x->begin + 1;
+        int64_t there = at - 1, tokens = there - begin + 1;
         if (tokens < x->order[o]) break;
         if (tokens > LONGEST_MATCH) tokens = LONGEST_MATCH;
         int64_t length = common_tokens(x->ids + place, x->ids + there, tokens);

@@ -11,7 +11,7 @@
  *     size_t bytes = ngram_index_bytes(3, 4096, 4096);
  *     ngram_index_init(&x, (int64_t[]){3, 5, 8}, 3, 4096, 4096, memory);
  *     ngram_index_append(&x, ids, 1000, threads);
- *     int n = ngram_index_find(&x, 0, 999, 16, matches); */
+ *     int n = ngram_index_find(&x, 0, 999, 0, 16, matches); */
 #ifndef MODEL_NGRAM_INDEX_H
 #define MODEL_NGRAM_INDEX_H
 
@@ -58,9 +58,9 @@ void ngram_index_truncate(ngram_index *x, int64_t count);
 /* `to` becomes equal to `from`, of the same orders and capacity. */
 void ngram_index_copy(ngram_index *to, const ngram_index *from);
 
-/* The nearest places in front of `place` behind the same order[o] tokens as it is; returns how many, at most `most`.
- * `found` [most] */
-int ngram_index_find(const ngram_index *x, int o, int64_t place, int most, ngram_match *found);
+/* The nearest places in front of `place` behind the same order[o] tokens as it is, none of which stands in front of
+ * place `begin`; returns how many, at most `most`. `found` [most] */
+int ngram_index_find(const ngram_index *x, int o, int64_t place, int64_t begin, int most, ngram_match *found);
 
 /* 0 to MATCH_CLASSES - 1: lengths to 16 each have a class, then quarters of an octave. */
 int match_class(int64_t length);

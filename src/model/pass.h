@@ -26,8 +26,10 @@ typedef struct sequence {
     int64_t scored;         /* of the last so many inputs `next` counts */
     int64_t padding;        /* the last so many inputs are no part of the sequence: latents stand in front of them */
     int64_t before, behind; /* tokens of the same timeline in front of input 0 and after the last one */
-    const ngram_index *index; /* of the timeline, where input 0 is token `indexed`; NULL: the row is all there is */
+    const ngram_index *index; /* of the timeline, where input 0 is token `indexed`; NULL: of the row, and of what stands
+                                 in front of it */
     int64_t indexed;
+    int64_t known;            /* so many tokens, at ids[-known] and behind it, which are there for the index alone */
 } sequence;
 
 /* Who sees whom. A query is a latent; it always sees what it may of its own row alone. */

@@ -22,6 +22,7 @@ typedef struct xl_layer {
 
 typedef struct body {
     embedding inputs;
+    index_heads index;
     xl_layer *layer; /* [layers] */
     head_weights head;
     tensor distances; /* [memory + context, Z] sinusoids, the last row for distance 0 */
@@ -58,6 +59,7 @@ static int xl_open(model *m, pcv_error *err) {
     w = m->body;
     TRY(mem_get(&w->layer, (size_t)(c->layers + 1) * sizeof *w->layer, "a model", err));
     embedding_declare(&w->inputs, m);
+    index_declare(&w->index, m);
     for (int64_t l = 0; l < c->layers; l++) w->layer[l] = declare_layer(m, l);
     w->head = head_declare(m, w->inputs.token);
 out:
@@ -204,7 +206,7 @@ static tensor *xl_hidden(tape *t, model *m, pass *p) {
     if (!b || batch_make(b, t, m, p, all_positions(p))) return &t->nothing;
     model_slab *slab = p->caches ? p->caches[0]->slab : NULL;
     xl_context k = {.m = m, .batch = b->B, .seen = see(t, m, p, b), .put = b->layer_put};
-    tensor *x = embedding_apply(t, &w->inputs, c, b);
+    tensor *x = index_apply(t, &w->index, b, embedding_apply(t, &w->inputs, c, b));
     for (int64_t l = 0; l < c->layers; l++) {
         k.weights = &w->layer[l];
         k.slab = layer_slab(p, l);
@@ -227,22 +229,24 @@ static tensor *xl_hidden(tape *t, model *m, pass *p) {
 static const char *const settings[] = {"memory", "evaluation.memory", NULL};
 
 static const model_part parts[] = {
-    {"token_embedding", "token embedding"}, {"layers", "self-attention layers"}, {"output", "head"}, {0}};
+    {"token_embedding", "token embedding"}, {"index", "index heads"}, {"layers", "self-attention layers"},
+    {"output", "head"}, {0}};
 
 /* Beside a Transformer's: a second query, keys and values of the memory, keys and scores of distances. */
 static model_flops xl_flops(const model_config *c, int64_t inputs, int64_t latents) {
     double N = (double)inputs, Z = (double)c->channels, K = N + (double)c->memory;
     double self = 6 * N * Z * Z + 6 * K * Z * Z + 6 * N * K * Z + mlp_flops(c, c->mlp_ratio, N);
     (void)latents;
-    return (model_flops){0, (double)c->layers * self, head_flops(c, N)};
+    return (model_flops){index_flops(c, N), (double)c->layers * self, head_flops(c, N)};
 }
 
 const model_type transformer_xl = {
     .name = "transformer-xl",
     .remembers = true,
     .relative = true,
-    .settings = {stack_settings, settings},
+    .settings = {stack_settings, index_settings, settings},
     .parts = parts,
+    .check = index_check,
     .flops = xl_flops,
     .open = xl_open,
     .constants = xl_constants,

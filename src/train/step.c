@@ -6,12 +6,18 @@ int step_backend(backend **be, const train_config *c, pcv_error *err) {
     return backend_open(be, c->device, &options, err);
 }
 
+/* Tokens in front of a segment that its index knows: those of the memory. Other rows are all that there is. */
+static int64_t known_before(const model *m, int64_t from) {
+    int64_t most = m->config.index.orders.count ? m->config.memory : 0;
+    return from < most ? from : most;
+}
+
 int step_open(step_rows *b, const model *m, int64_t rows, pcv_error *err) {
     const model_config *c = &m->config;
     int64_t targets = rows * (c->latents / c->latents_per_position); /* the shortest windows have one each */
     int status = 0;
     *b = (step_rows){.m = m};
-    TRY(window_rows_open(&b->rows, targets, rows * (c->context + 1), err));
+    TRY(window_rows_open(&b->rows, targets, rows * (known_before(m, INT64_MAX) + c->context + 1), err));
     TRY(model_memory_open(&b->memory, m, rows, err));
 out:
     if (status) step_close(b);
@@ -28,7 +34,9 @@ int step_read(step_rows *b, const dataset *d, split_name split, const window *w,
     int status = 0;
     window_rows_clear(&b->rows);
     for (int64_t r = 0; r < rows && !status; r++) {
-        status = window_rows_read(&b->rows, b->m, d, split, &w[r], err);
+        window read = w[r];
+        read.known = known_before(b->m, read.from);
+        status = window_rows_read(&b->rows, b->m, d, split, &read, err);
         if (b->memory && w[r].from == 0) model_memory_forget(b->memory, r);
     }
     return status;
@@ -43,13 +51,14 @@ void step_take_full(step_rows *b, int64_t rows) {
     int64_t inputs = b->m->config.context;
     window_rows_clear(&b->rows);
     for (int64_t r = 0; r < rows; r++)
-        window_rows_add(&b->rows, b->m, &(window){.count = inputs + 1, .scored = inputs});
+        window_rows_add(&b->rows, b->m, &(window){.count = inputs + 1, .scored = inputs,
+                                                  .known = known_before(b->m, INT64_MAX)});
 }
 
 void step_take_random(step_rows *b, int64_t rows, uint64_t seed) {
     const model_config *c = &b->m->config;
     rng random = rng_make(seed, RNG_TEST, 0);
-    for (int64_t i = 0; i < rows * (c->context + 1); i++)
+    for (int64_t i = 0; i < b->rows.room; i++)
         b->rows.ids[i] = (int32_t)rng_below(&random, (uint64_t)c->vocab_size);
     step_take_full(b, rows);
 }
