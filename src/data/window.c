@@ -220,8 +220,8 @@ void window_rows_clear(window_rows *r) { r->count = r->used = 0; }
 
 void window_rows_add(window_rows *r, const model *m, const window *w) {
     CHECK(r->count < r->capacity && r->used + w->known + w->count <= r->room,
-          "%lld tokens more, behind %lld rows of %lld and %lld tokens of %lld", (long long)(w->known + w->count), (long long)r->count, (long long)r->capacity,
-          (long long)r->used, (long long)r->room);
+          "%lld tokens more, behind %lld rows of %lld and %lld tokens of %lld", (long long)(w->known + w->count),
+          (long long)r->count, (long long)r->capacity, (long long)r->used, (long long)r->room);
     r->window[r->count] = *w;
     r->row[r->count++] = window_row(m, w, r->ids + r->used + w->known);
     r->used += w->known + w->count;
