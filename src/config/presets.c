@@ -43,7 +43,7 @@ const preset dialects[] = {
 /* What makes a long input pay: docs/long_context.md. */
 #define INDEX "index.orders=2,3,4,5,6,8,12,16 "
 #define LONG \
-    "context=131072 near=512 " INDEX "latents=512 channels=192 heads=6 layers=5 training.vary_context=0.5 " \
+    "context=131072 near=512 " INDEX "latents=512 channels=192 heads=6 layers=5 training.vary_context=0.9 " \
     "training.lr=0.0015 training.beta2=0.95 training.warmup=200 training.minutes=30"
 
 const preset presets[] = {
