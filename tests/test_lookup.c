@@ -327,7 +327,7 @@ static void far_tokens_are_looked_up(void **state) {
 /* Training reads a segment with the tokens that its memory holds, for the index; its own are those of the window. */
 static void segments_know_their_memory(void **state) {
     (void)state;
-    enum { SEGMENT = 12, MEMORY = 20, LENGTH = 100, SEGMENTS = 8 };
+    enum { SEGMENT = 12, MEMORY = 20, LENGTH = 128, SEGMENTS = 10 };
     for (int indexed = 0; indexed < 2; indexed++) {
         int32_t document[LENGTH], targets = 0;
         dataset *d;
@@ -335,7 +335,7 @@ static void segments_know_their_memory(void **state) {
         window w[2];
         model *m = build(indexed ? "architecture=transformer-xl context=12 memory=20 index.orders=1"
                                  : "architecture=transformer-xl context=12 memory=20");
-        must(dataset_open(&d, "copy:98", 5, &err));
+        must(dataset_open(&d, "recall:128", 5, &err));
         must(step_open(&rows, m, 2, &err));
         for (int k = 0; k < SEGMENTS; k++) {
             for (int r = 0; r < 2; r++)
