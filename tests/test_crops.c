@@ -233,7 +233,8 @@ static void check_stream(const dataset *d, int64_t segment, int64_t rows, int64_
         for (int64_t from = 0; from < n - 1; from += segment) {
             int64_t inputs = n - 1 - from < segment ? n - 1 - from : segment, scored = 0;
             for (int64_t i = from; i < from + inputs; i++) scored += i + 1 >= d->first_target;
-            all[count++] = (window){k, from, inputs + 1, scored, d->generated ? n : 0, 0};
+            all[count++] = (window){.document = k, .from = from, .count = inputs + 1, .scored = scored,
+                                    .whole = d->generated ? n : 0};
         }
     }
     must(stream_open(&plan, d, SPLIT_TRAIN, segment, &err));

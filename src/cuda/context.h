@@ -48,4 +48,7 @@ bool cuda_launched(cuda_context *c, const char *kernel);
 /* Device memory for the kernels of one slot, valid until the next call; NULL, noted, when there is none. */
 void *cuda_scratch(cuda_context *c, size_t bytes);
 
+/* So many bytes of it in front of something else, which begins at a multiple of 256. */
+static inline size_t scratch_piece(size_t bytes) { return (bytes + 255) / 256 * 256; }
+
 #endif

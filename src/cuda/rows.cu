@@ -286,6 +286,7 @@ void cuda_pool(void *context, const pool_args *a) {
 template <class T> __global__ void rotate_kernel(rotate_args a) {
     constexpr int AT_ONCE = 4;
     int64_t bands = a.frequency.cols, width = a.x.cols / a.heads;
+    auto turns = [&](int64_t head) { return head < a.heads && head % a.group < a.chosen; };
     FOR_EACH(i, a.x.rows * bands) {
         place p = place_of(i, bands);
         int64_t r = p.row, j = p.pack, apart = a.interleaved ? 1 : bands;
@@ -298,14 +299,14 @@ template <class T> __global__ void rotate_kernel(rotate_args a) {
 #pragma unroll
             for (int k = 0; k < AT_ONCE; k++) {
                 int64_t h = first + k;
-                if (h >= a.heads || h % a.group >= a.chosen) continue;
+                if (!turns(h)) continue;
                 x[k] = to_float(row[h * width]);
                 y[k] = to_float(row[h * width + apart]);
             }
 #pragma unroll
             for (int k = 0; k < AT_ONCE; k++) {
                 int64_t h = first + k;
-                if (h >= a.heads || h % a.group >= a.chosen) continue;
+                if (!turns(h)) continue;
                 put(row + h * width, x[k] * cosine - y[k] * sine);
                 put(row + h * width + apart, y[k] * cosine + x[k] * sine);
             }

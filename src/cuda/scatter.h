@@ -80,14 +80,14 @@ template <class T> __global__ void scatter_runs_kernel(scatter s) {
 template <class S> void scatter_sums(cuda_context *c, matrix table, matrix ids, const S &source, bool packs) {
     int64_t rows = ids.rows, pieces = (rows + PIECE - 1) / PIECE, C = table.cols;
     if (!rows || !C) return;
-    size_t list = ((size_t)rows * sizeof(int32_t) + 255) / 256 * 256;
-    size_t left = ((size_t)(pieces * 2 * C) * sizeof(float) + 255) / 256 * 256;
-    char *memory = (char *)cuda_scratch(c, 2 * list + left + sort_bytes(rows, (int32_t)table.rows));
+    size_t list = scratch_piece((size_t)rows * sizeof(int32_t));
+    size_t left = scratch_piece((size_t)(pieces * 2 * C) * sizeof(float));
+    size_t sorting = sort_bytes(rows, (int32_t)table.rows);
+    char *memory = (char *)cuda_scratch(c, 2 * list + left + sorting);
     if (!memory) return;
     scatter s = {table, (int32_t *)memory, (int32_t *)(memory + list), (int32_t)table.rows, rows,
                  (float *)(memory + 2 * list)};
-    if (!sort_rows(c, ids, s.limit, (int32_t *)memory, (int32_t *)(memory + list),
-                   memory + 2 * list + left))
+    if (!sort_rows(c, ids, s.limit, (int32_t *)memory, (int32_t *)(memory + list), memory + 2 * list + left, sorting))
         return;
     dim3 grid((unsigned)pieces, (unsigned)((C + BLOCK / 2 - 1) / (BLOCK / 2)));
     dim3 quarter((unsigned)pieces, (unsigned)((C + 2 * BLOCK - 1) / (2 * BLOCK)));

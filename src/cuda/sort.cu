@@ -18,23 +18,21 @@ static int bits_of(int32_t limit) {
 }
 
 /* The scratch: keys and places as they come, then CUB's own. */
-static size_t list_bytes(int64_t rows) { return ((size_t)rows * sizeof(int32_t) + 255) / 256 * 256; }
+static size_t lists_bytes(int64_t rows) { return 2 * scratch_piece((size_t)rows * sizeof(int32_t)); }
 
-static size_t cub_bytes(int64_t rows, int32_t limit) {
+size_t sort_bytes(int64_t rows, int32_t limit) {
     const int32_t *from = NULL;
     int32_t *to = NULL;
     size_t bytes = 0;
     cub::DeviceRadixSort::SortPairs(NULL, bytes, from, to, from, to, (int)rows, 0, bits_of(limit));
-    return bytes;
+    return lists_bytes(rows) + bytes;
 }
 
-size_t sort_bytes(int64_t rows, int32_t limit) { return 2 * list_bytes(rows) + cub_bytes(rows, limit); }
-
-bool sort_rows(cuda_context *c, matrix ids, int32_t limit, int32_t *id, int32_t *row, void *scratch) {
+bool sort_rows(cuda_context *c, matrix ids, int32_t limit, int32_t *id, int32_t *row, void *scratch, size_t bytes) {
     int count = (int)ids.rows;
-    size_t bytes = cub_bytes(count, limit);
-    int32_t *key = (int32_t *)scratch, *place = (int32_t *)((char *)scratch + list_bytes(count));
+    size_t lists = lists_bytes(count), own = bytes - lists;
+    int32_t *key = (int32_t *)scratch, *place = (int32_t *)((char *)scratch + lists / 2);
     LAUNCH(keys_kernel, blocks_for(count), BLOCK, 0, c->stream, ids, limit, key, place);
-    return cuda_fine(c, cub::DeviceRadixSort::SortPairs((char *)scratch + 2 * list_bytes(count), bytes, key, id, place,
-                                                        row, count, 0, bits_of(limit), c->stream), "sorting");
+    return cuda_fine(c, cub::DeviceRadixSort::SortPairs((char *)scratch + lists, own, key, id, place, row, count, 0,
+                                                        bits_of(limit), c->stream), "sorting");
 }

@@ -161,8 +161,9 @@ window stream_at(const stream_plan *p, int64_t row, int64_t rows, int64_t turn) 
     int64_t from = number * p->segment, inputs = dataset_length(p->d, p->split, document) - 1 - from;
     if (inputs > p->segment) inputs = p->segment;
     int64_t unscored = dataset_next_target(p->d, p->split, document, from + 1) - 1 - from; /* inputs in front of it */
-    return (window){document, from, inputs + 1, unscored < inputs ? inputs - unscored : 0,
-                    p->before ? 0 : dataset_length(p->d, p->split, document), 0};
+    return (window){.document = document, .from = from, .count = inputs + 1,
+                    .scored = unscored < inputs ? inputs - unscored : 0,
+                    .whole = p->before ? 0 : dataset_length(p->d, p->split, document)};
 }
 
 /* ------------------------------------------------------------------ targets */
@@ -194,7 +195,7 @@ sequence window_row(const model *m, const window *w, const int32_t *ids) {
 }
 
 int window_read(const dataset *d, split_name split, const window *w, int32_t *ids, pcv_error *err) {
-    return dataset_read(d, split, w->document, w->from, w->count, ids, err);
+    return dataset_read(d, split, w->document, w->from - w->known, w->known + w->count, ids, err);
 }
 
 int window_rows_open(window_rows *r, int64_t capacity, int64_t room, pcv_error *err) {
@@ -245,7 +246,7 @@ int window_rows_read(window_rows *r, const model *m, const dataset *d, split_nam
                      pcv_error *err) {
     const int64_t first = r->used, at = first + w->known;
     window_rows_add(r, m, w);
-    int status = dataset_read(d, split, w->document, w->from - w->known, w->known + w->count, r->ids + first, err);
+    int status = window_read(d, split, w, r->ids + first, err);
     if (!status && d->type->next_target) status = mark_targets(r, d, split, at, err);
     return status;
 }

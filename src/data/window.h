@@ -80,7 +80,7 @@ void window_keep(const dataset *d, split_name split, window *w, int64_t targets)
  * each is to predict. Every pass over a window starts here. */
 sequence window_row(const model *m, const window *w, const int32_t *ids);
 
-/* Reads a window: ids[count]. */
+/* Reads a window, and what it knows of before: ids[known + count]. */
 int window_read(const dataset *d, split_name split, const window *w, int32_t *ids, pcv_error *err);
 
 /* Windows read one behind the other, and their rows. */

@@ -162,7 +162,7 @@ static int tell_heads(const pcv_engine *e, const findings *f, pcv_attended *a, p
     TRY(mem_get(&memory, ngram_index_bytes(heads, a->count, 1), "an index", err));
     ngram_index_init(&x, e->m->config.index.orders.v, heads, a->count, 1, memory);
     ngram_index_append(&x, a->ids, a->count, e->be->threads);
-    int64_t reach = index_reach(e->m, a->count - 1);
+    int64_t reach = segment_reach(e->m, a->count - 1);
     if (reach < a->count - 1) x.begin = a->count - 1 - reach;
     for (int h = 0; h < heads && !status; h++) status = tell_head(&x, &f->rules, h, a, err);
 out:

@@ -256,7 +256,9 @@ static int score_span(const evaluation_job *job, scoring *b, const window *w, pc
     for (int64_t at = end - w->scored; at < end && !status; at = next) {
         next = end - at < p->stride ? end : at + p->stride;
         int64_t from = next - 1 > p->context ? next - 1 - p->context : 0;
-        status = push(job, b, &(window){w->document, from, next - from, next - at, w->whole, 0}, err);
+        window piece = {.document = w->document, .from = from, .count = next - from, .scored = next - at,
+                        .whole = w->whole};
+        status = push(job, b, &piece, err);
         if (!status) status = flush(job, b, t, NULL, NULL, err);
     }
     p->seconds += clock_now() - start;

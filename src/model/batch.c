@@ -265,7 +265,9 @@ static void see_latents(layout *l) {
 
 /* ------------------------------------------------------------------ where the same tokens stood before */
 
-int64_t index_reach(const model *m, int64_t place) {
+int64_t segment_place(const pass *p, int64_t row, int64_t n) { return p->caches ? p->rows[row].before + n : n; }
+
+int64_t segment_reach(const model *m, int64_t place) {
     return m->type->remembers ? place % m->config.context + m->config.memory : INT64_MAX;
 }
 
@@ -291,8 +293,8 @@ static int64_t input_of(const layout *l, int64_t i) {
 /* The entries of latent position i, whose input is token indexed + input_of of the index. */
 static void find_matches(const layout *l, int64_t i, const ngram_index *x, int64_t indexed) {
     int64_t P = l->m->config.index.places, orders = l->m->config.index.orders.count, input = input_of(l, i);
-    int64_t place = indexed + input, of_segments = l->p->caches ? l->p->rows[i / l->U].before + input : input;
-    int64_t reach = index_reach(l->m, of_segments), begin = reach < place ? place - reach : 0;
+    int64_t place = indexed + input, reach = segment_reach(l->m, segment_place(l->p, i / l->U, input));
+    int64_t begin = reach < place ? place - reach : 0;
     for (int64_t o = 0; o < orders; o++) {
         ngram_match match[MOST_PLACES];
         int64_t first = (i * orders + o) * P;

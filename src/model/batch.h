@@ -53,9 +53,11 @@ typedef struct batch {
     int64_t first;                  /* place of the first row's first input that is read */
 } batch;
 
-/* How many tokens back index heads look from place `place` of the segments of a model that remembers: to where its
- * segment's memory begins, like its layers. Other models look at all there is: INT64_MAX. */
-int64_t index_reach(const model *m, int64_t place);
+/* Of a model that remembers: where input n of a row stands behind the beginning of the row's first segment, and how
+ * many tokens back is seen from there, by layers and index heads: to where the memory in front of its segment begins.
+ * Index heads of other models look at all there is: INT64_MAX. */
+int64_t segment_place(const pass *p, int64_t row, int64_t n);
+int64_t segment_reach(const model *m, int64_t place);
 
 /* Lays out the pass with `latents` latents a row, as many as p->latents or, where all positions run through the
  * layers, more. Fills in the pass's targets. */

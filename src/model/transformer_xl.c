@@ -147,9 +147,6 @@ static tensor *xl_apply(tape *t, const void *context, tensor *const in[]) {
 
 /* ------------------------------------------------------------------ who sees whom */
 
-/* Index of a row's input n behind the beginning of its first segment. */
-static int64_t place_of(const pass *p, int64_t r, int64_t n) { return p->caches ? p->rows[r].before + n : n; }
-
 static attend_spec see(tape *t, const model *m, const pass *p, const batch *b) {
     const model_config *c = &m->config;
     const model_memory *memory = p->memory;
@@ -157,10 +154,9 @@ static attend_spec see(tape *t, const model *m, const pass *p, const batch *b) {
     int32_t *begin = tape_host(t, (size_t)(B * N) * sizeof *begin);
     int32_t *end = tape_host(t, (size_t)(B * N) * sizeof *end);
     for (int64_t i = 0; i < B * N && end; i++) {
-        int64_t r = i / N, n = i % N, place = place_of(p, r, n);
+        int64_t r = i / N, n = i % N, place = segment_place(p, r, n);
         int64_t held = p->caches ? p->caches[r]->latents : memory ? memory->rows : 0;
-        int64_t segment = place - place % c->context;  /* begins there */
-        int64_t back = place - segment + c->memory;    /* tokens in front of this one that it may see */
+        int64_t back = segment_reach(m, place); /* tokens in front of this one that it may see */
         int64_t known = memory ? n + memory->count[memory->current][r] : place;
         if (back > known) back = known;
         if (back > held + n) back = held + n;

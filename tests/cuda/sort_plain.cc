@@ -6,7 +6,7 @@
 
 size_t sort_bytes(int64_t, int32_t) { return 0; }
 
-bool sort_rows(cuda_context *, matrix ids, int32_t limit, int32_t *id, int32_t *row, void *) {
+bool sort_rows(cuda_context *, matrix ids, int32_t limit, int32_t *id, int32_t *row, void *, size_t) {
     std::vector<int32_t> value((size_t)ids.rows);
     for (int64_t r = 0; r < ids.rows; r++) {
         int32_t found = ((const int32_t *)ids.data)[r * ids.stride];
