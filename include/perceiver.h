@@ -326,8 +326,8 @@ typedef struct pcv_plan_report {
     int64_t parameters;
     int parts;
     pcv_plan_part part[16];
-    double flops_cross, flops_self, flops_head; /* of one forward pass of one sequence */
-    double flops_step;                          /* of a training step: forward, backward */
+    double flops_cross, flops_index, flops_self, flops_head; /* of one forward pass of one sequence */
+    double flops_step;                                       /* of a training step: forward, backward */
     int64_t bytes_parameters, bytes_gradients, bytes_optimizer, bytes_activations, bytes_total;
     int64_t bytes_program;   /* beside the total: the program and its kernels' buffers, measured by the probe */
     int64_t bytes_recompute; /* total with everything recomputed */

@@ -175,7 +175,7 @@ done
 byte_parameters=$(number parameters out)
 works prepare text text -o set262 --tokenizer bytes-262
 works plan set262 --preset tiny --probe 0 --json
-equal "parameters of three ids more" $(($(number parameters out) - byte_parameters)) $((3 * 64 * 2))
+equal "parameters of three ids more" $(($(number parameters out) - byte_parameters)) $((3 * (64 * 2 + 64)))
 fails $config 'vocab_size is 300, but set has 259' plan set --vocab 300 --probe 0
 works plan --context 65536 --latents 65536 --channels 4096 --layers 64 --heads 32 --probe 0
 has out 'does not fit'
@@ -224,7 +224,7 @@ wait $! || fail "generate behind a pipe"
 rm pipe
 
 begin "train: the best weights"
-works train set -o learned $small --seed 3 --threads 1 --lr 0.1 --schedule constant --steps 60 --eval-every 10 --save-every 10 --keep 10
+works train set -o learned $small --index none --seed 3 --threads 1 --lr 0.1 --schedule constant --steps 60 --eval-every 10 --save-every 10 --keep 10
 best=$(sed -nE 's/.*"step": ([0-9]+).*"validation_bits_per_token": ([0-9.]+).*/\2 \1/p' learned/metrics.jsonl | sort -n | head -n 1)
 best=${best#* }
 check "the last validation is the best: nothing to see" [ "$best" -lt 60 ]
@@ -648,7 +648,7 @@ head -n 10 compared/cells.jsonl | cmp -s - <(head -n 10 before.jsonl) || fail "r
 # shellcheck disable=SC2086
 fails $cantcreate 'compared: exists' compare set -o compared $compare --cost-only
 # shellcheck disable=SC2086
-works compare set -o limited $compare --memory-limit 0.0003 --cost-only
+works compare set -o limited $compare --index none --memory-limit 0.0003 --cost-only
 has limited/cost.csv ',memory,'
 has limited/index.html 'stops in front of [0-9]+ tokens: memory'
 has limited/cost_memory.svg '>memory</text>'
@@ -732,12 +732,12 @@ fails $usage "--token: '-1'|--token: -1 is out of range" attend indexed text/1.t
 fails $usage '--top: 0 is out of range' attend indexed text/1.txt --top 0
 fails $usage 'list or the picture, not both' attend indexed text/1.txt --token 3 -o -
 fails $usage 'standard input' attend indexed - --token 3 -o map.png
-fails $config 'nothing to list' attend arch-transformer text/1.txt --token 3
-works train set -o index-transformer $basic --arch transformer --index 2 --steps 2 --eval-every 4
-works attend index-transformer text/1.txt --token 30
+works train set -o plain-transformer $basic --arch transformer --index none --steps 2 --eval-every 4
+fails $config 'nothing to list' attend plain-transformer text/1.txt --token 3
+works attend arch-transformer text/1.txt --token 30
 has out '^index head of order 2, '
 ! grep -q cross-attention out || fail "a transformer without a cross-attention has one"
-fails $config 'first cross-attention' attend index-transformer text/1.txt --token 30 -o refused.png
+fails $config 'first cross-attention' attend arch-transformer text/1.txt --token 30 -o refused.png
 lacks refused.png
 no_leftovers
 

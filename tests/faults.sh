@@ -63,7 +63,7 @@ make_texts
 works prepare text text -o set
 
 # A model of a few thousand weights, and nothing that takes time beside it.
-small="--context 32 --latents 8 --channels 16 --heads 2 --layers 1 --batch 2 --threads 1 --warmup 5
+small="--context 32 --latents 8 --channels 16 --heads 2 --layers 1 --batch 2 --threads 1 --warmup 5 --index 2,3 --index-width 8
     --eval-every 1000000 --sample-every 1000000 --eval-tokens 64 --save-minutes 0"
 endless="$small --schedule constant --steps 100000000 --log-every 1"
 

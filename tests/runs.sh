@@ -208,6 +208,20 @@ equal "a learning rate that was changed" "$(number lr fixed/config.json)" 0.5
 works train raster -o placed $small --steps 2
 works train -o placed --resume $small --dialect default --steps 3 # whose positions the data gave
 
+begin "contexts that vary"
+plain=${small/--latents 8 /}
+for part in 0 0.9; do
+    echo "{\"training\": {\"vary_context\": $part}}" >vary.json
+    works train set -o "vary-$part" $small --config vary.json --steps 4
+    works train copy:64 -o "copy-$part" $small --config vary.json --steps 4
+    works train set -o "transformer-$part" $plain --arch transformer --config vary.json --steps 4
+done
+other vary-{0,0.9}/model.safetensors "pieces of the same length"
+same copy-{0,0.9}/model.safetensors "the length is a part of what is generated"
+same transformer-{0,0.9}/model.safetensors "every length is learned from anyway"
+fails $usage '--vary-context: transformer has no such setting, but perceiver-ar' train set -o x $plain --arch transformer \
+    --vary-context 0.5 --steps 4
+
 # ---------------------------------------------------------------- where a run ends, and how it is repeated
 
 begin "limits by updates and by time"

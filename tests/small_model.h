@@ -20,11 +20,13 @@ static int close_backend(void **state) {
     return 0;
 }
 
-/* The default dialect with some settings (settings_apply_list) and then others, with gradients and initial weights. */
+/* The default dialect without index heads and near window, with some settings (settings_apply_list) and then others;
+ * with gradients and initial weights. */
 static model *small_model(const char *usual, const char *changes) {
     model_config c;
     model *m = NULL;
     must(settings_model(NULL, &c, &err));
+    must(settings_apply_list("near=0 index.orders=none", &model_fields, "", &c, &err));
     must(settings_apply_list(usual, &model_fields, "", &c, &err));
     if (*changes) must(settings_apply_list(changes, &model_fields, "", &c, &err));
     must(model_open(&m, &c, be, true, &err));

@@ -530,7 +530,8 @@ static void published_transformer_xl(void **state) {
 static model_config small_config(const char *switches) {
     model_config c;
     must(settings_model(NULL, &c, &err));
-    must(settings_apply_list("context=8 latents=4 channels=4 heads=1 layers=2 vocab_size=10", &model_fields, "", &c, &err));
+    must(settings_apply_list("context=8 latents=4 channels=4 heads=1 layers=2 vocab_size=10 near=0 index.orders=none",
+                             &model_fields, "", &c, &err));
     must(settings_apply_list(switches, &model_fields, "", &c, &err));
     must(model_config_check(&c, &err));
     return c;
@@ -541,27 +542,27 @@ static void flops_by_hand(void **state) {
     (void)state;
     static const struct {
         const char *switches;
-        double cross, self, head;
+        double cross, index, self, head;
     } cases[] = {
-        {"", 128 + 512 + 512 + 128 + 1024, 2 * (512 + 256 + 1024), 320},
-        {"query=linear", 2304 + 128, 3584, 320},
-        {"activation=swiglu", 2304 + 512, 2 * (512 + 256 + 1536), 320},
-        {"cross_after_layers=1", 2 * 2304, 3584, 320},
-        {"latents_per_position=2 positions.rotary.fraction=0", 2304, 3584, 160},
-        {"near=3", 128 + 384 + 4 * 4 * 3 * 4 + 128 + 1024, 3584, 320}, /* 6 inputs are read */
-        {"near=8", 2304, 3584, 320},
-        {"index.orders=2,5 index.places=3 index.width=2", 2304 + 4 * 4 * (2 * 3 + 2 * 4), 3584, 320},
-        {"architecture=transformer", 0, 2 * (1024 + 1024 + 2048), 640},
-        {"architecture=transformer index.orders=5 index.places=3 index.width=2", 8 * 2 * (2 * 3 + 2 * 4),
-         2 * (1024 + 1024 + 2048), 640},
-        {"architecture=sparse-transformer sparse.stride=2", 0, 2 * (1024 + 4 * 8 * 3 * 4 + 2048), 640},
-        {"architecture=sparse-transformer sparse.kind=fixed sparse.stride=4 sparse.summary=2", 0,
-         2 * (1024 + 4 * 8 * 4 * 4 + 2048), 640},
-        {"architecture=sparse-transformer sparse.stride=8", 0, 2 * (1024 + 1024 + 2048), 640},
-        {"architecture=transformer-xl memory=8", 0, 2 * (768 + 1536 + 3072 + 2048), 640},
-        {"architecture=transformer-xl memory=0 index.orders=5 index.places=3 index.width=2", 8 * 2 * (2 * 3 + 2 * 4),
-         2 * (768 + 768 + 1536 + 2048), 640},
-        {"architecture=transformer-xl memory=0", 0, 2 * (768 + 768 + 1536 + 2048), 640},
+        {"", 128 + 512 + 512 + 128 + 1024, 0, 2 * (512 + 256 + 1024), 320},
+        {"query=linear", 2304 + 128, 0, 3584, 320},
+        {"activation=swiglu", 2304 + 512, 0, 2 * (512 + 256 + 1536), 320},
+        {"cross_after_layers=1", 2 * 2304, 0, 3584, 320},
+        {"latents_per_position=2 positions.rotary.fraction=0", 2304, 0, 3584, 160},
+        {"near=3", 128 + 384 + 4 * 4 * 3 * 4 + 128 + 1024, 0, 3584, 320}, /* 6 inputs are read */
+        {"near=8", 2304, 0, 3584, 320},
+        {"index.orders=2,5 index.places=3 index.width=2", 2304, 4 * 4 * (2 * 3 + 2 * 4), 3584, 320},
+        {"architecture=transformer", 0, 0, 2 * (1024 + 1024 + 2048), 640},
+        {"architecture=transformer index.orders=5 index.places=3 index.width=2",
+         0, 8 * 2 * (2 * 3 + 2 * 4), 2 * (1024 + 1024 + 2048), 640},
+        {"architecture=sparse-transformer sparse.stride=2", 0, 0, 2 * (1024 + 4 * 8 * 3 * 4 + 2048), 640},
+        {"architecture=sparse-transformer sparse.kind=fixed sparse.stride=4 sparse.summary=2",
+         0, 0, 2 * (1024 + 4 * 8 * 4 * 4 + 2048), 640},
+        {"architecture=sparse-transformer sparse.stride=8", 0, 0, 2 * (1024 + 1024 + 2048), 640},
+        {"architecture=transformer-xl memory=8", 0, 0, 2 * (768 + 1536 + 3072 + 2048), 640},
+        {"architecture=transformer-xl memory=0 index.orders=5 index.places=3 index.width=2",
+         0, 8 * 2 * (2 * 3 + 2 * 4), 2 * (768 + 768 + 1536 + 2048), 640},
+        {"architecture=transformer-xl memory=0", 0, 0, 2 * (768 + 768 + 1536 + 2048), 640},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         model_config c = small_config(cases[i].switches);
@@ -569,6 +570,7 @@ static void flops_by_hand(void **state) {
         close_to(f.cross, cases[i].cross, 0, cases[i].switches);
         close_to(f.self, cases[i].self, 0, cases[i].switches);
         close_to(f.head, cases[i].head, 0, cases[i].switches);
+        close_to(f.index, cases[i].index, 0, cases[i].switches);
     }
 }
 

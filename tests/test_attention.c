@@ -37,7 +37,8 @@ static void open_bench(bench *b, const char *choices) {
     *b = (bench){.e = {.run = "memory"}};
     must(tokenizer_open(&b->e.tokens, "bytes", NULL, &err));
     must(settings_model(NULL, &c, &err));
-    must(settings_apply_list("channels=16 heads=2 cross_heads=2 layers=1 zero_head=false", &model_fields, "", &c, &err));
+    must(settings_apply_list("channels=16 heads=2 cross_heads=2 layers=1 zero_head=false near=0 index.orders=none",
+                             &model_fields, "", &c, &err));
     c.context = CONTEXT;
     c.latents = LATENTS;
     c.vocab_size = b->e.tokens.vocab;

@@ -486,8 +486,8 @@ static void the_best_weights_are_kept(void **state) {
         size_t count;
         snprintf(name, sizeof name, "best-%zu", k);
         char *run = strdup(at(name));
-        snprintf(list, sizeof list, "preset=tiny context=48 latents=16 channels=32 heads=2 layers=1 batch=2 steps=6 warmup=1 "
-                 "eval-tokens=96 eval-every=1 log-every=1 threads=1 save-every=1 save-minutes=0 keep=20 %s", rates[k]);
+        snprintf(list, sizeof list, "preset=tiny context=48 latents=16 channels=32 heads=2 layers=1 index=none batch=2 steps=6 "
+                 "warmup=1 eval-tokens=96 eval-every=1 log-every=1 threads=1 save-every=1 save-minutes=0 keep=20 %s", rates[k]);
         assert_int_equal(train_some(run, list, false, 2), 0);
         kept[k] = best_step(run);
         float *own = weights_of(run, -1, &count), *best = weights_of(run, kept[k], &count);

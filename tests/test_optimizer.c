@@ -170,7 +170,8 @@ static bool ends_in(const char *name, const char *end) {
 
 /* Matrices of linear maps decay; norms, biases, embeddings and what is learned in place of an input do not. */
 static bool should_decay(const char *name) {
-    static const char *const not[] = {"norm", "embedding", "learned_query", "latent_slot", "bias"};
+    static const char *const not[] = {"norm", "embedding", "learned_query", "latent_slot", "bias",
+                                     "index.value", "index.length", "index.slope"};
     bool decays = ends_in(name, ".weight");
     for (size_t i = 0; i < COUNT(not); i++) decays = decays && !strstr(name, not[i]);
     return decays;

@@ -273,7 +273,7 @@ static void less_is_planned_with_dropped_prefixes(void **state) {
         memory_plan plan;
         must(settings_model(NULL, &c, &err));
         must(settings_train(NULL, &train, &err));
-        must(settings_apply_list("vocab_size=259 context=16384 latents=256 channels=64 heads=2 layers=2",
+        must(settings_apply_list("vocab_size=259 context=16384 latents=256 channels=64 heads=2 layers=2 near=0",
                                  &model_fields, "", &c, &err));
         c.prefix_dropout = i ? 0.75 : 0;
         must(model_config_check(&c, &err));

@@ -12,8 +12,9 @@ static void print_json(const pcv_plan_report *r) {
            r->latents, r->parameters);
     for (int i = 0; i < r->parts; i++)
         printf("%s\"%s\": %" PRId64, i ? ", " : "", r->part[i].name, r->part[i].parameters);
-    printf("}, \"flops_forward\": {\"cross\": %.6g, \"self\": %.6g, \"head\": %.6g}, \"flops_step\": %.6g",
-           r->flops_cross, r->flops_self, r->flops_head, r->flops_step);
+    printf("}, \"flops_forward\": {\"cross\": %.6g, \"index\": %.6g, \"self\": %.6g, \"head\": %.6g}, "
+           "\"flops_step\": %.6g",
+           r->flops_cross, r->flops_index, r->flops_self, r->flops_head, r->flops_step);
     printf(", \"bytes\": {\"weights\": %" PRId64 ", \"gradients\": %" PRId64 ", \"optimizer\": %" PRId64
            ", \"activations\": %" PRId64 ", \"total\": %" PRId64 ", \"program\": %" PRId64
            ", \"total_recompute_all\": %" PRId64
@@ -25,7 +26,7 @@ static void print_json(const pcv_plan_report *r) {
 }
 
 static void print_text(const pcv_plan_report *r) {
-    double forward = r->flops_cross + r->flops_self + r->flops_head;
+    double forward = r->flops_cross + r->flops_index + r->flops_self + r->flops_head;
     printf("context          %15" PRId64 " token%s\n", r->context, pcv_plural(r->context));
     if (r->latents) printf("latents          %15" PRId64 "\n", r->latents);
     printf("parameters       %15" PRId64 "\n", r->parameters);
@@ -35,6 +36,8 @@ static void print_text(const pcv_plan_report *r) {
     printf("forward pass     %12.3f GFLOP a sequence\n", forward / 1e9);
     if (r->flops_cross > 0)
         printf("  cross-attention    %8.3f  %5.1f %%\n", r->flops_cross / 1e9, 100 * r->flops_cross / forward);
+    if (r->flops_index > 0)
+        printf("  index heads        %8.3f  %5.1f %%\n", r->flops_index / 1e9, 100 * r->flops_index / forward);
     printf("  self-attention     %8.3f  %5.1f %%\n", r->flops_self / 1e9, 100 * r->flops_self / forward);
     printf("  head               %8.3f  %5.1f %%\n", r->flops_head / 1e9, 100 * r->flops_head / forward);
     printf("memory           %12.3f GiB to train\n", gib(r->bytes_total));

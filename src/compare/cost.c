@@ -25,7 +25,7 @@ int cost_plan(comparison *c, pcv_error *err) {
         TRY(comparison_model(c, cell->arch, cell->layers, cell->context, m, err));
         TRY(plan_memory(m, &t, &plan, err));
         model_flops f = model_type_of(m)->flops(m, m->context, m->latents);
-        cell->flops = 3 * (double)t.batch * (f.cross + f.self + f.head);
+        cell->flops = 3 * (double)t.batch * flops_sum(f);
         cell->planned = (int64_t)plan.total;
         cell->targets = t.batch * m->latents / m->latents_per_position;
         if ((double)cell->planned > c->options->memory_limit * (1 << 30)) cell->end = COST_MEMORY;

@@ -270,7 +270,7 @@ static int bench_train(const model_config *config, const train_config *c, report
     }
     model_flops f = model_type_of(config)->flops(config, config->context, config->latents);
     pcv_timing out = {.seconds = median(list, STEPS), .seconds_min = list[0]};
-    out.gflops = 3 * (double)c->batch * (f.cross + f.self + f.head) / out.seconds / 1e9;
+    out.gflops = 3 * (double)c->batch * flops_sum(f) / out.seconds / 1e9;
     out.tokens_per_second = (double)targets / out.seconds;
     out.peak_bytes = (int64_t)be->bytes_peak;
     out.tokens = targets;

@@ -99,9 +99,10 @@ static void fill_report(pcv_plan_report *r, const model_config *m, const train_c
     r->latents = model_type_of(m)->has_latents ? m->latents : 0;
     r->parameters = plan->parameters;
     r->flops_cross = f.cross;
+    r->flops_index = f.index;
     r->flops_self = f.self;
     r->flops_head = f.head;
-    r->flops_step = 3 * (double)c->batch * (f.cross + f.self + f.head);
+    r->flops_step = 3 * (double)c->batch * flops_sum(f);
     r->bytes_parameters = (int64_t)(plan->weights + plan->constants);
     r->bytes_gradients = (int64_t)plan->gradients;
     r->bytes_optimizer = (int64_t)plan->optimizer;

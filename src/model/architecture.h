@@ -15,8 +15,10 @@ typedef struct model_type model_type;
 /* A forward pass of one sequence, in FLOPs (2 per multiply-add), as counted in the literature: masked scores are
  * counted too. */
 typedef struct model_flops {
-    double cross, self, head;
+    double cross, index, self, head;
 } model_flops;
+
+static inline double flops_sum(model_flops f) { return f.cross + f.index + f.self + f.head; }
 
 /* Parameters by the part of the model that their names begin with. */
 typedef struct model_part {

@@ -17,6 +17,10 @@ static int32_t *numbers(layout *l, int64_t count) {
     return tape_host(l->t, (size_t)count * sizeof(int32_t));
 }
 
+static int32_t *undefined_numbers(layout *l, int64_t count) {
+    return tape_host_undefined(l->t, (size_t)count * sizeof(int32_t));
+}
+
 /* Inputs of a row that belong to its sequence. */
 static int64_t real_inputs(const sequence *s) { return s->length - s->padding; }
 
@@ -311,9 +315,9 @@ static void look_up(layout *l) {
     int64_t orders = l->m->config.index.orders.count, entries = l->B * l->U * orders * l->m->config.index.places;
     if (!orders) return;
     ngram_index *made = tape_host(l->t, (size_t)l->B * sizeof *made);
-    l->next = numbers(l, entries);
-    l->matched = numbers(l, entries);
-    l->octaves = numbers(l, entries);
+    l->next = undefined_numbers(l, entries);
+    l->matched = undefined_numbers(l, entries);
+    l->octaves = undefined_numbers(l, entries);
     for (int64_t r = 0; r < l->B && !l->t->status; r++)
         if (!l->p->rows[r].index) index_row(l, r, &made[r]);
     if (l->t->status || l->t->planning) return;

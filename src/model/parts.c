@@ -21,7 +21,7 @@ const char *const position_settings[] = {
     "positions.rotary.fraction", "positions.rotary.heads", "positions.rotary.base", "positions.rotary.endpoint",
     "positions.rotary.layout", "positions.rotary.layers", NULL};
 
-const char *const crop_settings[] = {"training.min_crop", "training.vary_context", NULL};
+const char *const crop_settings[] = {"training.min_crop", NULL};
 
 double mlp_flops(const model_config *c, double ratio, double rows) {
     double Z = (double)c->channels, gate = model_is_gated(c) ? 1.5 : 1;

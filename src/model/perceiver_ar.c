@@ -271,7 +271,7 @@ static const char *const settings[] = {
     "latents", "input_channels", "cross_heads", "cross_mlp_ratio", "query", "query_layers", "query_residual",
     "initial_cross", "latent_kv_norm", "cross_width", "positions.rotary.query_offset",
     "positions.rotary.cross_head_group", "latents_per_position", "self_reach", "cross_after_layers", "prefix_dropout",
-    "latent_dropout", "near", "sampling.latents", NULL};
+    "latent_dropout", "near", "training.vary_context", "sampling.latents", NULL};
 
 static const model_part parts[] = {
     {"token_embedding", "token embedding"}, {"position_embedding", "position embedding"}, {"query", "query"},
@@ -320,8 +320,8 @@ static model_flops perceiver_flops(const model_config *c, int64_t inputs, int64_
     double cross = 2 * N * Z * C + 4 * M * E * C + 4 * N * keys * C + 2 * N * C * Z;
     double query = c->query == QUERY_LINEAR || c->query == QUERY_MLP ? 2 * U * E * Z : 0;
     cross += mlp_flops(c, c->cross_mlp_ratio, N);
-    return (model_flops){crosses * cross + query + index_flops(c, U), (double)c->layers * layer_flops(c, N, N),
-                         head_flops(c, U)};
+    return (model_flops){.cross = crosses * cross + query, .index = index_flops(c, U),
+                         .self = (double)c->layers * layer_flops(c, N, N), .head = head_flops(c, U)};
 }
 
 const model_type perceiver_ar = {

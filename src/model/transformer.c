@@ -93,7 +93,8 @@ static int sparse_check(const model_config *c, pcv_error *err) {
 }
 
 static model_flops count_flops(const model_config *c, double rows, double keys) {
-    return (model_flops){index_flops(c, rows), (double)c->layers * layer_flops(c, rows, keys), head_flops(c, rows)};
+    return (model_flops){.index = index_flops(c, rows), .self = (double)c->layers * layer_flops(c, rows, keys),
+                         .head = head_flops(c, rows)};
 }
 
 static model_flops transformer_flops(const model_config *c, int64_t inputs, int64_t latents) {

@@ -233,7 +233,7 @@ static model_flops xl_flops(const model_config *c, int64_t inputs, int64_t laten
     double N = (double)inputs, Z = (double)c->channels, K = N + (double)c->memory;
     double self = 6 * N * Z * Z + 6 * K * Z * Z + 6 * N * K * Z + mlp_flops(c, c->mlp_ratio, N);
     (void)latents;
-    return (model_flops){index_flops(c, N), (double)c->layers * self, head_flops(c, N)};
+    return (model_flops){.index = index_flops(c, N), .self = (double)c->layers * self, .head = head_flops(c, N)};
 }
 
 const model_type transformer_xl = {

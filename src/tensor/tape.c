@@ -143,12 +143,12 @@ void tape_int_arrays(tape *t, const int_array *list, size_t count) {
     int64_t total = 0, at = 0;
     for (size_t i = 0; i < count; i++)
         if (list[i].values) total += aligned_rows(list[i].rows);
-    int32_t *all = tape_host(t, (size_t)total * sizeof *all);
+    int32_t *all = tape_host_undefined(t, (size_t)total * sizeof *all);
     tensor *whole = new_tensor(t, total, 1, I32);
     for (size_t i = 0; i < count; i++) {
         *list[i].slot = list[i].values ? tape_rows(t, whole, at, list[i].rows) : NULL;
         if (!list[i].values || t->status) continue;
-        memcpy(all + at, list[i].values, (size_t)list[i].rows * sizeof *all);
+        if (!t->planning) memcpy(all + at, list[i].values, (size_t)list[i].rows * sizeof *all);
         (*list[i].slot)->keep = true;
         at += aligned_rows(list[i].rows);
     }

@@ -137,7 +137,9 @@ static int set_length(trainer *r, int64_t length, pcv_error *err) {
     if (r->buffer.memory) return 0;
     status = crop_open(&r->crops, r->d, SPLIT_TRAIN, r->state.length,
                        r->c.min_crop ? r->c.min_crop + 1 : positions + 1, err);
-    r->crops.vary = r->c.vary_context;
+    /* Where every input predicts, all lengths are learned anyway; of what is generated the length is a part. */
+    bool varies = model_type_of(&r->mc)->has_latents && !r->d->generated;
+    r->crops.vary = varies ? r->c.vary_context : 0;
     return status;
 }
 
