@@ -449,8 +449,9 @@ PCV_API int pcv_score_stream(pcv_engine *engine, const pcv_score_options *option
 PCV_API int pcv_scores_save(const pcv_scores *scores, const char *path, pcv_error *err);
 PCV_API void pcv_scores_free(pcv_scores *scores);
 
-/* What the cross-attention looked at: rows queries, evenly spread from position `first_query` of `inputs` on, against
- * bins of the inputs; value[row bins + bin] is the probability, a mean over the heads. */
+/* What the cross-attention and the index heads looked at: rows queries, evenly spread from position `first_query` of
+ * `inputs` on, against bins of the inputs; value[row bins + bin] is the probability, a mean over the heads of both. An
+ * index head may look at nothing, so that a row's sum may be less than 1. */
 typedef struct pcv_attention {
     int64_t inputs, first_query, rows, bins;
     float *value;

@@ -86,7 +86,7 @@ static const char with_all[] = "near=9 index.orders=1,2,4 index.places=3 index.w
 static void near_maps(void **state) {
     (void)state;
     bench b;
-    open_bench(&b, with_all);
+    open_bench(&b, "near=9");
     pcv_attention m = drawn(&b, CONTEXT);
     assert_int_equal(m.bins, CONTEXT);
     assert_int_equal(m.rows, LATENTS);
@@ -120,11 +120,38 @@ static void falls(const pcv_place *place, int64_t count) {
         if (place[i].probability > place[i - 1].probability) test_failed("place %d is no less probable\n", (int)i);
 }
 
+/* A row of the map is the mean over the heads of what is listed. */
+static void check_map(const char *choices, double cross_heads) {
+    bench b;
+    open_bench(&b, choices);
+    pcv_attention m = drawn(&b, CONTEXT);
+    for (int64_t r = 0; r < m.rows; r += 3) {
+        pcv_attended a = told(&b, m.first_query + r, 1000);
+        double expected[CONTEXT] = {0}, heads = cross_heads + HEADS;
+        for (int64_t i = 0; i < a.places; i++) expected[a.place[i].place] += cross_heads / heads * a.place[i].probability;
+        for (int h = 0; h < HEADS; h++)
+            for (int64_t i = 0; i < a.head[h].count; i++)
+                expected[a.head[h].place[i].place] += a.head[h].place[i].probability / heads;
+        for (int64_t i = 0; i < m.bins; i++)
+            close_to((double)m.value[r * m.bins + i], expected[i], 1e-6, choices);
+        attended_free(&a);
+    }
+    attention_free(&m);
+    close_bench(&b);
+}
+
+static void maps_with_index_heads(void **state) {
+    (void)state;
+    check_map(with_all, 2);
+    check_map("architecture=transformer index.orders=1,2,4 index.places=3 index.width=5", 0);
+    check_map("architecture=transformer-xl context=12 memory=20 index.orders=1,2,4 index.places=3 index.width=5", 0);
+}
+
 /* The list is the map's row, and its guesses are the scores. */
 static void same_as_map(void **state) {
     (void)state;
     bench b;
-    open_bench(&b, with_all);
+    open_bench(&b, "near=9");
     pcv_attention m = drawn(&b, CONTEXT);
     for (int64_t token = CONTEXT - LATENTS; token < CONTEXT; token += 5) {
         pcv_attended a = told(&b, token, 1000);
@@ -372,7 +399,7 @@ static void any_bytes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(near_maps), cmocka_unit_test(same_as_map), cmocka_unit_test(same_as_scores),
-        cmocka_unit_test(same_as_op), cmocka_unit_test(what_there_is), cmocka_unit_test(far_into_a_file),
+        cmocka_unit_test(same_as_op), cmocka_unit_test(maps_with_index_heads), cmocka_unit_test(what_there_is), cmocka_unit_test(far_into_a_file),
         cmocka_unit_test(texts), cmocka_unit_test(any_bytes)};
     return run_on_device(tests, make_folder, remove_folder);
 }

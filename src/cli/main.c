@@ -77,7 +77,7 @@ const command commands[] = {
      {PCV_EVALUATION}, 1, .example = "perceiver score runs/books letter.txt",
      .without = {"split", "batch", "tokens", "examples", "seed"}},
     {"attend", "RUN [FILE|-] [-o MAP.png] [--token N] [evaluation options]",
-     "List what predicting one token looked at, or draw what the cross-attention looks at", 1, 2, cmd_attend,
+     "List what predicting one token looked at, or draw what many look at", 1, 2, cmd_attend,
      {{"o", OPTION_VALUE, "MAP.png", "picture to make; without the three options below nothing is listed then"},
       {"token", OPTION_VALUE, "N",
        "list what predicting the token behind this one looked at; 0 is the start token (default: the last one)"},

@@ -1,9 +1,10 @@
-/* What a trained model's cross-attention looks at, as numbers and as a picture. */
+/* What a trained model's cross-attention and index heads look at, as numbers and as a picture. */
 #include "eval/attention.h"
 #include "base/clock.h"
 #include "base/watch.h"
 #include "config/settings.h"
 #include "media/axes.h"
+#include "model/index_look.h"
 #include "token/id_stream.h"
 
 #include <math.h>
@@ -28,6 +29,38 @@ static int map_window(pcv_engine *e, tape *t, const int32_t *ids, int64_t docume
     int status = tape_end(t, "for the pass; lower --latents or --context", err);
     for (int64_t i = 0; i < count * m->bins && !status; i++)
         if (!isfinite(map.values[i])) return engine_not_finite(e, err);
+    return status;
+}
+
+/* The map becomes a mean over the cross-attention's heads, whose mean it is, and the index heads. */
+static int add_index_heads(pcv_engine *e, tape *t, const int32_t *ids, bool crosses, int64_t every, pcv_attention *m,
+                           pcv_error *err) {
+    const field_ints *orders = &e->m->config.index.orders;
+    const float own = crosses ? (float)e->m->config.cross_heads : 0, all = own + (float)orders->count;
+    index_place found[MOST_PLACES];
+    index_rules rules;
+    ngram_index x;
+    void *memory = NULL;
+    int status = 0;
+    tape_begin(t);
+    index_rules_read(&rules, t, e->m);
+    TRY(tape_end(t, "for the index heads", err));
+    TRY(mem_get(&memory, ngram_index_bytes((int)rules.heads, m->inputs, m->inputs), "an index", err));
+    ngram_index_init(&x, orders->v, (int)rules.heads, m->inputs, m->inputs, memory);
+    ngram_index_append(&x, ids, m->inputs, e->be->threads);
+    for (int64_t r = 0; r < m->rows; r++) {
+        float *value = m->value + r * m->bins;
+        int64_t place = m->first_query + r * every;
+        for (int64_t i = 0; i < m->bins; i++) value[i] *= own / all;
+        for (int h = 0; h < (int)rules.heads; h++) {
+            double nothing;
+            int count = index_look(&x, &rules, h, place, found, &nothing);
+            for (int i = 0; i < count; i++)
+                value[found[i].match.place * m->bins / m->inputs] += (float)found[i].probability / all;
+        }
+    }
+out:
+    mem_free(memory);
     return status;
 }
 
@@ -75,12 +108,14 @@ int attention_look(pcv_engine *e, const char *path, bool are_ids, int64_t size, 
     size_t count = 0;
     tape t = {0};
     int64_t first = -1, document = 0, row = 0;
+    bool crosses = e->m->config.initial_cross, indexed = e->m->config.index.orders.count > 0;
     int status = 0;
     *m = (pcv_attention){0};
     TRY(settings_eval(settings, &c, err));
     TRY(evaluate_defaults(&c, &e->m->config, err));
-    if (e->m->config.latents_per_position > 1 || !e->m->config.initial_cross) {
-        status = fail(err, PCV_CONFIG, "the map needs a model with a first cross-attention and one latent a position");
+    if (e->m->config.latents_per_position > 1 || (!crosses && !indexed)) {
+        status = fail(err, PCV_CONFIG, "the map needs a model with index heads, or with a first cross-attention, and "
+                      "one latent a position");
         goto out;
     }
     if (path) TRY(read_file(&(input_file){e, path, are_ids, watch}, c.context, &ids, &count, err));
@@ -96,7 +131,7 @@ int attention_look(pcv_engine *e, const char *path, bool are_ids, int64_t size, 
     TRY(mem_get(&m->value, (size_t)(m->rows * m->bins) * sizeof *m->value, "a map", err));
     TRY(tape_init(&t, e->be, 0, err));
     double start = clock_now();
-    while (row < m->rows) {
+    while (crosses && row < m->rows) {
         TRY(map_window(e, &t, ids, document, c.latents, m, every, &row, err));
         pcv_progress p = {.stage = "looking", .done = (double)row, .total = (double)m->rows,
                           .seconds = clock_now() - start, .unit = "queries"};
@@ -106,6 +141,7 @@ int attention_look(pcv_engine *e, const char *path, bool are_ids, int64_t size, 
             goto out;
         }
     }
+    if (indexed) TRY(add_index_heads(e, &t, ids, crosses, every, m, err));
 out:
     tape_free(&t);
     mem_free(ids);

@@ -1,4 +1,4 @@
-/* What the first cross-attention of a trained model looks at. */
+/* What the first cross-attention and the index heads of a trained model look at. */
 #ifndef EVAL_ATTENTION_H
 #define EVAL_ATTENTION_H
 
