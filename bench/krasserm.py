@@ -4,7 +4,7 @@ krasserm.py train CONTEXT | generate CONTEXT
 Environment: PERCEIVER_IO names a checkout of github.com/krasserm/perceiver-io (its Perceiver AR needs einops
 and fairscale installed, or stand-ins on PYTHONPATH). For Debian's PyTorch also set OPENBLAS_CORETYPE=SkylakeX
 (or Zen), ATEN_CPU_CAPABILITY=avx512 and LD_LIBRARY_PATH to the OpenMP build of OpenBLAS: as installed it is
-several times slower.
+several times slower. THREADS (2) and PRECISION (f32; bf16: autocast) as in side_by_side.sh.
 Prints CSV: what, context, median seconds, fastest, peak resident bytes."""
 import os
 import resource
@@ -21,6 +21,7 @@ what, context = sys.argv[1], int(sys.argv[2])
 vocab, latents = 262, 512
 torch.set_num_threads(int(os.environ.get("THREADS", "2")))
 torch.manual_seed(0)
+half = os.environ.get("PRECISION", "f32") == "bf16"
 model = CausalSequenceModel(CausalSequenceModelConfig(
     vocab_size=vocab, max_seq_len=context, max_latents=latents, num_channels=512, num_heads=8,
     num_self_attention_layers=8, cross_attention_dropout=0.0))
@@ -38,8 +39,9 @@ def train():
     times = []
     for step in range(7):
         start = time.perf_counter()
-        logits = model(x[:, :-1], prefix_len=context - latents).logits
-        loss = F.cross_entropy(logits.reshape(-1, vocab), x[0, -latents:])
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            logits = model(x[:, :-1], prefix_len=context - latents).logits
+            loss = F.cross_entropy(logits.reshape(-1, vocab), x[0, -latents:])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -1,5 +1,6 @@
 #!/bin/bash
-# perceiver and krasserm's model in PyTorch, in turn: side_by_side.sh train|generate CONTEXT... (ROUNDS=3)
+# perceiver and krasserm's model in PyTorch, in turn: side_by_side.sh train|generate CONTEXT... (ROUNDS=3, PRECISION=f32;
+# bf16 is for training: both sides' products in it, PyTorch by autocast)
 # PYTHON names the interpreter that has torch; see krasserm.py for the environment it needs. Prints for each
 # context the median of the rounds' medians on both sides, their ratio, and both peaks of resident memory.
 set -eu
@@ -8,6 +9,7 @@ shift
 top=$(cd "$(dirname "$0")/.." && pwd)
 perceiver=${PERCEIVER:-$top/build/release/perceiver}
 shape="--dialect krasserm --prefix-dropout 0 --channels 512 --heads 8 --layers 8 --latents 512 --vocab 262 --threads ${THREADS:-2}"
+[ "$what" = generate ] || shape="$shape --precision ${PRECISION:-f32}"
 
 median() { sort -g | awk '{ x[NR] = $1 } END { print x[int((NR + 1) / 2)] }'; }
 

@@ -1,4 +1,5 @@
-/* A picture of what the cross-attention and index heads look at, or a list of what one prediction looked at, or both. */
+/* A picture of what the cross-attention and the index heads look at, or a list of what one prediction looked at, or
+ * both. */
 #include "cli/attention_list.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
