@@ -321,6 +321,11 @@ typedef struct pcv_plan_part {
     int64_t parameters;
 } pcv_plan_part;
 
+typedef struct pcv_plan_precision {
+    const char *name; /* of --precision */
+    double seconds;   /* of a step */
+} pcv_plan_precision;
+
 typedef struct pcv_plan_report {
     int64_t context, latents; /* of one sequence; latents 0: the architecture has none */
     int64_t parameters;
@@ -334,6 +339,8 @@ typedef struct pcv_plan_report {
     int64_t bytes_available; /* what this machine has free */
     double step_seconds;     /* from a short probe; 0 when none was made */
     double tokens_per_second;
+    int precisions; /* that the device has, and the probe timed */
+    pcv_plan_precision precision[4];
     int64_t targets_per_step;
     bool fits;
     /* The most that fits with everything else as it is, as multiples of 1/16 of a power of two; 0: nothing does. */

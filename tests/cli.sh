@@ -173,6 +173,11 @@ for key in parameters flops_step total available largest_context largest_batch s
     [ -n "$(number $key out)" ] || fail "no $key"
 done
 byte_parameters=$(number parameters out)
+half=$("$perceiver" bench train --preset tiny --precision bf16 >json.log 2>&1 && echo 1 || echo 0) # has this processor it?
+equal "seconds in f32" "$(number f32 out)" "$(number step_seconds out)"
+equal "seconds in bf16 are told" "$(grep -c '"bf16": [0-9]' out)" "$half"
+works plan set --preset tiny --probe 0.05 --threads 1
+equal "the fastest of two precisions" "$(grep -c '^  --precision [a-z0-9 .]* s, the fastest$' out)" "$half"
 works prepare text text -o set262 --tokenizer bytes-262
 works plan set262 --preset tiny --probe 0 --json
 equal "parameters of three ids more" $(($(number parameters out) - byte_parameters)) $((3 * (64 * 2 + 64)))
@@ -580,6 +585,7 @@ no_leftovers
 
 # ---------------------------------------------------------------- architectures, compare
 
+png() { [ "$(head -c 4 "$1" | tail -c 3)" = PNG ] || fail "$1 is not a PNG file"; }
 begin "architectures"
 basic=${small/--latents 8 /} # what all have
 for arch in transformer "sparse-transformer --sparse-stride 8" "transformer-xl --memory 24"; do
@@ -677,7 +683,6 @@ lacks refused
 # ---------------------------------------------------------------- info, bench
 
 begin "attend"
-png() { [ "$(head -c 4 "$1" | tail -c 3)" = PNG ] || fail "$1 is not a PNG file"; }
 works attend run text/1.txt -o map.png --size 40 --threads 1
 png map.png
 works attend grown -o copy.png --threads 1
@@ -933,6 +938,7 @@ has out '^name,.*step_seconds.*tokens_per_second'
 has out ',gflops,|,gflops'
 has out 'peak_bytes'
 awk -F , 'NR == 1 { n = NF } NF != n { exit 1 } END { exit NR < 2 }' out || fail "the rows of the CSV differ in length"
+equal "a row for each precision" "$(grep -c '^training step' out)" $((1 + half))
 works bench train --preset tiny --threads 1 --json
 json out
 for key in step_seconds tokens_per_second gflops peak_bytes; do [ -n "$(number $key out)" ] || fail "no $key"; done

@@ -21,8 +21,18 @@ static void print_json(const pcv_plan_report *r) {
            ", \"available\": %" PRId64 "}", r->bytes_parameters, r->bytes_gradients, r->bytes_optimizer,
            r->bytes_activations, r->bytes_total, r->bytes_program, r->bytes_recompute, r->bytes_available);
     printf(", \"largest_context\": %" PRId64 ", \"largest_batch\": %" PRId64, r->largest_context, r->largest_batch);
-    printf(", \"targets_per_step\": %" PRId64 ", \"step_seconds\": %.6g, \"tokens_per_second\": %.6g, \"fits\": %s}\n",
+    printf(", \"precisions\": {");
+    for (int i = 0; i < r->precisions; i++)
+        printf("%s\"%s\": %.6g", i ? ", " : "", r->precision[i].name, r->precision[i].seconds);
+    printf("}, \"targets_per_step\": %" PRId64 ", \"step_seconds\": %.6g, \"tokens_per_second\": %.6g, \"fits\": %s}\n",
            r->targets_per_step, r->step_seconds, r->tokens_per_second, r->fits ? "true" : "false");
+}
+
+static int fastest(const pcv_plan_report *r) {
+    int best = 0;
+    for (int i = 1; i < r->precisions; i++)
+        if (r->precision[i].seconds < r->precision[best].seconds) best = i;
+    return best;
 }
 
 static void print_text(const pcv_plan_report *r) {
@@ -53,6 +63,9 @@ static void print_text(const pcv_plan_report *r) {
         printf("a step           %12.3f s for %" PRId64 " target token%s, %.0f tokens/s, %.1f GFLOP/s\n",
                r->step_seconds, r->targets_per_step, pcv_plural(r->targets_per_step),
                r->tokens_per_second, r->flops_step / r->step_seconds / 1e9);
+    for (int i = 0; i < r->precisions && r->precisions > 1; i++)
+        printf("  --precision %-5s %10.3f s%s\n", r->precision[i].name, r->precision[i].seconds,
+               i == fastest(r) ? ", the fastest" : "");
 }
 
 int cmd_plan(arguments *a, pcv_error *err) {

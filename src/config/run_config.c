@@ -3,11 +3,11 @@
 #include "config/run_config.h"
 
 static const char *const schedules[] = {"constant", "cosine", "linear", "rsqrt", "wsd", NULL};
-static const char *const precisions[] = {"f32", "tf32", "bf16", NULL};
 static const char *const begins[] = {"data", "random", NULL};
 static const char *const recomputes[] = {"none", "cross", "all", NULL};
 static const char *const packings[] = {"f32", "bf16", "int8", NULL};
 static const char *const windows[] = {"refill", "exact", "slide", NULL};
+const char *const precision_names[] = {"f32", "tf32", "bf16", NULL};
 const char *const split_names[] = {"train", "validation", "test", NULL};
 
 #define MANY 1e15
@@ -65,7 +65,7 @@ static const field train_rows[] = {
     {"threads", "threads", FIELD_INT, AT(threads), 0, 256, NULL, "0",
      "compute threads, at most; 0: one per core"},
     {"device", "device", FIELD_STRING, AT(device), 0, 0, NULL, "auto", DEVICE_HELP},
-    {"precision", "precision", FIELD_CHOICE, AT(precision), 0, 0, precisions, "f32", PRECISION_HELP},
+    {"precision", "precision", FIELD_CHOICE, AT(precision), 0, 0, precision_names, "f32", PRECISION_HELP},
     {"recompute", "recompute", FIELD_CHOICE, AT(recompute), 0, 0, recomputes, "none",
      "what the backward pass computes again to save memory: the cross-attention block, or all blocks"},
     {"save_every", "save-every", FIELD_INT, AT(save_every), 0, MANY, NULL, "0",
@@ -105,7 +105,7 @@ static const field sample_rows[] = {
     {"threads", "threads", FIELD_INT, AT(threads), 0, 256, NULL, "0",
      "compute threads, at most; 0: one per core"},
     {"device", "device", FIELD_STRING, AT(device), 0, 0, NULL, "auto", DEVICE_HELP},
-    {"precision", "precision", FIELD_CHOICE, AT(precision), 0, 0, precisions, "f32", PRECISION_HELP},
+    {"precision", "precision", FIELD_CHOICE, AT(precision), 0, 0, precision_names, "f32", PRECISION_HELP},
     {"checkpoint", "checkpoint", FIELD_INT, AT(checkpoint), -1, MANY, NULL, "-1",
      "update whose checkpoint gives the weights; -1: those of the best validation"},
     {"window", "window", FIELD_CHOICE, AT(window), 0, 0, windows, "refill",
@@ -130,7 +130,7 @@ static const field eval_rows[] = {
     {"threads", "threads", FIELD_INT, AT(threads), 0, 256, NULL, "0",
      "compute threads, at most; 0: one per core"},
     {"device", "device", FIELD_STRING, AT(device), 0, 0, NULL, "auto", DEVICE_HELP},
-    {"precision", "precision", FIELD_CHOICE, AT(precision), 0, 0, precisions, "f32", PRECISION_HELP},
+    {"precision", "precision", FIELD_CHOICE, AT(precision), 0, 0, precision_names, "f32", PRECISION_HELP},
     {"tokens", "tokens", FIELD_INT, AT(tokens), 0, MANY, NULL, "0",
      "score at most so many targets, spread over the split; 0: all"},
     {"examples", "examples", FIELD_INT, AT(examples), 1, MANY, NULL, "12",

@@ -16,7 +16,8 @@ typedef enum begin_kind { BEGIN_DATA, BEGIN_RANDOM } begin_kind;
 
 typedef enum packing { PACK_F32, PACK_BF16, PACK_INT8 } packing;
 
-typedef enum precision_name { PRECISION_F32, PRECISION_TF32, PRECISION_BF16 } precision_name;
+typedef enum precision_name { PRECISION_F32, PRECISION_TF32, PRECISION_BF16, PRECISIONS } precision_name;
+extern const char *const precision_names[];
 
 typedef struct train_config {
     int64_t batch;       /* sequences at once */

@@ -10,6 +10,7 @@
 #include "base/watch.h"
 #include "config/settings.h"
 #include "gen/timeline.h"
+#include "measure/probe.h"
 #include "model/applicable.h"
 #include "train/optimizer.h"
 #include "train/memory_plan.h"
@@ -234,7 +235,9 @@ static int profile_step(step_rows *b, tape *t, model *m, const train_config *c, 
     return status;
 }
 
-static int bench_train(const model_config *config, const train_config *c, report r, pcv_error *err) {
+/* A row for the step and, where it is asked for, those of its kernels. */
+static int bench_step(const model_config *config, const train_config *c, const char *name, bool profiled, report r,
+                      pcv_error *err) {
     backend *be = NULL;
     model *m = NULL;
     optimizer o = {0};
@@ -274,17 +277,32 @@ static int bench_train(const model_config *config, const train_config *c, report
     out.tokens_per_second = (double)targets / out.seconds;
     out.peak_bytes = (int64_t)be->bytes_peak;
     out.tokens = targets;
-    snprintf(out.name, sizeof out.name, "training step");
+    snprintf(out.name, sizeof out.name, "%s", name);
     snprintf(out.level, sizeof out.level, "%s", be->level);
     r.fn(r.context, &out);
     TRY(tell(&r, WARMUP + STEPS, WARMUP + STEPS + 1, err));
-    TRY(profile_step(&b, &t, m, c, r, err));
+    if (profiled) TRY(profile_step(&b, &t, m, c, r, err));
 out:
     step_close(&b);
     tape_free(&t);
     optimizer_close(&o);
     model_close(m);
     if (be) be->close(be);
+    return status;
+}
+
+/* In the precision that was asked for, or else in all that the device has. */
+static int bench_train(const model_config *config, const train_config *c, bool all, report r, pcv_error *err) {
+    int status = bench_step(config, c, "training step", true, r, err);
+    for (int p = 0; p < PRECISIONS && all && !status; p++) {
+        train_config other = *c;
+        char name[64];
+        if (p == c->precision || !probe_has_precision(c, p)) continue;
+        snprintf(name, sizeof name, "training step in %s", precision_names[p]);
+        other.precision = p;
+        r.start = clock_now();
+        status = bench_step(config, &other, name, false, r, err);
+    }
     return status;
 }
 
@@ -449,7 +467,7 @@ int bench_run(const char *what, const pcv_settings *settings, pcv_timing_fn *fn,
     TRY(settings_train(settings, &c, err));
     if (!config->vocab_size) config->vocab_size = 259;
     TRY(model_config_check(config, err));
-    if (!strcmp(what, "train")) status = bench_train(config, &c, r, err);
+    if (!strcmp(what, "train")) status = bench_train(config, &c, !settings_get(settings, "precision"), r, err);
     else if (!strcmp(what, "generate")) status = bench_generate(config, &c, settings, r, err);
     else if (!strcmp(what, "ops")) status = bench_ops(config, &c, r, err);
     else status = fail(err, PCV_USAGE, "'%s' is not one of ops, train, generate", what);

@@ -92,6 +92,26 @@ out:
     return status;
 }
 
+/* The same step in every other precision that the device has. */
+static int time_precisions(const model_config *config, const train_config *c, patience given, pcv_plan_report *r,
+                           pcv_error *err) {
+    for (int p = 0; p < PRECISIONS; p++) {
+        train_config other = *c;
+        memory_plan plan;
+        double seconds = r->step_seconds;
+        other.precision = p;
+        if (p != c->precision) {
+            if (!probe_has_precision(c, p)) continue;
+            int status = plan_memory(config, &other, &plan, err);
+            if (!status && plan_check(&plan, config, &other, NULL)) continue;
+            if (!status) status = time_step(config, &other, &plan, given, &seconds, err);
+            if (status) return status;
+        }
+        r->precision[r->precisions++] = (pcv_plan_precision){precision_names[p], seconds};
+    }
+    return 0;
+}
+
 static void fill_report(pcv_plan_report *r, const model_config *m, const train_config *c,
                         const memory_plan *plan) {
     model_flops f = model_type_of(m)->flops(m, m->context, m->latents);
@@ -149,6 +169,7 @@ int plan_report(const pcv_settings *settings, const char *dataset_name, double p
         TRY(time_step(config, &c, &plan, (patience){probe_seconds, watch}, &r->step_seconds, err));
         r->tokens_per_second = (double)r->targets_per_step / r->step_seconds;
         r->bytes_program = memory_peak() > plan.total ? (int64_t)(memory_peak() - plan.total) : 0;
+        TRY(time_precisions(config, &c, (patience){probe_seconds, watch}, r, err));
     }
     r->largest_context = largest(settings, config, &c, 0, m->type->has_latents ? config->latents : 1,
                                  model_most_tokens(config) / c.batch);

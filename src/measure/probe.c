@@ -36,3 +36,12 @@ int probe_step(probe *p, double *seconds, pcv_error *err) {
     *seconds = backend_now(p->be) - start;
     return 0;
 }
+
+bool probe_has_precision(const train_config *c, int precision) {
+    train_config other = *c;
+    backend *be = NULL;
+    other.precision = precision;
+    if (step_backend(&be, &other, NULL)) return false;
+    be->close(be);
+    return true;
+}

@@ -23,4 +23,7 @@ void probe_close(probe *p);
 /* Forward, backward and update; the seconds that they took. */
 int probe_step(probe *p, double *seconds, pcv_error *err);
 
+/* Can the configuration's device compute in this precision? */
+bool probe_has_precision(const train_config *c, int precision);
+
 #endif
