@@ -4,6 +4,7 @@
 #include "base/watch.h"
 #include "config/settings.h"
 #include "media/axes.h"
+#include "model/batch.h"
 #include "model/index_look.h"
 #include "token/id_stream.h"
 
@@ -50,7 +51,8 @@ static int add_index_heads(pcv_engine *e, tape *t, const int32_t *ids, bool cros
     ngram_index_append(&x, ids, m->inputs, e->be->threads);
     for (int64_t r = 0; r < m->rows; r++) {
         float *value = m->value + r * m->bins;
-        int64_t place = m->first_query + r * every;
+        int64_t place = m->first_query + r * every, reach = segment_reach(e->m, place);
+        x.begin = reach < place ? place - reach : 0;
         for (int64_t i = 0; i < m->bins; i++) value[i] *= own / all;
         for (int h = 0; h < (int)rules.heads; h++) {
             double nothing;
