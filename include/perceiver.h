@@ -347,7 +347,7 @@ typedef struct pcv_plan_report {
     int64_t largest_context, largest_batch;
 } pcv_plan_report;
 
-/* What a training step needs, without training. probe_seconds 0: time nothing. */
+/* What a training step needs, without training. probe_seconds: to time one, in each precision; 0: time nothing. */
 PCV_API int pcv_plan(const pcv_settings *settings, const char *dataset, double probe_seconds, const pcv_watch *watch,
                      pcv_plan_report *report, pcv_error *err);
 

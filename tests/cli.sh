@@ -603,12 +603,12 @@ for arch in transformer "sparse-transformer --sparse-stride 8" "transformer-xl -
     ! grep -Eq '^  (latents|query|initial_cross|self_reach|cross_heads) ' out || fail "info of a $name lists what it has not"
     ! grep -Eq '"(latents|query|prefix_dropout)":' "arch-$name/config.json" || fail "config.json of a $name holds what it has not"
     # shellcheck disable=SC2086
-    works plan set $basic --index 2 --index-places 1 --arch $arch --probe 0
+    works plan set $basic --arch $arch --probe 0
     ! grep -Eq '^latents|cross-attention' out || fail "plan of a $name counts latents"
     fails $usage "--latents: $name has no such setting, but perceiver-ar" generate "arch-$name" --latents 4 --length 1
     fails $usage "--latents: $name has no such setting" train -o "arch-$name" --resume --latents 4
     # shellcheck disable=SC2086
-    works plan $basic --index none --arch $arch --probe 0
+    works plan $basic --arch $arch --probe 0
     # shellcheck disable=SC2086
     works train set -o "half-$name" $basic --arch $arch --steps 12 --eval-every 100 --save-every 5
     rm -r "half-$name/checkpoints/step-00000012" "half-$name/model.safetensors"

@@ -87,7 +87,7 @@ section 'Evaluation: transformer-xl' | grep -q -- --memory || fail "eval --memor
 grep -q '^## Model OPTIONS OF transformer-xl$' man || fail "the man page does not say what a transformer-xl has"
 
 begin "what an architecture has not is refused by name, where it was given by hand"
-one="--vocab 300 --context 16 --channels 8 --heads 1 --layers 1 --index none"
+one="--vocab 300 --context 16 --channels 8 --heads 1 --layers 1"
 refuses() { fails $usage "$@"; }
 # shellcheck disable=SC2086
 {

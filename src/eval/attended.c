@@ -5,7 +5,6 @@
 #include "base/watch.h"
 #include "config/settings.h"
 #include "eval/attention.h"
-#include "model/batch.h"
 #include "model/index_look.h"
 #include "token/id_stream.h"
 
@@ -159,11 +158,7 @@ static int tell_heads(const pcv_engine *e, const findings *f, pcv_attended *a, p
     if (!heads) return 0;
     TRY(mem_get(&a->head, (size_t)heads * sizeof *a->head, "index heads", err));
     a->heads = heads;
-    TRY(mem_get(&memory, ngram_index_bytes(heads, a->count, 1), "an index", err));
-    ngram_index_init(&x, e->m->config.index.orders.v, heads, a->count, 1, memory);
-    ngram_index_append(&x, a->ids, a->count, e->be->threads);
-    int64_t reach = segment_reach(e->m, a->count - 1);
-    if (reach < a->count - 1) x.begin = a->count - 1 - reach;
+    TRY(index_of(e->m, a->ids, a->count, 1, &x, &memory, err));
     for (int h = 0; h < heads && !status; h++) status = tell_head(&x, &f->rules, h, a, err);
 out:
     mem_free(memory);

@@ -4,7 +4,6 @@
 #include "base/watch.h"
 #include "config/settings.h"
 #include "media/axes.h"
-#include "model/batch.h"
 #include "model/index_look.h"
 #include "token/id_stream.h"
 
@@ -36,8 +35,7 @@ static int map_window(pcv_engine *e, tape *t, const int32_t *ids, int64_t docume
 /* The map becomes a mean over the cross-attention's heads, whose mean it is, and the index heads. */
 static int add_index_heads(pcv_engine *e, tape *t, const int32_t *ids, bool crosses, int64_t every, pcv_attention *m,
                            pcv_error *err) {
-    const field_ints *orders = &e->m->config.index.orders;
-    const float own = crosses ? (float)e->m->config.cross_heads : 0, all = own + (float)orders->count;
+    const float own = crosses ? (float)e->m->config.cross_heads : 0, all = own + (float)e->m->config.index.orders.count;
     index_place found[MOST_PLACES];
     index_rules rules;
     ngram_index x;
@@ -46,13 +44,10 @@ static int add_index_heads(pcv_engine *e, tape *t, const int32_t *ids, bool cros
     tape_begin(t);
     index_rules_read(&rules, t, e->m);
     TRY(tape_end(t, "for the index heads", err));
-    TRY(mem_get(&memory, ngram_index_bytes((int)rules.heads, m->inputs, m->inputs), "an index", err));
-    ngram_index_init(&x, orders->v, (int)rules.heads, m->inputs, m->inputs, memory);
-    ngram_index_append(&x, ids, m->inputs, e->be->threads);
+    TRY(index_of(e->m, ids, m->inputs, m->inputs, &x, &memory, err));
     for (int64_t r = 0; r < m->rows; r++) {
         float *value = m->value + r * m->bins;
-        int64_t place = m->first_query + r * every, reach = segment_reach(e->m, place);
-        x.begin = reach < place ? place - reach : 0;
+        int64_t place = m->first_query + r * every;
         for (int64_t i = 0; i < m->bins; i++) value[i] *= own / all;
         for (int h = 0; h < (int)rules.heads; h++) {
             double nothing;

@@ -92,6 +92,8 @@ out:
     return status;
 }
 
+_Static_assert(PRECISIONS <= sizeof((pcv_plan_report){0}.precision) / sizeof(pcv_plan_precision), "too many to tell");
+
 /* The same step in every other precision that the device has. */
 static int time_precisions(const model_config *config, const train_config *c, patience given, pcv_plan_report *r,
                            pcv_error *err) {

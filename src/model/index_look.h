@@ -3,6 +3,7 @@
  *
  *     index_rules r;
  *     index_rules_read(&r, t, m);                              // within a pass
+ *     TRY(index_of(m, ids, 1000, 1, &x, &memory, err));
  *     int count = index_look(&x, &r, 0, 999, found, &nothing); // head 0 at place 999
  *
  * What is read lives as long as the tape's step. */
@@ -12,6 +13,7 @@
 #include "model/model.h"
 
 typedef struct index_rules {
+    const model *m;
     int64_t heads, places; /* heads 0: the model has none */
     float *length;         /* [heads, MATCH_CLASSES] */
     float *slope;          /* [heads] */
@@ -25,8 +27,13 @@ typedef struct index_place {
 /* Nothing is read where the tape failed. */
 void index_rules_read(index_rules *r, tape *t, const model *m);
 
-/* What a head looks at from `place`, the nearest first; returns how many, and in *nothing what is left for no place at
- * all. `found` [r->places] */
+/* An index of the model's orders over `count` tokens, of whose last `asked` places will be asked. mem_free *memory in
+ * the end, also where it failed. */
+int index_of(const model *m, const int32_t *ids, int64_t count, int64_t asked, ngram_index *x, void **memory,
+             pcv_error *err);
+
+/* What a head looks at from `place`, as far back as the model sees, the nearest first; returns how many, and in
+ * *nothing what is left for no place at all. `found` [r->places] */
 int index_look(const ngram_index *x, const index_rules *r, int head, int64_t place, index_place *found,
                double *nothing);
 

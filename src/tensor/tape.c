@@ -52,9 +52,13 @@ static void drop_newer(tape *t, const tensor *mark, const tensor *keep) {
     }
 }
 
-void tape_reset(tape *t) {
+static void drop_all(tape *t) {
     backend_finish(t->be);
     drop_newer(t, NULL, NULL);
+}
+
+void tape_reset(tape *t) {
+    drop_all(t);
     t->newest = NULL;
     t->last = NULL;
     t->nodes = t->draws = 0;
@@ -65,7 +69,7 @@ void tape_reset(tape *t) {
 }
 
 void tape_free(tape *t) {
-    if (t->host.block) tape_reset(t);
+    if (t->host.block) drop_all(t);
     pool_free(&t->pool);
     arena_free(&t->host);
     *t = (tape){0};
