@@ -295,6 +295,7 @@ typedef struct pcv_prepare_options {
     const char *const *include;    /* patterns of the files to take, NULL-terminated; NULL: all */
     const char *const *exclude;    /* patterns of files and folders to leave out, or NULL */
     const char *documents;         /* "files" (NULL), "folders", "lines", "paragraphs", "jsonl:FIELD", "separator:T" */
+    const char *labels;            /* what files are: "folders" or a "FILE.csv"; NULL: they have no labels */
     const char *output;            /* folder to make */
     const char *tokenizer;         /* "bytes-262", "sentencepiece:8000", "FILE.model", ...; NULL: the kind's first */
     const pcv_settings *settings;  /* of the tokenizer: group PCV_TOKENS; or NULL */
@@ -392,6 +393,11 @@ typedef struct pcv_evaluation {
     double standard_error;      /* of loss; NAN: undefined */
     double standard_error_bits; /* of bits_per_byte */
     double seconds;
+    int64_t classes;        /* that documents belong to; 0: none, and so with the rest */
+    double accuracy_error;  /* standard error of accuracy, a fraction */
+    double accuracy_top5;   /* the right class among the five likeliest */
+    double calibration;     /* expected calibration error: how far accuracy and certainty are apart, in 15 bins */
+    double majority;        /* accuracy of naming the split's most frequent class */
     int64_t latents, context, stride;
     int positions, contexts;
     pcv_bucket position[PCV_BUCKETS]; /* by index of the target in its document */
@@ -402,6 +408,40 @@ typedef struct pcv_evaluation {
  * of generated data, and PCV_USAGE with other. */
 PCV_API int pcv_evaluate(pcv_engine *engine, const char *dataset, const pcv_settings *settings,
                          const pcv_watch *watch, pcv_evaluation *result, pcv_error *err);
+
+/* What a model that answers (architectures perceiver and perceiver-io) says of a file: how likely each class is; or its
+ * text, each `hidden` in it filled in; or, where latents are asked for, what it made of the file. */
+typedef struct pcv_predict_options {
+    const char *path;   /* a file of the kind that the run was trained on */
+    const char *hidden; /* in a text stands for a token that is to be found: "_"; NULL: nothing does */
+    bool latents;
+} pcv_predict_options;
+
+typedef struct pcv_prediction {
+    const char *path; /* as it was given */
+    int64_t classes;  /* 0: the answer is none */
+    const char *const *class_name; /* [classes], valid as long as the engine is open */
+    float *probability;            /* [classes] */
+    char *text; /* [size], a zero behind it; NULL: the answer is none */
+    size_t size;
+    int64_t filled; /* places */
+    int64_t rows, channels;
+    float *latents; /* [rows, channels], or NULL */
+} pcv_prediction;
+
+/* PCV_USAGE: the run's model does not answer. PCV_DATA: the file is not of its kind, or damaged. */
+PCV_API int pcv_predict(pcv_engine *engine, const pcv_predict_options *options, const pcv_settings *settings,
+                        pcv_prediction *prediction, pcv_error *err);
+PCV_API void pcv_prediction_free(pcv_prediction *prediction);
+
+/* Their latents as a safetensors file, a tensor [rows, channels] for each path. */
+PCV_API int pcv_predictions_save(const pcv_prediction *list, int count, const char *path, pcv_error *err);
+
+/* As pcv_evaluate, and which class was taken for which: counts[right * classes + answer], which the caller gives to
+ * pcv_counts_free; names are valid as long as the engine is open. PCV_USAGE: the run tells no classes apart. */
+PCV_API int pcv_confusion(pcv_engine *engine, const char *dataset, const pcv_settings *settings, const pcv_watch *watch,
+                          pcv_evaluation *result, int64_t **counts, const char *const **names, pcv_error *err);
+PCV_API void pcv_counts_free(int64_t *counts);
 
 /* One way of scoring the targets that all points of a sweep share. */
 typedef struct pcv_sweep_point {

@@ -56,7 +56,7 @@ fails() { # fails STATUS PATTERN ARGUMENT...: the last line of err is the progra
     local expected=$1 pattern=$2 name="perceiver"
     shift 2
     ends "$expected" "$perceiver" "$@"
-    case ${1:-} in prepare | plan | train | eval | generate | score | attend | compare | info | bench) name="perceiver $1" ;; esac
+    case ${1:-} in prepare | plan | train | eval | generate | score | attend | predict | compare | info | bench) name="perceiver $1" ;; esac
     tail -n 1 err | grep -q "^$name: " || fail "expected an error line that begins with '$name: '"
     tail -n 1 err | grep -Eq -- "$pattern" || fail "expected an error line that has '$pattern'"
 }

@@ -82,6 +82,18 @@ static tensor *run_pool(tape *t, tensor *const in[], const op_case *c) {
     return pool_rows(t, in[0], c->p[0]);
 }
 
+/* The second input is repeated below itself where it is shorter. */
+static tensor *run_join(tape *t, tensor *const in[], const op_case *c) {
+    (void)c;
+    return join_columns(t, in[0], in[1]);
+}
+
+/* p: heads, width. Read twice, so that gradients add up. */
+static tensor *run_resize_heads(tape *t, tensor *const in[], const op_case *c) {
+    tensor *y = resize_heads(t, in[0], c->p[0], c->p[1]);
+    return add(t, y, resize_heads(t, linear(t, in[0], in[1], NULL), c->p[0], c->p[1]), 0);
+}
+
 /* p: rows, whether there is a harmonic code */
 static tensor *run_embed(tape *t, tensor *const in[], const op_case *c) {
     embed_spec s = {.tables = c->inputs};
@@ -371,6 +383,10 @@ const op_case op_cases[] = {
     {"norm of a sum with dropout", run_add_norm, 4, {{9, 24}, {9, 24}, {1, 24}, {1, 24}}, {30}, CASE_OP},
     {"norm of a wide sum", run_add_norm, 4, {{3, 1032}, {3, 1032}, {1, 1032}, {1, 1032}}, {0}, CASE_FORWARD},
     {"gather", run_gather, 1, {{11, 70}}, {25}, CASE_OP},
+    {"join columns", run_join, 2, {{12, 7}, {12, 70}}, {0}, CASE_OP},
+    {"join columns, one repeated", run_join, 2, {{12, 7}, {4, 19}}, {0}, CASE_OP},
+    {"wider heads", run_resize_heads, 2, {{9, 21}, {21, 21}}, {3, 11}, CASE_OP},
+    {"narrower heads", run_resize_heads, 2, {{9, 21}, {21, 21}}, {3, 5}, CASE_OP},
     {"pool", run_pool, 1, {{12, 21}}, {3}, CASE_OP},
     {"embed", run_embed, 1, {{13, 131}}, {40, 0}, CASE_OP},
     {"embed, axes and code", run_embed, 3, {{13, 21}, {7, 21}, {5, 21}}, {40, 1}, CASE_OP},

@@ -56,8 +56,8 @@ done
 begin "help tells what applies to which architecture"
 section() { awk -v title="$1" '/^[A-Z]/ { on = $0 == title } on' "${2-out}"; } # of a help text
 works help train
-for flag in latents:perceiver-ar sparse-stride:sparse-transformer memory:transformer-xl \
-    'rotary:perceiver-ar, transformer, sparse-transformer'; do
+for flag in near:perceiver-ar 'latents:perceiver-ar, perceiver, perceiver-io' 'blocks:perceiver, perceiver-io' \
+    sparse-stride:sparse-transformer memory:transformer-xl 'rotary:perceiver-ar, transformer, sparse-transformer'; do
     section "Model: ${flag#*:}" | grep -q -- "^  --${flag%%:*} " || fail "--${flag%%:*} is not among those of ${flag#*:}"
 done
 section Model | grep -q -- '^  --layers ' || fail "--layers is not among those of all"
@@ -78,7 +78,7 @@ section Model xl.help | grep -q -- '^  --memory ' || fail "no --memory of a tran
 works help train --preset books --dialect official
 tr '\n' ' ' <out | tr -s ' ' >flat2
 for shown in 'width of the layers (default 192)' 'have biases (default all)' 'turn (default 0.5)' 'learning rate (default 0.0015)' \
-    'to start from (default official)' 'empty: one axis as long as the context --rotary'; do
+    'to start from (default official)' 'empty: one axis as long as the context Model:'; do
     grep -qF -- "$shown" flat2 || fail "help with a preset and a dialect does not say '$shown'"
 done
 works help eval
@@ -91,7 +91,7 @@ one="--vocab 300 --context 16 --channels 8 --heads 1 --layers 1"
 refuses() { fails $usage "$@"; }
 # shellcheck disable=SC2086
 {
-    refuses '^perceiver plan: --latents: transformer has no such setting, but perceiver-ar$' plan --probe 0 $one --arch transformer --latents 4
+    refuses '^perceiver plan: --latents: transformer has no such setting, but perceiver-ar, perceiver, perceiver-io$' plan --probe 0 $one --arch transformer --latents 4
     refuses '--rotary: transformer-xl has .* but perceiver-ar, transformer, sparse-transformer$' plan --probe 0 $one --arch transformer-xl --rotary 1
     refuses '--sparse: perceiver-ar has .* but sparse-transformer$' plan --probe 0 $one --sparse fixed
     refuses '--query-residual: transformer has' plan --probe 0 $one --arch transformer --no-query-residual

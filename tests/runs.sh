@@ -191,7 +191,7 @@ works train set -o remembers --arch transformer-xl --context 32 --channels 16 --
 fails $config '--batch: batch would be 4, but the run has 2' train -o remembers --resume --steps 4 --batch 4
 for change in "batch 4" "total-batch 64" "lr 0.1" "schedule constant" "warmup 3" "lr-end 0.1" "decay-share 0.2" "minutes 9" \
     "weight-decay 0" "beta1 0.8" "beta2 0.9" "clip 0" "z-loss 0" "label-smoothing 0.1" "min-crop 4" "vary-context 0.5" "grow-accuracy 0.5" \
-    "threads 2" "device cpu" "precision bf16" "recompute all" "save-every 2" "save-minutes 0" "keep 3" "eval-every 2" \
+    "threads 2" "device cpu" "recompute all" "save-every 2" "save-minutes 0" "keep 3" "eval-every 2" \
     "eval-tokens 900" "sample-every 3" "log-every 1"; do # every other flag of training may change, and is kept
     rm -rf changed
     cp -r fixed changed
@@ -200,6 +200,10 @@ for change in "batch 4" "total-batch 64" "lr 0.1" "schedule constant" "warmup 3"
     name=${change% *}
     has changed/config.json "\"${name//-/_}\": \"?${change#* }"
 done
+if "$perceiver" bench train --preset tiny --precision bf16 >json.log 2>&1; then # this processor has it
+    works train -o changed --resume --steps 6 --precision bf16
+    has changed/config.json '"precision": "bf16"'
+fi
 fails "$config" 'vocab_size is 300' train -o fixed --resume --vocab 300
 works train -o fixed --resume $small --preset tiny --context 32 --latents 8 --dialect default --steps 6 # its own
 works train -o fixed --resume --config fixed/config.json --steps 7

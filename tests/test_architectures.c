@@ -582,7 +582,11 @@ static void parts_have_names(void **state) {
         "query=mlp latents_per_position=2 positions.rotary.fraction=0",
         "architecture=transformer positions.kind=learned index.orders=2",
         "architecture=sparse-transformer sparse.stride=2 positions.kind=learned index.orders=2",
-        "architecture=transformer-xl index.orders=2"};
+        "architecture=transformer-xl index.orders=2",
+        "architecture=perceiver encoder.blocks=2 encoder.share_first_block=false positions.kind=learned output_norm=true",
+        "architecture=perceiver input_features=3 input_channels=4 outputs=2",
+        "architecture=perceiver-io positions.kind=learned output_norm=true",
+        "architecture=perceiver-io input_features=3 input_channels=4 outputs=2"};
     bool met[16][16] = {{false}};
     const char *const *names = fields_by_key(&model_fields, "architecture")->names;
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {

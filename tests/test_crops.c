@@ -28,7 +28,7 @@ static int read_numbers(const dataset *d, split_name split, int64_t i, int64_t f
     return 0;
 }
 
-static const dataset_type in_memory = {counted, length_of, read_numbers, NULL, NULL, NULL};
+static const dataset_type in_memory = {counted, length_of, read_numbers, NULL, NULL, NULL, NULL};
 
 static dataset documents_of(lengths *l) {
     return (dataset){.type = &in_memory, .name = "memory", .first_target = 1, .state = l};

@@ -482,9 +482,9 @@ static void widths(void **state) {
         char name[32];
         snprintf(name, sizeof name, "widths-%d", k);
         must(folder_make_new(at(name), &err));
-        must(split_create(&w, at(name), SPLIT_TRAIN, vocabularies[k], &err));
+        must(split_create(&w, at(name), SPLIT_TRAIN, vocabularies[k], false, &err));
         must(split_append(&w, ids, COUNT(ids), &err));
-        must(split_end_document(&w, &err));
+        must(split_end_document(&w, -1, &err));
         must(split_commit(&w, &err));
         snprintf(name, sizeof name, "widths-%d/train.tokens", k);
         must(file_read(at(name), 1 << 16, &b, &err));

@@ -38,7 +38,7 @@ typedef struct bench {
 } bench;
 
 static void open_bench(bench *b, shelf *s) {
-    static const dataset_type in_memory = {documents, length, read_text, NULL, NULL, NULL};
+    static const dataset_type in_memory = {documents, length, read_text, NULL, NULL, NULL, NULL};
     model_config c;
     *b = (bench){.d = {.type = &in_memory, .name = "memory", .first_target = 1, .state = s}, .e = {.run = "memory"}};
     must(tokenizer_open(&b->d.tokens, "bytes", NULL, &err));

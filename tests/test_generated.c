@@ -382,7 +382,7 @@ static void crops_end_with_what_counts(void **state) {
             }
             assert_true(counts(d, SPLIT_TRAIN, w.document, end - w.scored)); /* the first one */
             assert_int_equal(window_targets(d, SPLIT_TRAIN, &w, CONTEXT), n);
-            assert_int_equal(step_targets(&(model_config){.latents = 5, .latents_per_position = 1}, d, SPLIT_TRAIN, &w), reached);
+            assert_int_equal(window_targets(d, SPLIT_TRAIN, &w, 5), reached);
             ends[end] = true;
             last += end == LENGTH;
         }

@@ -340,7 +340,7 @@ static void segments_know_their_memory(void **state) {
         for (int k = 0; k < SEGMENTS; k++) {
             for (int r = 0; r < 2; r++)
                 w[r] = (window){.document = r, .from = SEGMENT * k, .count = SEGMENT + 1, .scored = SEGMENT};
-            must(step_read(&rows, d, SPLIT_TRAIN, w, 2, &err));
+            must(step_read(&rows, d, SPLIT_TRAIN, w, 2, NULL, &err));
             for (int r = 0; r < 2; r++) {
                 const sequence *s = &rows.rows.row[r];
                 int64_t known = !indexed ? 0 : SEGMENT * k < MEMORY ? SEGMENT * k : MEMORY;

@@ -6,17 +6,11 @@
 #include "config/settings.h"
 #include "gen/timeline.h"
 #include "model/batch.h"
-#include "model/model.h"
+#include "published.h"
 
 enum { V = 11 };
 
 /* ------------------------------------------------------------------ weights by name */
-
-/* The published name of a tensor of ours, for layer l where the name has one. */
-typedef struct renaming {
-    const char *ours, *published;
-    bool transposed;
-} renaming;
 
 #define BLOCK(ours, theirs)                                                                        \
     {ours ".attention.query.weight", theirs "/attention/linear:w", true},                          \
@@ -75,44 +69,6 @@ static const renaming *published_name(const model *m, const char *ours) {
         if (!strcmp(names[i].ours, ours)) return &names[i];
     test_failed("no published name for %s\n", ours);
     return NULL;
-}
-
-static double hashed(const char *name, uint32_t i) {
-    uint32_t h = 2166136261u;
-    for (const char *c = name; *c; c++) h = (h ^ (uint8_t)*c) * 16777619u;
-    uint32_t x = h + i * 0x9E3779B9u;
-    x = (x ^ x >> 16) * 0x85EBCA6Bu;
-    x = (x ^ x >> 13) * 0xC2B2AE35u;
-    x ^= x >> 16;
-    return (double)(x >> 8) / 8388608.0 - 1;
-}
-
-static float published_value(const char *name, int64_t inputs, uint32_t i) {
-    const char *kind = strchr(name, ':') + 1;
-    double u = hashed(name, i);
-    if (!strcmp(kind, "w")) return (float)(u * sqrt(3.0 / (double)inputs));
-    if (!strcmp(kind, "b") || !strcmp(kind, "offset")) return (float)(0.1 * u);
-    return (float)(strcmp(kind, "scale") ? u : 1 + 0.1 * u);
-}
-
-/* Element (r, c) of a tensor of ours, as index into the published one. */
-static uint32_t published_index(const renaming *n, const parameter_slice *s, int64_t r, int64_t c) {
-    return (uint32_t)(n->transposed ? c * s->rows + r : r * s->cols + c);
-}
-
-static void fill_weights(model *m) {
-    for (int i = 0; i < m->params.names; i++) {
-        parameter_slice s = parameters_slice(&m->params, i);
-        const renaming *n = published_name(m, s.name);
-        float *values = malloc((size_t)(s.rows * s.cols) * sizeof *values);
-        for (int64_t r = 0; r < s.rows; r++)
-            for (int64_t c = 0; c < s.cols; c++)
-                values[r * s.cols + c] = published_value(n->published, s.cols, published_index(n, &s, r, c));
-        matrix to = matrix_columns(m->params.values, (int64_t)s.offset, s.rows * s.cols);
-        backend_write_floats(m->be, &to, values);
-        free(values);
-    }
-    parameters_round(&m->params);
 }
 
 /* ------------------------------------------------------------------ forward passes */
@@ -175,7 +131,7 @@ static model *build(backend *be, const char *changes, int64_t context, bool grad
     must(settings_apply_list(changes, &model_fields, "", &c, &err));
     c.context = context;
     must(model_open(&m, &c, be, grads, &err));
-    fill_weights(m);
+    published_fill(m, published_name);
     pcv_settings_close(s);
     return m;
 }

@@ -63,7 +63,7 @@ static int read_tokens(const dataset *d, split_name split, int64_t document, int
     return 0;
 }
 
-static const dataset_type in_memory = {documents, length, read_tokens, NULL, NULL, NULL};
+static const dataset_type in_memory = {documents, length, read_tokens, NULL, NULL, NULL, NULL};
 
 /* ------------------------------------------------------------------ engines */
 

@@ -1,7 +1,9 @@
 /* Evaluating a loaded run: the public interface of eval/. */
+#include "base/mem.h"
 #include "eval/attended.h"
 #include "eval/attention.h"
 #include "eval/evaluate.h"
+#include "eval/predict.h"
 #include "eval/score.h"
 #include "eval/sweep.h"
 #include "token/excerpt.h"
@@ -10,6 +12,26 @@ int pcv_evaluate(pcv_engine *engine, const char *data, const pcv_settings *setti
                  pcv_evaluation *result, pcv_error *err) {
     return evaluate_split(engine, data, settings, watch, result, err);
 }
+
+/* ------------------------------------------------------------------ answers */
+
+int pcv_predict(pcv_engine *engine, const pcv_predict_options *options, const pcv_settings *settings,
+                pcv_prediction *prediction, pcv_error *err) {
+    return predict_file(engine, options, settings, prediction, err);
+}
+
+void pcv_prediction_free(pcv_prediction *prediction) { prediction_free(prediction); }
+
+int pcv_predictions_save(const pcv_prediction *list, int count, const char *path, pcv_error *err) {
+    return predictions_save(list, count, path, err);
+}
+
+int pcv_confusion(pcv_engine *engine, const char *data, const pcv_settings *settings, const pcv_watch *watch,
+                  pcv_evaluation *result, int64_t **counts, const char *const **names, pcv_error *err) {
+    return evaluate_confusion(engine, data, settings, watch, result, counts, names, err);
+}
+
+void pcv_counts_free(int64_t *counts) { mem_free(counts); }
 
 /* ------------------------------------------------------------------ sweeps */
 

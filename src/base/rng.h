@@ -24,6 +24,7 @@ typedef enum rng_purpose {
     RNG_CODEC, /* what a sound codec learns from */
     RNG_NOISE, /* of decoded sound; step = frame */
     RNG_MAP,   /* from what is known of tokens to embeddings */
+    RNG_EXAMPLE, /* which examples a training sees, and what is changed or hidden in them */
 } rng_purpose;
 
 /* Four 32-bit numbers at one point of a stream. */

@@ -40,6 +40,17 @@ static void json_buckets(const char *name, const pcv_bucket *list, int count, bo
     printf("]");
 }
 
+/* Of a model that tells classes apart. */
+static void print_classes(const pcv_evaluation *e) {
+    printf("%" PRId64 " example%s of %" PRId64 " classes, %" PRId64 " latent%s, %" PRId64 " inputs\n", e->tokens,
+           pcv_plural(e->tokens), e->classes, e->latents, pcv_plural(e->latents), e->context);
+    printf("accuracy         %10.2f %% +- %.2f\n", 100 * e->accuracy, 100 * e->accuracy_error);
+    if (e->classes > 5) printf("top 5            %10.2f %%\n", 100 * e->accuracy_top5);
+    printf("the likeliest    %10.2f %%, naming the most frequent class always\n", 100 * e->majority);
+    printf("calibration      %10.2f %%, expected error of probabilities\n", 100 * e->calibration);
+    printf("nats per example %10.4f +- %.4f\n", e->loss, e->standard_error);
+}
+
 static void print_json(const pcv_evaluation *e) {
     printf("{\"tokens\": %" PRId64 ", \"bytes\": %" PRId64 ", \"documents\": %" PRId64 ", \"loss\": %.9g"
            ", \"bits_per_token\": %.9g", e->tokens, e->bytes, e->documents, e->loss, e->bits_per_token);
@@ -52,12 +63,20 @@ static void print_json(const pcv_evaluation *e) {
     printf(", \"perplexity\": %.9g, \"accuracy\": %.9g, \"standard_error\": %s, \"latents\": %" PRId64
            ", \"context\": %" PRId64 ", \"stride\": %" PRId64 ", \"seconds\": %.4g", e->perplexity, e->accuracy,
            json_number(e->standard_error).text, e->latents, e->context, e->stride, e->seconds);
+    if (e->classes)
+        printf(", \"classes\": %" PRId64 ", \"accuracy_error\": %s, \"accuracy_top5\": %.9g, \"calibration\": %.9g"
+               ", \"majority\": %.9g", e->classes, json_number(e->accuracy_error).text, e->accuracy_top5,
+               e->calibration, e->majority);
     json_buckets("positions", e->position, e->positions, false);
     json_buckets("contexts", e->context_length, e->contexts, true);
     printf("}\n");
 }
 
 static void print_text(const pcv_evaluation *e) {
+    if (e->classes) {
+        print_classes(e);
+        return;
+    }
     printf("%" PRId64 " target%s of %" PRId64 " document%s, %" PRId64 " latent%s, context %" PRId64
            ", stride %" PRId64 "\n", e->tokens, pcv_plural(e->tokens), e->documents, pcv_plural(e->documents),
            e->latents, pcv_plural(e->latents), e->context, e->stride);

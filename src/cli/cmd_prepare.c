@@ -13,6 +13,7 @@ int cmd_prepare(arguments *a, pcv_error *err) {
     o.split_percent = arguments_value(a, "split");
     o.tokenizer = arguments_value(a, "codec") ? arguments_value(a, "codec") : arguments_value(a, "tokenizer");
     o.documents = arguments_value(a, "documents");
+    o.labels = arguments_value(a, "labels");
     o.include = arguments_list(a, "include");
     o.exclude = arguments_list(a, "exclude");
     for (int i = 0; i < 3; i++) o.splits[i] = arguments_list(a, names[i]);

@@ -10,6 +10,7 @@ int cmd_train(arguments *a, pcv_error *err);
 int cmd_eval(arguments *a, pcv_error *err);
 int cmd_generate(arguments *a, pcv_error *err);
 int cmd_score(arguments *a, pcv_error *err);
+int cmd_predict(arguments *a, pcv_error *err);
 int cmd_attend(arguments *a, pcv_error *err);
 int cmd_compare(arguments *a, pcv_error *err);
 int cmd_info(arguments *a, pcv_error *err);

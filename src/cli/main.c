@@ -29,6 +29,8 @@ const command commands[] = {
        "text: what one document is: a file (files, the default), a folder of INPUT with all its files (folders), or "
        "what a file holds many of: lines, paragraphs, jsonl:FIELD or separator:TEXT (with \\n, \\t, \\xHH); of fewer "
        "files than splits, these are dealt"},
+      {"labels", OPTION_VALUE, "folders|FILE.csv",
+       "what each file is: by the folder that it stands in, or in rows of a file and its label"},
       {"include", OPTION_REPEATED, "GLOB",
        "take files whose path within INPUT, or whose name, is like this ('*' is any text, slashes too); repeatable"},
       {"exclude", OPTION_REPEATED, "GLOB", "leave out such files and folders; wins over --include; repeatable"},
@@ -78,6 +80,17 @@ const command commands[] = {
       {"logits", OPTION_PLACE, "OUT.safetensors", "also write all logits, float32 [positions, vocabulary]"}},
      {PCV_EVALUATION}, 1, .example = "perceiver score runs/books letter.txt",
      .without = {"split", "batch", "tokens", "examples", "seed"}},
+    {"predict", "RUN FILE... [-o OUT]", "Say what files are, or what is hidden in texts: perceiver and perceiver-io", 2,
+     MOST_ARGUMENTS, cmd_predict,
+     {{"o", OPTION_PLACE, "OUT", "file to make in place of standard output: a table, .csv; with --output latents "
+       ".safetensors"},
+      {"output", OPTION_VALUE, "answers|latents",
+       "what to write: answers, or the latents behind them (default answers)"},
+      {"hidden", OPTION_VALUE, "TEXT", "in a text stands for a token that is to be found"},
+      {"top", OPTION_VALUE, "N", "classes to list of each file (default 3)"},
+      {"csv", OPTION_SWITCH, NULL, "print a table with all classes"}},
+     {PCV_EVALUATION}, 1, .example = "perceiver predict runs/flowers photo.png",
+     .without = {"split", "stride", "batch", "tokens", "examples", "seed", "context", "memory"}},
     {"attend", "RUN [FILE|-] [-o MAP.png] [--token N] [evaluation options]",
      "List what predicting one token looked at, or draw what many look at", 1, 2, cmd_attend,
      {{"o", OPTION_VALUE, "MAP.png", "picture to make; without the three options below nothing is listed then"},

@@ -94,7 +94,8 @@ static int take_rate(comparison *c, const char *part, pcv_error *err) {
 static int parse_lists(comparison *c, const train_config *t, pcv_error *err) {
     const pcv_compare_options *o = c->options;
     int status = 0;
-    for (int i = 0; i < MODEL_TYPES && !o->archs; i++) TRY(take_arch(c, model_types[i]->name, err));
+    for (int i = 0; i < MODEL_TYPES && !o->archs; i++)
+        if (!model_types[i]->answers) TRY(take_arch(c, model_types[i]->name, err));
     if (o->archs) TRY(each_part(o->archs, "archs", MOST_ARCHS, take_arch, c, err));
     TRY(each_part(o->depths ? o->depths : "1,6,12,36", "depths", MOST_VALUES, take_depth, c, err));
     TRY(each_part(o->contexts ? o->contexts : "512,1024,2048,4096,8192,16384,32768,65536,131072", "contexts",

@@ -16,6 +16,8 @@ static const char *const kv_norms[] = {"input", "query", "shared", NULL};
 static const char *const widths[] = {"input", "latent", NULL};
 static const char *const kinds[] = {"none", "learned", "sinusoidal", "fourier", NULL};
 static const char *const origins[] = {"zero", "one", "data", "end", "negative_end", NULL};
+static const char *const joins[] = {"concat", "add", NULL};
+static const char *const asks[] = {"learned", "fourier", "inputs", NULL};
 static const char *const layouts[] = {"interleaved", "halves", NULL};
 static const char *const inits[] = {"fan_in", "normal", NULL};
 
@@ -30,16 +32,18 @@ static const field rows[] = {
     {"context", "context", FIELD_INT, AT(context), 1, MOST_TOKENS, NULL, "4096",
      "tokens that the model reads at most"},
     {"latents", "latents", FIELD_INT, AT(latents), 1, MOST_TOKENS, NULL, "512",
-     "last positions that become latents and predict; they set the depth's cost"},
+     "last positions, which become latents and predict, or learned vectors of a perceiver; they set the depth's cost"},
     {"channels", "channels", FIELD_INT, AT(channels), 1, MOST_CHANNELS, NULL, "256",
      "width of the layers"},
     {"input_channels", "input-channels", FIELD_INT, AT(input_channels), 0, MOST_CHANNELS, NULL, "0",
      "width of the input embeddings; 0: as --channels"},
-    {"input_features", NULL, FIELD_INT, AT(input_features), 0, MOST_CHANNELS, NULL, "0",
+    {"input_features", "input-features", FIELD_INT, AT(input_features), 0, MOST_CHANNELS, NULL, "0",
      "numbers of an input that is a vector; 0: inputs are ids"},
+    {"patch", "patch", FIELD_INT, AT(patch), 1, MOST_CHANNELS, NULL, "1",
+     "pixels of a side, or samples of a sound, that are one input"},
     {"heads", "heads", FIELD_INT, AT(heads), 1, 4096, NULL, "4", "attention heads"},
     {"cross_heads", "cross-heads", FIELD_INT, AT(cross_heads), 0, 4096, NULL, "0",
-     "heads of the cross-attention; 0: as --heads"},
+     "heads of the cross-attention; 0: as --heads, and of a perceiver 1"},
     {"layers", "layers", FIELD_INT, AT(layers), 0, MOST_LAYERS, NULL, "6",
      "self-attention layers"},
     {"mlp_ratio", "mlp-ratio", FIELD_REAL, AT(mlp_ratio), 0.0625, 64, NULL, "4",
@@ -70,7 +74,7 @@ static const field rows[] = {
     {"qk_norm", "qk-norm", FIELD_BOOL, AT(qk_norm), 0, 0, NULL, "false",
      "queries and keys of all heads together are RMS-normalized before they meet (as in OLMo 2)"},
     {"positions.kind", "positions", FIELD_CHOICE, AT(positions.kind), 0, 0, kinds, "none",
-     "absolute positions added to the embeddings"},
+     "absolute positions of the inputs"},
     {"positions.scale", "position-scale", FIELD_REAL, AT(positions.scale), 0.001, 1000, NULL, "1",
      "amplitude of sinusoidal or fourier positions"},
     {"positions.origin", "origin", FIELD_CHOICE, AT(positions.origin), 0, 0, origins, "zero",
@@ -79,6 +83,16 @@ static const field rows[] = {
      "documents of so many tokens stand in the middle of the context; 0: they begin with it, -1: as the data set's"},
     {"positions.axes", "axes", FIELD_INTS, AT(positions.axes), 1, MOST_TOKENS, NULL, "",
      "rows of each axis's position table; empty: one axis as long as the context"},
+    {"positions.bands", "bands", FIELD_INT, AT(positions.bands), 1, 4096, NULL, "64",
+     "frequencies of fourier positions on each axis"},
+    {"positions.resolution", "resolution", FIELD_INTS, AT(positions.resolution), 1, MOST_TOKENS, NULL, "",
+     "twice the highest of them on each axis; empty: the axes"},
+    {"positions.channels", "position-channels", FIELD_INT, AT(positions.channels), 0, MOST_CHANNELS, NULL, "0",
+     "width of learned positions; 0: as --input-channels"},
+    {"positions.projected", "project-positions", FIELD_INT, AT(positions.projected), 0, MOST_CHANNELS, NULL, "0",
+     "width that a linear map gives positions; 0: there is none"},
+    {"positions.join", "join", FIELD_CHOICE, AT(positions.join), 0, 0, joins, "concat",
+     "positions stand behind what an input holds, or are added to it"},
     {"positions.rotary.fraction", "rotary", FIELD_REAL, AT(positions.rotary.fraction), 0, 1, NULL,
      "0", "fraction of a head's channels that rotary positions turn"},
     {"positions.rotary.heads", "rotary-heads", FIELD_REAL, AT(positions.rotary.heads), 0, 1, NULL,
@@ -126,6 +140,38 @@ static const field rows[] = {
      "tokens that its even layers see: the last so many (strided), or those of the block (fixed)"},
     {"sparse.summary", "sparse-summary", FIELD_INT, AT(sparse.summary), 1, MOST_TOKENS, NULL, "8",
      "last tokens of a block that the odd layers see (fixed)"},
+    {"encoder.blocks", "blocks", FIELD_INT, AT(encoder.blocks), 1, MOST_LAYERS, NULL, "1",
+     "times that the layers run, with the same weights"},
+    {"encoder.cross_attends", "cross-attends", FIELD_INT, AT(encoder.cross_attends), 1, MOST_LAYERS, NULL, "1",
+     "of these, how many stand behind a cross-attention"},
+    {"encoder.share_first_cross", "share-first-cross", FIELD_BOOL, AT(encoder.share_first_cross), 0, 0, NULL, "false",
+     "the first cross-attention has the weights of the later ones"},
+    {"encoder.share_first_block", "share-first-block", FIELD_BOOL, AT(encoder.share_first_block), 0, 0, NULL, "true",
+     "the layers run the first time with the weights of later times"},
+    {"encoder.qk_channels", "qk-channels", FIELD_INT, AT(encoder.qk_channels), 0, MOST_CHANNELS, NULL, "0",
+     "width of queries and keys; 0: in layers --channels, in the cross-attention --cross-width"},
+    {"encoder.v_channels", "v-channels", FIELD_INT, AT(encoder.v_channels), 0, MOST_CHANNELS, NULL, "0",
+     "width of values; 0: as queries and keys"},
+    {"decoder.query", "decoder-query", FIELD_CHOICE, AT(decoder.query), 0, 0, asks, "learned",
+     "what outputs are asked for with: learned vectors, the positions of a grid, or the inputs"},
+    {"decoder.queries", "decoder-queries", FIELD_INT, AT(decoder.queries), 0, MOST_TOKENS, NULL, "1",
+     "outputs; 0: one for each input"},
+    {"decoder.axes", "decoder-axes", FIELD_INTS, AT(decoder.axes), 1, MOST_TOKENS, NULL, "",
+     "grid of fourier queries; empty: that of the inputs"},
+    {"decoder.channels", "decoder-channels", FIELD_INT, AT(decoder.channels), 0, MOST_CHANNELS, NULL, "0",
+     "width of a query; 0: as --channels, or as wide as what it is made from"},
+    {"decoder.heads", "decoder-heads", FIELD_INT, AT(decoder.heads), 1, 4096, NULL, "1",
+     "heads of the decoder's cross-attention"},
+    {"decoder.qk_channels", "decoder-qk-channels", FIELD_INT, AT(decoder.qk_channels), 0, MOST_CHANNELS, NULL, "0",
+     "width of its queries and keys; 0: as --channels"},
+    {"decoder.v_channels", "decoder-v-channels", FIELD_INT, AT(decoder.v_channels), 0, MOST_CHANNELS, NULL, "0",
+     "width of its values; 0: as its queries and keys"},
+    {"decoder.mlp_ratio", "decoder-mlp-ratio", FIELD_REAL, AT(decoder.mlp_ratio), 0.0625, 64, NULL, "1",
+     "hidden units of its MLP per channel of a query"},
+    {"decoder.residual", "decoder-residual", FIELD_BOOL, AT(decoder.residual), 0, 0, NULL, "false",
+     "it adds to its query"},
+    {"outputs", "outputs", FIELD_INT, AT(outputs), 0, MOST_CHANNELS, NULL, "0",
+     "numbers of an output, one for each class; 0: as the data's labels, or the vocabulary"},
     {"memory", "memory", FIELD_INT, AT(memory), -1, MOST_TOKENS, NULL, "-1",
      "tokens in front of a segment that a transformer-xl remembers; -1: as many as --context"},
     {"dropout", "dropout", FIELD_REAL, AT(dropout), 0, 0.95, NULL, "0",
@@ -145,6 +191,29 @@ static const field rows[] = {
 };
 const field_table model_fields = {rows, sizeof rows / sizeof *rows};
 
+int64_t model_outputs(const model_config *c) { return c->outputs ? c->outputs : c->vocab_size; }
+
+int64_t model_fourier_width(const model_config *c, const field_ints *axes) {
+    return axes->count * (2 * c->positions.bands + 1);
+}
+
+int64_t model_position_width(const model_config *c) {
+    if (c->positions.kind == POSITION_NONE) return 0;
+    if (c->positions.projected) return c->positions.projected;
+    return c->positions.kind == POSITION_FOURIER ? model_fourier_width(c, &c->positions.axes) : c->positions.channels;
+}
+
+int64_t model_input_width(const model_config *c) {
+    int64_t content = c->input_channels ? c->input_channels : c->input_features;
+    return content + (c->positions.join == JOIN_CONCAT ? model_position_width(c) : 0);
+}
+
+int64_t model_query_width(const model_config *c) {
+    if (c->decoder.query == ASK_INPUTS) return model_input_width(c);
+    if (c->decoder.query == ASK_FOURIER && !c->decoder.channels) return model_fourier_width(c, &c->decoder.axes);
+    return c->decoder.channels;
+}
+
 bool model_has_rotary(const model_config *c) { return c->positions.rotary.fraction > 0; }
 
 bool model_is_gated(const model_config *c) { return c->activation >= 4; }
@@ -153,8 +222,8 @@ int64_t model_attention_width(const model_config *c) {
     return c->cross_width == WIDTH_INPUT ? c->input_channels : c->channels;
 }
 
-int64_t model_mlp_width(const model_config *c, double ratio) {
-    return (int64_t)((double)c->channels * ratio + 0.5);
+int64_t model_mlp_width(int64_t channels, double ratio) {
+    return (int64_t)((double)channels * ratio + 0.5);
 }
 
 int64_t model_rotary_bands(const model_config *c, int64_t width) {

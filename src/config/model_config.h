@@ -12,7 +12,9 @@ enum { MOST_TOKENS = 1 << 24 }; /* in a context, and in all rows of a batch */
     ROW("perceiver-ar", perceiver_ar) \
     ROW("transformer", transformer) \
     ROW("sparse-transformer", sparse_transformer) \
-    ROW("transformer-xl", transformer_xl)
+    ROW("transformer-xl", transformer_xl) \
+    ROW("perceiver", perceiver) \
+    ROW("perceiver-io", perceiver_io)
 
 typedef enum sparse_kind { SPARSE_STRIDED, SPARSE_FIXED } sparse_kind;
 typedef enum norm_choice { NORM_LAYER, NORM_RMS } norm_choice;
@@ -26,6 +28,10 @@ typedef enum position_kind { POSITION_NONE, POSITION_LEARNED, POSITION_SINUSOIDA
 typedef enum position_origin {
     ORIGIN_ZERO, ORIGIN_ONE, ORIGIN_DATA, ORIGIN_END, ORIGIN_NEGATIVE_END
 } position_origin;
+/* How a perceiver's positions meet what its inputs hold. */
+typedef enum position_join { JOIN_CONCAT, JOIN_ADD } position_join;
+/* What the decoder of a perceiver-io asks with: a learned table, the positions of a grid, or the inputs themselves. */
+typedef enum decoder_query { ASK_LEARNED, ASK_FOURIER, ASK_INPUTS } decoder_query;
 typedef enum rotary_layout { ROTARY_INTERLEAVED, ROTARY_HALVES } rotary_layout;
 typedef enum weight_init { WEIGHTS_FAN_IN, WEIGHTS_NORMAL } weight_init;
 
@@ -44,6 +50,7 @@ typedef struct model_config {
     int architecture; /* row of ARCHITECTURES */
     int64_t vocab_size, context, latents;
     int64_t input_features; /* 0: the inputs are ids; else vectors of so many numbers, mapped by a linear layer */
+    int64_t patch; /* pixels of a side, or samples, that are one such vector */
     int64_t channels, input_channels; /* Z and E; input_channels 0: as channels */
     int64_t heads, cross_heads;       /* cross_heads 0: as heads */
     int64_t layers;
@@ -60,6 +67,11 @@ typedef struct model_config {
                             does; -1: as the data set's do */
         field_ints axes; /* rows of each position table; empty: one axis, of a row for every position of the context */
         rotary_config rotary;
+        int64_t bands;         /* of a perceiver's fourier features, on each axis */
+        field_ints resolution; /* twice their highest frequency on each axis; empty: the axes */
+        int64_t channels;      /* of a perceiver's learned positions, 0: as input_channels */
+        int64_t projected;     /* and of what a linear map makes of them, 0: there is none */
+        int join;              /* position_join */
     } positions;
     bool tied_embeddings, output_norm, output_bias, zero_head;
     int64_t latents_per_position;
@@ -75,6 +87,24 @@ typedef struct model_config {
         int kind; /* sparse_kind */
         int64_t stride, summary;
     } sparse;
+    struct {
+        int64_t blocks;         /* times that the layers run, with the same weights */
+        int64_t cross_attends;  /* of these behind a cross-attention, the first ones */
+        bool share_first_cross; /* the first cross-attention has the weights of the later ones */
+        bool share_first_block; /* and the layers' first run those of the later ones */
+        int64_t qk_channels;    /* of queries and keys; 0: layers as channels, cross-attention as cross_width says */
+        int64_t v_channels;     /* of values; 0: as qk_channels */
+    } encoder;
+    struct {
+        int query;         /* decoder_query */
+        int64_t queries;   /* outputs; 0: one for each input */
+        field_ints axes;   /* of the grid that fourier queries come from; empty: that of the inputs */
+        int64_t channels;  /* of a query; 0: as channels, or as wide as what it is made from */
+        int64_t heads, qk_channels, v_channels; /* 0: as channels, and as qk_channels */
+        double mlp_ratio;
+        bool residual;     /* it adds to its query */
+    } decoder;
+    int64_t outputs; /* numbers of each output: classes, or values; 0: as the vocabulary or the data's labels */
     int64_t memory; /* of a transformer-xl: tokens in front of a segment of `context` that its layers see */
     double dropout, prefix_dropout, latent_dropout;
     int init;
@@ -85,7 +115,12 @@ extern const field_table model_fields;
 
 /* Widths and counts that several places need. */
 int64_t model_attention_width(const model_config *c);             /* C of the cross-attention */
-int64_t model_mlp_width(const model_config *c, double ratio);     /* hidden units */
+int64_t model_outputs(const model_config *c);        /* of an output */
+int64_t model_position_width(const model_config *c); /* of a perceiver's positions, 0: it has none */
+int64_t model_fourier_width(const model_config *c, const field_ints *axes);
+int64_t model_input_width(const model_config *c);    /* of its inputs, positions among them */
+int64_t model_query_width(const model_config *c);    /* of its decoder's queries */
+int64_t model_mlp_width(int64_t channels, double ratio);          /* hidden units */
 int64_t model_rotary_bands(const model_config *c, int64_t width); /* pairs turned in a head; both floors of products */
 int64_t model_rotary_heads(const model_config *c, int64_t heads); /* in double, as published: 57 of 100 with 0.58 */
 bool model_has_rotary(const model_config *c);

@@ -36,6 +36,10 @@ const preset dialects[] = {
      "positions.rotary.fraction=1 positions.rotary.base=10000 positions.rotary.layout=halves "
      "scale_scores=false tied_embeddings=false output_norm=true output_bias=false training.begin=random",
      "google/flaxformer (T5X)", NULL},
+    {"deepmind",
+     "activation=gelu_tanh norm=layer bias=all mlp_ratio=1 query_residual=true output_norm=false output_bias=true "
+     "tied_embeddings=false init=fan_in init_scale=1 embedding_scale=1",
+     "deepmind-research/perceiver (Jaegle et al. 2021, 2022)", NULL},
     {0},
 };
 

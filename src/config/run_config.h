@@ -35,6 +35,9 @@ typedef struct train_config {
     int begin; /* begin_kind */
     int64_t min_crop;
     double vary_context; /* fraction of the pieces that are cut shorter */
+    bool flip;             /* changes to pictures: mirrored, */
+    int64_t shift, cutout; /* moved by up to so many pixels, a square of so many left out */
+    double mask_rate;      /* words of a text that are hidden */
     int64_t start_length; /* of the pieces trained on at first; 0: the context */
     double grow_accuracy;
     int64_t seed, threads;

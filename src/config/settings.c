@@ -323,11 +323,14 @@ int settings_apply_list(const char *values, const field_table *table, const char
     return 0;
 }
 
-/* What a run notes in its config.json beside the settings: texts, of which "format" says what the file is. */
-static const char *const notes[] = {"training", "format", "run", "dataset", "kind", "digest", "meaning", NULL};
+/* What a run notes in its config.json beside the settings: the names of its classes, and texts, of which "format" says
+ * what the file is. */
+enum { NOTES_NO_TEXT = 2 };
+static const char *const notes[] = {"training", "labels", "format", "run", "dataset", "kind", "digest", "meaning",
+                                    NULL};
 
 static int check_notes(const json_t *file, const char *path, pcv_error *err) {
-    for (const char *const *key = notes + 1; *key; key++) {
+    for (const char *const *key = notes + NOTES_NO_TEXT; *key; key++) {
         const json_t *value = json_object_get(file, *key);
         if (value && !json_is_string(value)) return fail(err, PCV_CONFIG, "%s: '%s' is no text", path, *key);
     }

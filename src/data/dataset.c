@@ -1,5 +1,6 @@
 #include "data/dataset.h"
 #include "base/mem.h"
+#include "data/example.h"
 #include "data/generated.h"
 #include "model/model.h"
 
@@ -110,6 +111,7 @@ void dataset_middle(const char *name, model_config *m) {
 int dataset_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
     const tokenizer *t = &d->tokens;
     field_ints *axes = &m->positions.axes;
+    if (model_type_of(m)->answers) return example_shape(d, settings, m, err);
     if (m->vocab_size && m->vocab_size != t->vocab)
         return fail(err, PCV_CONFIG, "vocab_size is %lld, but %s has %lld ids", (long long)m->vocab_size, d->name,
                     (long long)t->vocab);

@@ -28,6 +28,7 @@ typedef struct dataset_type {
     void (*resize)(dataset *d, int64_t length); /* of generated documents, else NULL */
     int64_t (*next_target)(const dataset *d, split_name split, int64_t document, int64_t i); /* NULL: from first_target
                                                                                               * on all count */
+    int32_t (*label)(const dataset *d, split_name split, int64_t document); /* where there are classes */
 } dataset_type;
 
 struct dataset {
@@ -42,6 +43,8 @@ struct dataset {
     bool generated;       /* documents without end: an evaluation says how many */
     int64_t first_target; /* targets before this index of any document are not scored */
     uint64_t seed;        /* of generated documents */
+    int64_t classes;      /* of documents with labels; 0: they have none */
+    char **class_name;    /* [classes] */
     void *state;
 };
 

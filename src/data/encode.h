@@ -29,12 +29,13 @@ int input_record(job *j, const input *in, int split, int64_t documents, uint64_t
 /* A document on its way into a split, in pieces. */
 typedef struct open_document {
     split_name split;
+    int32_t label;
     split_mark begin;
     uint64_t size; /* bytes so far */
     text whole;    /* those bytes, for tokenizers that take no less; free it with text_free */
 } open_document;
 
-int document_begin(job *j, open_document *d, split_name split, pcv_error *err);
+int document_begin(job *j, open_document *d, const input *in, split_name split, pcv_error *err);
 int document_add(job *j, open_document *d, const char *bytes, size_t size, const input *in, fault *f, pcv_error *err);
 int document_end(job *j, open_document *d, pcv_error *err);
 

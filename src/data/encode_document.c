@@ -4,8 +4,9 @@
 
 enum { WHOLE_MOST = 1 << 30 };
 
-int document_begin(job *j, open_document *d, split_name split, pcv_error *err) {
+int document_begin(job *j, open_document *d, const input *in, split_name split, pcv_error *err) {
     d->split = split;
+    d->label = in->label;
     d->begin = split_here(&j->out[split]);
     d->size = 0;
     d->whole.size = 0;
@@ -45,7 +46,7 @@ int document_end(job *j, open_document *d, pcv_error *err) {
     int status = 0;
     TRY(encode_whole(j, d, err));
     if (j->tokens.end >= 0) TRY(split_append(out, &j->tokens.end, 1, err));
-    TRY(split_end_document(out, err));
+    TRY(split_end_document(out, d->label, err));
 out:
     return status;
 }

@@ -71,7 +71,7 @@ static int write_part(job *j, const input *in, int s, const reading *r, int from
     TRY(split_append(out, &j->tokens.start, 1, err));
     TRY(split_append(out, r->ids.v + begin, end - begin, err));
     if (j->tokens.end >= 0) TRY(split_append(out, &j->tokens.end, 1, err));
-    TRY(split_end_document(out, err));
+    TRY(split_end_document(out, in->label, err));
     TRY(input_record(j, in, s, 1, r->content.size * (uint64_t)(to - from) / 100, err));
 out:
     return status;

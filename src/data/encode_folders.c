@@ -101,7 +101,7 @@ int encode_folder(job *j, size_t from, size_t count, bool write, pcv_error *err)
     bool is_dealt = in->split == DEALT;
     split_name split = is_dealt ? file_dealer_next(&j->dealer) : (split_name)in->split;
     int status = 0;
-    if (write) TRY(document_begin(j, &p.document, split, err));
+    if (write) TRY(document_begin(j, &p.document, in, split, err));
     for (size_t i = 0; i < count; i++) {
         in[i].split = (int)split;
         if (!in[i].is_bad) TRY(take_file(&p, &in[i], err));

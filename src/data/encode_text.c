@@ -43,7 +43,7 @@ static split_name split_of_next(const passage *p) {
 
 static int begin_document(void *context, pcv_error *err) {
     passage *p = context;
-    return document_begin(p->j, &p->document, split_of_next(p), err);
+    return document_begin(p->j, &p->document, p->in, split_of_next(p), err);
 }
 
 static int add_bytes(void *context, const char *bytes, size_t size, pcv_error *err) {

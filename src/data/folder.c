@@ -14,7 +14,7 @@ static const char FORMAT[] = "perceiver.c dataset";
 enum { CONFIG_LIMIT = 1 << 28, PIECE = 4096 };
 
 typedef struct split_files {
-    file_map tokens, index;
+    file_map tokens, index, labels; /* labels: where there are any */
     int64_t documents;
 } split_files;
 
@@ -67,15 +67,17 @@ static int create(split_file *f, const char *where, split_name split, const char
     return status ? status : file_create(&f->file, path, err);
 }
 
-int split_create(split_writer *w, const char *path, split_name split, int64_t vocab,
+int split_create(split_writer *w, const char *path, split_name split, int64_t vocab, bool labelled,
                  pcv_error *err) {
     int status = 0;
     w->wide = vocab > 65536 ? 4 : 2;
     w->documents = w->count = 0;
-    w->tokens.waiting = w->index.waiting = 0;
-    w->tokens.file = w->index.file = (file_writer){.fd = -1};
+    w->labelled = labelled;
+    w->tokens.waiting = w->index.waiting = w->labels.waiting = 0;
+    w->tokens.file = w->index.file = w->labels.file = (file_writer){.fd = -1};
     TRY(create(&w->tokens, path, split, "tokens", err));
     TRY(create(&w->index, path, split, "index", err));
+    if (labelled) TRY(create(&w->labels, path, split, "labels", err));
     uint64_t zero = 0;
     TRY(append(&w->index, &zero, sizeof zero, err));
 out:
@@ -96,10 +98,11 @@ int split_append(split_writer *w, const int32_t *ids, size_t count, pcv_error *e
     return 0;
 }
 
-int split_end_document(split_writer *w, pcv_error *err) {
+int split_end_document(split_writer *w, int32_t label, pcv_error *err) {
     uint64_t end = (uint64_t)w->count;
     w->documents++;
-    return append(&w->index, &end, sizeof end, err);
+    int status = w->labelled ? append(&w->labels, &label, sizeof label, err) : 0;
+    return status ? status : append(&w->index, &end, sizeof end, err);
 }
 
 split_mark split_here(const split_writer *w) { return (split_mark){w->documents, w->count}; }
@@ -108,6 +111,7 @@ int split_back(split_writer *w, split_mark mark, pcv_error *err) {
     w->documents = mark.documents;
     w->count = mark.count;
     int status = cut(&w->tokens, (uint64_t)mark.count * (uint64_t)w->wide, err);
+    if (!status && w->labelled) status = cut(&w->labels, (uint64_t)mark.documents * sizeof(int32_t), err);
     return status ? status : cut(&w->index, ((uint64_t)mark.documents + 1) * 8, err);
 }
 
@@ -115,21 +119,25 @@ int split_commit(split_writer *w, pcv_error *err) {
     int status = 0;
     TRY(commit(&w->tokens, w->hash[0], err));
     TRY(commit(&w->index, w->hash[1], err));
+    if (w->labelled) TRY(commit(&w->labels, w->hash[2], err));
 out:
     return status;
 }
 
 void folder_digest(const split_writer out[SPLITS], const char *meaning, char hex[HASH_TEXT]) {
-    char all[(2 * SPLITS + 1) * HASH_TEXT];
+    char all[(3 * SPLITS + 1) * HASH_TEXT];
     size_t used = (size_t)snprintf(all, sizeof all, "%s", meaning);
     for (int i = 0; i < 2 * SPLITS; i++)
         used += (size_t)snprintf(all + used, sizeof all - used, "%s", out[i / 2].hash[i % 2]);
+    for (int s = 0; s < SPLITS && out[s].labelled; s++)
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s", out[s].hash[2]);
     hash_bytes(all, used, hex);
 }
 
 void split_abandon(split_writer *w) {
     file_abandon(&w->tokens.file);
     file_abandon(&w->index.file);
+    file_abandon(&w->labels.file);
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -165,16 +173,26 @@ static int read_tokens(const dataset *d, split_name split, int64_t document, int
     return 0;
 }
 
+static int32_t label(const dataset *d, split_name split, int64_t document) {
+    const folder *f = d->state;
+    int32_t x;
+    memcpy(&x, (const char *)f->split[split].labels.data + (size_t)document * sizeof x, sizeof x);
+    return x;
+}
+
 static void close_folder(dataset *d) {
     folder *f = d->state;
     for (int i = 0; f && i < SPLITS; i++) {
         file_map_close(&f->split[i].tokens);
         file_map_close(&f->split[i].index);
+        file_map_close(&f->split[i].labels);
     }
+    for (int64_t i = 0; i < d->classes; i++) mem_free(d->class_name[i]);
+    mem_free(d->class_name);
     mem_free(f);
 }
 
-static const dataset_type folder_type = {documents, length, read_tokens, close_folder, NULL, NULL};
+static const dataset_type folder_type = {documents, length, read_tokens, close_folder, NULL, NULL, label};
 
 /* The index must rise from 0 to the number of tokens; the counts must be those of dataset.json. */
 static int check_split(const split_files *s, int wide, const json_t *about, const char *where, pcv_error *err) {
@@ -199,7 +217,28 @@ static int check_split(const split_files *s, int wide, const json_t *about, cons
     return 0;
 }
 
-static int open_split(folder *f, int i, const char *path, const json_t *about, pcv_error *err) {
+/* Each must be a class. */
+static int open_labels(const dataset *d, split_files *s, const char *path, const char *split, pcv_error *err) {
+    char name[64], full[PATH_SIZE];
+    int status = 0;
+    snprintf(name, sizeof name, "%s.labels", split);
+    TRY(path_join(full, path, name, err));
+    TRY(file_map_open(&s->labels, full, err));
+    if (s->labels.size != (size_t)s->documents * sizeof(int32_t))
+        return fail(err, PCV_DATA, "%s: %zu byte%s, expected %lld labels of 4", full, s->labels.size,
+                    plural((int64_t)s->labels.size), (long long)s->documents);
+    for (int64_t i = 0; i < s->documents; i++) {
+        int32_t x;
+        memcpy(&x, (const char *)s->labels.data + (size_t)i * sizeof x, sizeof x);
+        if (x < 0 || x >= d->classes)
+            return fail(err, PCV_DATA, "%s: label %lld is %d, but there are %lld classes", full, (long long)i, (int)x,
+                        (long long)d->classes);
+    }
+out:
+    return status;
+}
+
+static int open_split(const dataset *d, folder *f, int i, const char *path, const json_t *about, pcv_error *err) {
     split_files *s = &f->split[i];
     char name[64], full[PATH_SIZE];
     int status = 0;
@@ -212,6 +251,7 @@ static int open_split(folder *f, int i, const char *path, const json_t *about, p
     snprintf(full, sizeof full, "%s/dataset.json: splits.%s", path, split_names[i]);
     TRY(check_split(s, f->wide, about, full, err));
     s->documents = (int64_t)(s->index.size / 8) - 1;
+    if (d->classes) TRY(open_labels(d, s, path, split_names[i], err));
 out:
     return status;
 }
@@ -258,6 +298,24 @@ out:
     return status;
 }
 
+/* Names of the classes, where documents have labels. */
+static int read_classes(dataset *d, const json_t *about, const char *path, pcv_error *err) {
+    const json_t *list = json_object_get(about, "labels");
+    int status = 0;
+    if (!list) return 0;
+    if (!json_is_array(list) || json_array_size(list) < 2)
+        return fail(err, PCV_DATA, "%s/" DATASET_ABOUT ": 'labels' is no list of two classes or more", path);
+    TRY(mem_get(&d->class_name, json_array_size(list) * sizeof *d->class_name, "classes", err));
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (!name) return fail(err, PCV_DATA, "%s/" DATASET_ABOUT ": label %zu is no text", path, i);
+        TRY(mem_string(&d->class_name[i], name, err));
+        d->classes++;
+    }
+out:
+    return status;
+}
+
 int folder_open(dataset *d, const char *path, pcv_error *err) {
     int status = 0;
     json_t *about = NULL;
@@ -267,9 +325,10 @@ int folder_open(dataset *d, const char *path, pcv_error *err) {
     d->state = f;
     d->type = &folder_type;
     f->wide = d->tokens.vocab > 65536 ? 4 : 2;
+    TRY(read_classes(d, about, path, err));
     for (int i = 0; i < SPLITS; i++) {
         const json_t *split = json_object_get(json_object_get(about, "splits"), split_names[i]);
-        TRY(open_split(f, i, path, split, err));
+        TRY(open_split(d, f, i, path, split, err));
         d->bytes[i] = json_integer_value(json_object_get(split, "bytes"));
     }
 out:

@@ -79,8 +79,8 @@ static void resize(dataset *d, int64_t length) {
     d->first_target = s->by->first_target(s->length);
 }
 
-static const dataset_type all_count = {documents, length, read_document, close_generated, resize, NULL};
-static const dataset_type some_count = {documents, length, read_document, close_generated, resize, next_target};
+static const dataset_type all_count = {documents, length, read_document, close_generated, resize, NULL, NULL};
+static const dataset_type some_count = {documents, length, read_document, close_generated, resize, next_target, NULL};
 
 int generated_open(dataset *d, const char *name, pcv_error *err) {
     const generator *by = generator_of(name);

@@ -48,7 +48,8 @@ static int push(folder_walk *walk, const char *name, uint64_t size, pcv_error *e
         l->capacity = capacity;
     }
     input *in = &l->v[l->count];
-    *in = (input){.name = name, .size = size, .split = walk->split, .is_given = walk->split != DEALT};
+    *in = (input){.name = name, .size = size, .split = walk->split, .is_given = walk->split != DEALT,
+                  .base = walk->base, .label = -1};
     int status = mem_string(&in->path, walk->path, err);
     if (status) return status;
     if (!name) in->name = in->path;

@@ -63,14 +63,29 @@ static int open_tokenizer(job *j, pcv_error *err) {
     return 0;
 }
 
+/* What is validated or tested on was named, so INPUT is dealt no part of it, unless percentages were given. */
+static void deal_the_rest(job *j) {
+    const pcv_prepare_options *o = j->options;
+    int *percent = j->dealer.percent;
+    for (int s = SPLIT_VALIDATION; s <= SPLIT_TEST && !o->split_percent; s++) {
+        if (!o->splits[s]) continue;
+        percent[SPLIT_TRAIN] += percent[s];
+        percent[s] = 0;
+    }
+}
+
 static int read_options(job *j, pcv_error *err) {
     const pcv_prepare_options *o = j->options;
     int status = 0;
     TRY(deal_shares(j->dealer.percent, o->split_percent, err));
+    deal_the_rest(j);
     TRY(document_rule_parse(&j->documents, o->documents, err));
     TRY(open_tokenizer(j, err));
     if (j->documents.kind && !job_is_text(j))
         return fail(err, PCV_USAGE, "--documents: for text alone, not for %s", o->kind);
+    TRY(labels_open(&j->labels, o->labels, err));
+    if (o->labels && j->documents.kind)
+        return fail(err, PCV_USAGE, "--labels: each file has one, so --documents is files");
     TRY(path_trim(j->output, o->output, err));
     if (path_exists(j->output))
         return fail(err, PCV_CANTCREATE, "%s: exists already; remove it or choose another name", j->output);
@@ -79,6 +94,16 @@ out:
 }
 
 /* ------------------------------------------------------------------ the folder */
+
+static json_t *class_names(const labels *l) {
+    json_t *list = json_array();
+    for (int64_t i = 0; i < l->count && list; i++)
+        if (json_array_append_new(list, json_string(l->name[i]))) {
+            json_decref(list);
+            list = NULL;
+        }
+    return list;
+}
 
 static int write_about(const job *j, pcv_error *err) {
     char path[PATH_SIZE], meaning[HASH_TEXT], digest[HASH_TEXT];
@@ -95,6 +120,7 @@ static int write_about(const job *j, pcv_error *err) {
                       "version", 1, "kind", j->options->kind, "tokenizer", j->tokens.type->name, "vocab_size",
                       (json_int_t)j->tokens.vocab, "meaning", meaning, "digest", digest, "splits", splits, "files",
                       j->used, "skipped", j->skipped.list);
+    if (about && j->labels.count) status = json_object_set_new(about, "labels", class_names(&j->labels));
     if (!about || status) {
         status = fail(err, PCV_MEMORY, "not enough memory to write dataset.json");
         goto out;
@@ -148,9 +174,12 @@ static int fill_folder(job *j, pcv_error *err) {
     char copy[PATH_SIZE];
     int status = 0;
     TRY(inputs_collect(&j->inputs, j->options, j->folder, &j->skipped, err));
+    TRY(labels_assign(&j->labels, &j->inputs, &j->skipped, j->watch, err));
     TRY(inputs_shuffle(&j->inputs, j->options->seed, err));
     for (size_t i = 0; i < j->inputs.count; i++) j->total += (double)j->inputs.v[i].size;
-    for (int s = 0; s < SPLITS; s++) TRY(split_create(&j->out[s], j->folder, (split_name)s, j->tokens.vocab, err));
+    bool labelled = j->labels.count > 0;
+    for (int s = 0; s < SPLITS; s++)
+        TRY(split_create(&j->out[s], j->folder, (split_name)s, j->tokens.vocab, labelled, err));
     TRY(encode_inputs(j, err));
     tell_repeats(j);
     tell_folders(j);
@@ -170,7 +199,7 @@ out:
     return status;
 }
 
-static const char *const dataset_files[] = {DATASET_ABOUT, "*.tokens", "*.index", RUN_TOKENIZER,
+static const char *const dataset_files[] = {DATASET_ABOUT, "*.tokens", "*.index", "*.labels", RUN_TOKENIZER,
                                             RUN_PIECES, RUN_CODEC, INPUT_COPY, LESSON_FILE, NULL};
 
 static int run(job *j, pcv_error *err) {
@@ -203,11 +232,12 @@ int prepare_run(const pcv_prepare_options *options, const pcv_watch *watch,
     j->watch = j->skipped.watch = watch;
     j->report = report;
     j->start = clock_now();
-    for (int s = 0; s < SPLITS; s++) j->out[s].tokens.file.fd = j->out[s].index.file.fd = -1;
+    for (int s = 0; s < SPLITS; s++) j->out[s].tokens.file.fd = j->out[s].index.file.fd = j->out[s].labels.file.fd = -1;
     j->used = json_array();
     j->skipped.list = json_array();
     status = run(j, err);
     inputs_free(&j->inputs);
+    labels_free(&j->labels);
     content_set_free(&j->seen);
     repeats_forget(&j->again);
     json_decref(j->used);

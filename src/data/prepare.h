@@ -7,6 +7,7 @@
 #include "data/deal.h"
 #include "data/documents.h"
 #include "data/inputs.h"
+#include "data/labels.h"
 #include "data/repeats.h"
 #include "data/skipped.h"
 
@@ -20,6 +21,7 @@ typedef struct job {
     file_dealer dealer;
     bool divides; /* too few files to deal: each is divided among the splits */
     input_list inputs;
+    labels labels;
     content_set seen;
     repeats again; /* documents of files that hold many */
     int64_t following, elsewhere; /* documents that were there before: in the same split, and left out */

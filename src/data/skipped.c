@@ -20,6 +20,7 @@ static const char *const kinds[SKIP_REASONS] = {
     [SKIP_CHECKSUMS] = "checksums",
     [SKIP_BESIDE] = "beside the named splits",
     [SKIP_LINK] = "behind links to folders",
+    [SKIP_UNLABELLED] = "without a label",
 };
 
 int skipped_add(skipped *s, skip_reason why, const char *path, pcv_error *err, const char *format, ...) {

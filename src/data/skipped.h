@@ -22,6 +22,7 @@ typedef enum skip_reason {
     SKIP_CHECKSUMS,
     SKIP_BESIDE,
     SKIP_LINK,
+    SKIP_UNLABELLED,
     SKIP_REASONS
 } skip_reason;
 

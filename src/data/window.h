@@ -13,6 +13,7 @@ typedef struct window {
     int64_t document, from, count; /* tokens [from, from + count) */
     int64_t scored;
     int64_t whole; /* tokens of the document, where it is generated; 0: of no known length */
+    uint64_t variant; /* of an example (data/example.h) */
     int64_t known; /* tokens in front of `from` that are read, too, for an index alone (sequence.known) */
 } window;
 

@@ -175,6 +175,7 @@ int attended_tell(pcv_engine *e, const attended_question *q, const pcv_settings 
     int64_t document = 0;
     int status = 0;
     *a = (pcv_attended){0};
+    TRY(engine_goes_on(e, err));
     TRY(settings_eval(settings, &c, err));
     TRY(evaluate_defaults(&c, m, err));
     if (!crosses && !m->index.orders.count) {

@@ -108,6 +108,7 @@ int attention_look(pcv_engine *e, const char *path, bool are_ids, int64_t size, 
     bool crosses = e->m->config.initial_cross, indexed = e->m->config.index.orders.count > 0;
     int status = 0;
     *m = (pcv_attention){0};
+    TRY(engine_goes_on(e, err));
     TRY(settings_eval(settings, &c, err));
     TRY(evaluate_defaults(&c, &e->m->config, err));
     if (e->m->config.latents_per_position > 1 || (!crosses && !indexed)) {

@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/watch.h"
 #include "config/settings.h"
+#include "eval/answers.h"
+#include "eval/tally.h"
 #include "gen/engine.h"
 
 #include <ctype.h>
@@ -12,16 +14,6 @@
 #include <string.h>
 
 enum { SPANS = 48, FIRST_BUCKET = 512 };
-
-/* Sums over targets. Targets of one window are correlated, so the standard error treats windows as the
- * independent units: with window sums s_b over n_b targets and mean m, var = sum (s_b - n_b m)^2 / n^2. One window
- * alone says nothing of how windows differ: undefined. */
-typedef struct tally {
-    int64_t windows, tokens, hits, bytes, words;
-    int64_t letters, digits; /* bytes that are letters, digits or white space; of them digits */
-    double loss, bytes_loss;
-    double ss, sn, nn; /* sums over windows of s^2, s n, n^2 */
-} tally;
 
 /* Windows that wait for a pass, and what it gave. */
 typedef struct scoring {
@@ -32,6 +24,7 @@ typedef struct scoring {
 } scoring;
 
 int evaluate_defaults(eval_config *c, const model_config *m, pcv_error *err) {
+    if (model_type_of(m)->answers) return answers_defaults(c, m, err);
     int64_t group = m->latents_per_position;
     if (!c->context) c->context = m->context + m->memory;
     if (!c->latents) c->latents = m->latents < c->context ? m->latents : c->context;
@@ -90,23 +83,6 @@ static int bucket_of(pcv_evaluation *e, int64_t position) {
     e->position[i].from = from;
     e->position[i].to = to;
     return i;
-}
-
-static void tally_window(tally *t, double loss, int64_t count) {
-    if (!count) return;
-    t->windows++;
-    t->tokens += count;
-    t->loss += loss;
-    t->ss += loss * loss;
-    t->sn += loss * (double)count;
-    t->nn += (double)count * (double)count;
-}
-
-static double tally_error(const tally *t) {
-    if (t->windows < 2) return NAN;
-    double n = (double)t->tokens, mean = t->loss / n;
-    double variance = (t->ss - 2 * mean * t->sn + mean * mean * t->nn) / (n * n);
-    return sqrt(variance > 0 ? variance : 0);
 }
 
 /* A target's bytes, and the words that begin in it: what follows white space and is none. */
@@ -359,6 +335,7 @@ static int score_contexts(const evaluation_job *job, pcv_evaluation *e, pcv_erro
 }
 
 int evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
+    if (job->m->type->answers) return answers_evaluate(job, e, err);
     const eval_config *c = job->config;
     const double ln2 = 0.69314718055994531;
     scoring b;
@@ -445,8 +422,8 @@ int evaluation_fits(const evaluation_job *job, const pcv_settings *settings, pcv
     return 0;
 }
 
-int evaluate_split(pcv_engine *engine, const char *name, const pcv_settings *settings,
-                 const pcv_watch *watch, pcv_evaluation *result, pcv_error *err) {
+static int evaluate_with(int64_t *confusion, pcv_engine *engine, const char *name, const pcv_settings *settings,
+                         const pcv_watch *watch, pcv_evaluation *result, pcv_error *err) {
     eval_config c;
     tape t = {0};
     evaluation_job job = {.t = &t};
@@ -455,8 +432,27 @@ int evaluate_split(pcv_engine *engine, const char *name, const pcv_settings *set
     TRY(evaluation_open(&job, &c, &t, engine, name, watch, err));
     TRY(evaluation_fits(&job, settings, err));
     job.contexts = !job.d->generated;
+    job.confusion = confusion;
     TRY(evaluate(&job, result, err));
 out:
     evaluation_close(&job);
+    return status;
+}
+
+int evaluate_split(pcv_engine *engine, const char *name, const pcv_settings *settings, const pcv_watch *watch,
+                   pcv_evaluation *result, pcv_error *err) {
+    return evaluate_with(NULL, engine, name, settings, watch, result, err);
+}
+
+int evaluate_confusion(pcv_engine *engine, const char *name, const pcv_settings *settings, const pcv_watch *watch,
+                       pcv_evaluation *result, int64_t **counts, const char *const **names, pcv_error *err) {
+    *counts = NULL;
+    *names = (const char *const *)engine->class_name;
+    if (!engine->classes) return fail(err, PCV_USAGE, "%s: this run tells no classes apart", engine->run);
+    int status = mem_get(counts, (size_t)(engine->classes * engine->classes) * sizeof **counts, "a table", err);
+    if (!status) status = evaluate_with(*counts, engine, name, settings, watch, result, err);
+    if (!status) return 0;
+    mem_free(*counts);
+    *counts = NULL;
     return status;
 }

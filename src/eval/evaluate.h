@@ -13,6 +13,7 @@ typedef struct evaluation_job {
     const pcv_engine *engine; /* whose file an error names; or NULL */
     const eval_config *config; /* resolved by evaluate_defaults */
     const pcv_watch *watch;
+    int64_t *confusion; /* of a model that answers with classes, or NULL (answers.h) */
     bool contexts; /* also score some targets behind growing prefixes */
 } evaluation_job;
 
@@ -35,6 +36,8 @@ int evaluation_fits(const evaluation_job *job, const pcv_settings *settings, pcv
 void evaluation_close(evaluation_job *job);
 
 /* As pcv_evaluate. */
+int evaluate_confusion(pcv_engine *engine, const char *dataset, const pcv_settings *settings, const pcv_watch *watch,
+                       pcv_evaluation *result, int64_t **counts, const char *const **names, pcv_error *err);
 int evaluate_split(pcv_engine *engine, const char *dataset, const pcv_settings *settings, const pcv_watch *watch,
                    pcv_evaluation *result, pcv_error *err);
 

@@ -88,6 +88,7 @@ static int scorer_open(scorer *s, pcv_engine *e, const pcv_settings *settings, p
     int64_t count;
     int status = 0;
     s->e = e;
+    TRY(engine_goes_on(e, err));
     TRY(settings_eval(settings, &s->c, err));
     TRY(evaluate_defaults(&s->c, &e->m->config, err));
     TRY(id_stream_count(&s->in, &count, &s->bytes, err));

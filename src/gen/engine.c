@@ -115,6 +115,17 @@ static int check_meaning(const pcv_engine *e, const char *expected, pcv_error *e
                 "other things (%s, but config.json says %.40s)", e->run, own, expected);
 }
 
+static int read_classes(pcv_engine *e, const json_t *list, pcv_error *err) {
+    size_t count = json_array_size(list);
+    int status = count ? mem_get(&e->class_name, count * sizeof *e->class_name, "classes", err) : 0;
+    for (size_t i = 0; i < count && !status; i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        status = mem_string(&e->class_name[i], name ? name : "", err);
+        if (!status) e->classes++;
+    }
+    return status;
+}
+
 static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pcv_error *err) {
     char path[PATH_SIZE];
     int64_t step = whole_setting(settings, "checkpoint", -1);
@@ -134,6 +145,12 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     const char *digest = json_string_value(json_object_get(extra, "digest"));
     snprintf(e->digest, sizeof e->digest, "%s", digest ? digest : "");
     snprintf(e->kind, sizeof e->kind, "%s", kind ? kind : "bytes");
+    TRY(read_classes(e, json_object_get(extra, "labels"), err));
+    if (model_type_of(c)->answers && c->outputs != e->classes) {
+        status = fail(err, PCV_DATA, "%s: config.json names %lld labels, but the model has %lld outputs", run,
+                      (long long)e->classes, (long long)c->outputs);
+        goto out;
+    }
     dataset_middle(e->dataset, c);
     TRY(tokenizer_load(&e->tokens, run, err));
     TRY(check_meaning(e, json_string_value(json_object_get(extra, "meaning")), err));
@@ -156,7 +173,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     if (averaged) TRY(weights_load_one(&e->m->params, &values, path, err));
     else TRY(weights_load(&e->m->params, &values, 1, path, err));
     TRY(model_pack(e->m, settings_packing(settings, "weights"), settings_packing(settings, "cache"), err));
-    TRY(decoder_open(&e->decoder, e->m, err));
+    if (!e->m->type->answers) TRY(decoder_open(&e->decoder, e->m, err));
 out:
     json_decref(extra);
     mem_free(c);
@@ -177,6 +194,8 @@ int engine_open(pcv_engine **out, const char *run, const pcv_settings *settings,
 void engine_close(pcv_engine *e) {
     if (!e) return;
     if (e->m) decoder_close(&e->decoder);
+    for (int64_t i = 0; i < e->classes; i++) mem_free(e->class_name[i]);
+    mem_free(e->class_name);
     model_close(e->m);
     tokenizer_close(&e->tokens);
     if (e->be) e->be->close(e->be);
@@ -216,7 +235,14 @@ void session_stop(pcv_session *s) {
     s->recent = NULL;
 }
 
+int engine_goes_on(const pcv_engine *e, pcv_error *err) {
+    if (!e->m->type->answers) return 0;
+    return fail(err, PCV_USAGE, "%s: a %s answers, and does not go on with what it reads; 'perceiver predict' and "
+                "'perceiver eval' ask it", e->run, e->m->type->name);
+}
+
 int engine_sampling(const pcv_engine *e, const pcv_settings *settings, sample_config *config, pcv_error *err) {
+    if (engine_goes_on(e, err)) return err->code;
     int status = settings_fit(settings, &e->m->config, PCV_SAMPLING, err);
     return status ? status : settings_sample(settings, config, err);
 }

@@ -16,6 +16,8 @@ struct pcv_engine {
     char dataset[4096]; /* that the run was trained on */
     char digest[HASH_TEXT]; /* its digest; "": an older version recorded none */
     char kind[32];      /* of the data: a data_kind's name, or a generator's */
+    int64_t classes;    /* that the run tells apart; 0: it answers otherwise */
+    char **class_name;  /* [classes] */
 };
 
 struct pcv_session {
@@ -32,6 +34,9 @@ struct pcv_session {
 int engine_open(pcv_engine **engine, const char *run, const pcv_settings *settings, pcv_error *err);
 void engine_close(pcv_engine *e);
 const char *engine_text(const pcv_engine *e, int32_t id, size_t *size);
+
+/* PCV_USAGE for a model that answers. */
+int engine_goes_on(const pcv_engine *e, pcv_error *err);
 
 /* The sampling settings, unless one is for other architectures. */
 int engine_sampling(const pcv_engine *e, const pcv_settings *settings, sample_config *config, pcv_error *err);

@@ -167,7 +167,7 @@ static int bench_level(const char *level, const model_config *c, const train_con
     enum { PARTS = 4 };
     op_bench b = {.c = c, .r = r};
     matrix k = {0}, v = {0}, dk = {0}, dv = {0};
-    int64_t N = c->latents, Z = c->channels, W = model_mlp_width(c, c->mlp_ratio), M = c->context;
+    int64_t N = c->latents, Z = c->channels, W = model_mlp_width(c->channels, c->mlp_ratio), M = c->context;
     int32_t *host = NULL;
     int status = 0;
     backend_options options = {.level = level, .threads = threads_available(train->threads)};

@@ -244,6 +244,27 @@ out:
 
 /* ------------------------------------------------------------------ data sets */
 
+/* What documents are called, and how many of each there are to train on. */
+static int add_classes(describer *d, const dataset *set, pcv_error *err) {
+    enum { SHOWN = 20 };
+    json_t *list = json_object();
+    int64_t *count = NULL;
+    int status = mem_get(&count, (size_t)set->classes * sizeof *count, "classes", err);
+    if (status) return status;
+    text_add(&d->out, "%-22s %" PRId64 "\n", "classes", set->classes);
+    for (int64_t i = 0; i < dataset_documents(set, SPLIT_TRAIN); i++) count[set->type->label(set, SPLIT_TRAIN, i)]++;
+    for (int64_t k = 0; k < set->classes; k++) {
+        char name[256];
+        text_line(name, sizeof name, set->class_name[k]);
+        if (k < SHOWN) text_add(&d->out, "  %-20s %" PRId64 " to train on\n", name, count[k]);
+        json_object_set_new(list, set->class_name[k], json_integer(count[k]));
+    }
+    if (set->classes > SHOWN) text_add(&d->out, "  ...\n");
+    json_object_set_new(d->json, "classes", list);
+    mem_free(count);
+    return 0;
+}
+
 static int describe_dataset(describer *d, const char *path, pcv_error *err) {
     dataset *set = NULL;
     int status = dataset_open(&set, path, 1, err);
@@ -254,6 +275,7 @@ static int describe_dataset(describer *d, const char *path, pcv_error *err) {
     add_text(d, "tokenizer", "tokenizer", set->tokens.type->name);
     add_digest(d, "meaning", "tokenizer digest", set->meaning);
     add_number(d, "vocab_size", "vocabulary", set->tokens.vocab);
+    if (set->classes) status = add_classes(d, set, err);
     for (int s = 0; s < 3 && !set->generated; s++) {
         char key[64], label[64];
         int64_t tokens = 0, documents = dataset_documents(set, (split_name)s);
@@ -266,7 +288,7 @@ static int describe_dataset(describer *d, const char *path, pcv_error *err) {
         add_number(d, key, label, tokens);
     }
     dataset_close(set);
-    return 0;
+    return status;
 }
 
 static int describe(describer *d, const char *path, pcv_error *err) {

@@ -72,16 +72,17 @@ static void fill_in(model_config *c) {
     if (!type->remembers) c->memory = 0;
     if (c->memory < 0) c->memory = c->context;
     if (c->self_reach < 0) c->self_reach = c->latents;
-    if (!c->input_channels) c->input_channels = c->channels;
-    if (!c->cross_heads) c->cross_heads = c->heads;
+    if (!c->input_channels && !type->answers) c->input_channels = c->channels;
+    if (!c->cross_heads) c->cross_heads = type->answers ? 1 : c->heads;
     if (c->cross_mlp_ratio == 0) c->cross_mlp_ratio = c->mlp_ratio;
-    bool table = c->positions.kind != POSITION_NONE;
+    bool table = c->positions.kind != POSITION_NONE && !type->answers;
     if (table && !c->positions.axes.count) {
         c->positions.axes.count = 1;
         c->positions.axes.v[0] = c->context + (c->positions.origin == ORIGIN_ONE);
     }
     if (c->positions.rotary.base == 0)
         c->positions.rotary.base = (double)(c->context + c->positions.rotary.query_offset);
+    if (type->complete) type->complete(c);
 }
 
 static int check_widths(const model_config *c, pcv_error *err) {
@@ -91,10 +92,10 @@ static int check_widths(const model_config *c, pcv_error *err) {
     if (c->tied_embeddings && c->input_features)
         return fail(err, PCV_CONFIG, "tied_embeddings needs inputs that are ids, but input_features is %lld",
                     (long long)c->input_features);
-    if (c->tied_embeddings && c->input_channels != c->channels)
+    if (c->tied_embeddings && c->input_channels != c->channels && !model_type_of(c)->answers)
         return fail(err, PCV_CONFIG, "tied_embeddings needs input_channels (%lld) equal to channels (%lld)",
                     (long long)c->input_channels, (long long)c->channels);
-    if (c->vocab_size < 2)
+    if (c->vocab_size < 2 && !c->input_features)
         return fail(err, PCV_CONFIG, "vocab_size is %lld, expected at least 2; give --vocab or a data set",
                     (long long)c->vocab_size);
     return 0;
@@ -126,7 +127,7 @@ static int check_context(const model_config *c, pcv_error *err) {
 /* Weights of more than 2^40 values cannot be meant. */
 static int check_size(const model_config *c, pcv_error *err) {
     double z = (double)c->channels, e = (double)c->input_channels;
-    double layer = 4 * z * z + 3 * z * (double)model_mlp_width(c, c->mlp_ratio);
+    double layer = 4 * z * z + 3 * z * (double)model_mlp_width(c->channels, c->mlp_ratio);
     double embeddings = e * (double)(c->vocab_size + c->context);
     if (layer * (double)(c->layers + 2) + embeddings + 4 * e * e < 0x1p40) return 0;
     return fail(err, PCV_CONFIG, "the model would have more than 10^12 parameters; lower channels (%lld), "
@@ -139,7 +140,7 @@ int model_config_check(model_config *c, pcv_error *err) {
     fill_in(c);
     int status = fields_check(&model_fields, c, err);
     if (!status) status = check_widths(c, err);
-    if (!status) status = check_positions(c, err);
+    if (!status && !type->answers) status = check_positions(c, err);
     if (!status && type->check) status = type->check(c, err);
     if (!status) status = check_context(c, err);
     if (!status) status = check_size(c, err);

@@ -42,7 +42,7 @@ pass pass_over(const model *m, const sequence *rows, int64_t batch, int64_t late
     int64_t group = m->config.latents_per_position, longest = 0, positions = latents / group;
     for (int64_t r = 0; r < batch; r++)
         if (rows[r].length > longest) longest = rows[r].length;
-    if (positions > longest) positions = longest;
+    if (positions > longest && !m->type->answers) positions = longest;
     return (pass){.batch = batch, .rows = rows, .latents = positions * group};
 }
 

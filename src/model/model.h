@@ -40,10 +40,12 @@ struct model_type {
     bool remembers;   /* segments follow each other, and layers see those before by way of a model_memory */
     bool relative;    /* layers measure distances: there are no other positions, whatever the data says */
     bool gathers;     /* keys and values from the caches, which are reals then */
+    bool answers;     /* inputs are no sequence that goes on: its outputs answer, and order is what positions say */
     /* Lists, NULL-terminated, of the keys of model_fields that it has, and with "evaluation." or "sampling." in front
      * of those groups' keys that others lack. */
     const char *const *settings[MOST_SETTING_LISTS];
     const model_part *parts; /* ends with a NULL prefix */
+    void (*complete)(model_config *c); /* fills in what follows from other members, beyond what all have; or NULL */
     int (*check)(const model_config *c, pcv_error *err); /* what it cannot be, beyond model_config_check's; or NULL */
     model_flops (*flops)(const model_config *c, int64_t inputs, int64_t latents);
     int (*open)(model *m, pcv_error *err); /* declares parameters, fills body */

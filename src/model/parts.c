@@ -223,7 +223,7 @@ layer_weights layer_declare(model *m, int64_t index) {
     x.qkv = linear_declare(p, c, NAMED("attention.{query,key,value}"), 3 * Z, Z, bias);
     qk_norm_declare(m, x.met, prefix, Z);
     x.output = branch_declare(p, c, NAMED("attention.output"), Z, Z, bias);
-    x.mlp = mlp_declare(p, c, prefix, c->mlp_ratio);
+    x.mlp = mlp_declare(p, c, prefix, c->channels, c->mlp_ratio);
 #undef NAMED
     return x;
 }

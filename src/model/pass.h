@@ -20,7 +20,8 @@ enum { POSITION_AXES = 4 };
 typedef struct sequence {
     const int32_t *ids;                      /* [length], or NULL */
     const float *features;                   /* [length, input_features], or NULL */
-    const int32_t *positions[POSITION_AXES]; /* [length] each, or NULL: numbered by the model's origin */
+    const int32_t *positions[POSITION_AXES]; /* [length] each, or NULL: numbered by the model's origin. For a model that
+                                                answers only the first: the input's place among all there could be */
     const int32_t *next;    /* [length] the token behind each input: what it is to predict; negative: none. Or NULL */
     int64_t length;
     int64_t scored;         /* of the last so many inputs `next` counts */
@@ -29,6 +30,8 @@ typedef struct sequence {
     const ngram_index *index; /* of the timeline, where input 0 is token `indexed`; NULL: of the row, and of what stands
                                  in front of it */
     int64_t indexed;
+    const int32_t *asked;     /* which outputs of a model that answers; NULL: the first ones. [pass.outputs] */
+    const int32_t *wanted;    /* [outputs] what each of them is to be; negative: nothing. Or NULL */
     int64_t known;            /* so many tokens, at ids[-known] and behind it, which are there for the index alone */
 } sequence;
 
@@ -67,6 +70,8 @@ typedef struct pass {
     /* ---- outputs: one for each predicting position; or their mean, one for each row, whose target is the last. A row
      * that is shorter than its latents has no mean */
     bool pooled;
+    int64_t outputs;   /* of each row, of a model that answers; 0: all that it has */
+    bool only_latents; /* of a model that answers: its latents are the outputs, [batch N, Z] */
     attention_map *map; /* or NULL */
 
     /* ---- what is kept from pass to pass */

@@ -70,7 +70,7 @@ static cross_block declare_cross(model *m, const char *prefix) {
     x.key_value = linear_declare(p, c, NAMED("attention.{key,value}"), 2 * C, E, bias);
     qk_norm_declare(m, x.met, prefix, C);
     x.output = branch_declare(p, c, NAMED("attention.output"), Z, C, c->bias != BIAS_NONE);
-    x.mlp = mlp_declare(p, c, prefix, c->cross_mlp_ratio);
+    x.mlp = mlp_declare(p, c, prefix, c->channels, c->cross_mlp_ratio);
 #undef NAMED
     return x;
 }

@@ -46,7 +46,7 @@ static xl_layer declare_layer(model *m, int64_t index) {
     x.content_bias = parameters_add(p, NAMED("attention.content_bias"), 1, Z, zero);
     x.position_bias = parameters_add(p, NAMED("attention.position_bias"), 1, Z, zero);
     x.output = branch_declare(p, c, NAMED("attention.output"), Z, Z, bias);
-    x.mlp = mlp_declare(p, c, prefix, c->mlp_ratio);
+    x.mlp = mlp_declare(p, c, prefix, c->channels, c->mlp_ratio);
 #undef NAMED
     return x;
 }

@@ -43,17 +43,17 @@ linear_weights branch_declare(parameters *p, const model_config *c, const char *
     return declare_scaled(p, c, name, out, in, bias, c->branch_scale);
 }
 
-mlp_weights mlp_declare(parameters *p, const model_config *c, const char *prefix, double ratio) {
+mlp_weights mlp_declare(parameters *p, const model_config *c, const char *prefix, int64_t channels, double ratio) {
     char name[256];
-    int64_t hidden = model_mlp_width(c, ratio), Z = c->channels;
+    int64_t hidden = model_mlp_width(channels, ratio);
     bool bias = c->bias == BIAS_ALL || c->bias == BIAS_MLP;
     mlp_weights m = {.kind = (activation)c->activation};
     snprintf(name, sizeof name, "%s.mlp_norm", prefix);
-    m.norm = norm_declare(p, c, name, Z);
+    m.norm = norm_declare(p, c, name, channels);
     snprintf(name, sizeof name, "%s.mlp.up", prefix);
-    m.up = linear_declare(p, c, name, model_is_gated(c) ? 2 * hidden : hidden, Z, bias);
+    m.up = linear_declare(p, c, name, model_is_gated(c) ? 2 * hidden : hidden, channels, bias);
     snprintf(name, sizeof name, "%s.mlp.down", prefix);
-    m.down = branch_declare(p, c, name, Z, hidden, bias);
+    m.down = branch_declare(p, c, name, channels, hidden, bias);
     return m;
 }
 

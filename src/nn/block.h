@@ -35,7 +35,7 @@ linear_weights branch_declare(parameters *p, const model_config *c, const char *
                               int64_t in, bool bias);
 
 /* "prefix.mlp_norm", "prefix.mlp.{up,down}" */
-mlp_weights mlp_declare(parameters *p, const model_config *c, const char *prefix, double ratio);
+mlp_weights mlp_declare(parameters *p, const model_config *c, const char *prefix, int64_t channels, double ratio);
 
 tensor *norm_apply(tape *t, tensor *x, const norm_weights *n);
 tensor *linear_apply(tape *t, tensor *x, const linear_weights *l);

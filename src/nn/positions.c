@@ -86,3 +86,35 @@ out:
     mem_free(table);
     return status;
 }
+
+void fourier_features(const double *p, int64_t axes, const int64_t *resolution, int64_t bands, float *out) {
+    const double pi = 3.14159265358979323846;
+    for (int64_t a = 0; a < axes; a++) {
+        float *sines = out + axes + a * bands, *cosines = sines + axes * bands;
+        double last = (double)resolution[a] / 2;
+        out[a] = (float)p[a];
+        for (int64_t k = 0; k < bands; k++) {
+            double frequency = bands > 1 ? 1 + (last - 1) * (double)k / (double)(bands - 1) : 1;
+            sines[k] = (float)sin(pi * frequency * p[a]);
+            cosines[k] = (float)cos(pi * frequency * p[a]);
+        }
+    }
+}
+
+int fourier_grid(tensor *out, backend *be, const field_ints *axes, const field_ints *resolution, int64_t bands,
+                 pcv_error *err) {
+    int64_t places = 1, width = axes->count * (2 * bands + 1);
+    float *table = NULL;
+    for (int64_t a = 0; a < axes->count; a++) places *= axes->v[a];
+    int status = mem_get(&table, (size_t)(places * width) * sizeof *table, "position tables", err);
+    if (status) return status;
+    for (int64_t i = 0; i < places; i++) {
+        double p[FIELD_LIST];
+        for (int64_t a = axes->count - 1, left = i; a >= 0; left /= axes->v[a--])
+            p[a] = axes->v[a] > 1 ? -1 + 2 * (double)(left % axes->v[a]) / (double)(axes->v[a] - 1) : -1;
+        fourier_features(p, axes->count, resolution->count ? resolution->v : axes->v, bands, table + i * width);
+    }
+    status = constant_make(out, be, table, places, width, err);
+    mem_free(table);
+    return status;
+}

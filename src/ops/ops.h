@@ -80,6 +80,14 @@ tensor *attend_found(tape *t, tensor *value, tensor *length, tensor *slope, cons
 /* For each of `batch` sequences the rows of a, then those of b. No gradient flows to a. -> [rows of both, C] */
 tensor *stack_rows(tape *t, tensor *a, tensor *b, int64_t batch);
 
+/* Columns of a, then columns of b; what has fewer rows, a divisor of the other's, is repeated below itself.
+ * -> [rows of the longer, columns of both] */
+tensor *join_columns(tape *t, tensor *a, tensor *b);
+
+/* Of x [rows, heads D] every head gets `width` columns: zeros behind its own, or the first of these.
+ * -> [rows, heads width] */
+tensor *resize_heads(tape *t, tensor *x, int64_t heads, int64_t width);
+
 /* [rows, bins] what queries first, first + every, ... of one sequence look at (attend_map_args); not recorded. */
 typedef struct map_spec {
     int64_t first, every, rows, bins, span, offset;

@@ -212,12 +212,9 @@ void tape_drop(tape *t, tensor *x) {
 
 /* ------------------------------------------------------------------ recording */
 
-node *tape_record(tape *t, backward_fn *backward, tensor *out, tensor *const in[], int inputs,
-                  size_t saved_bytes) {
+static node *append_node(tape *t, backward_fn *backward, tensor *out, tensor *const in[], int inputs,
+                         size_t saved_bytes) {
     CHECK(inputs <= NODE_INPUTS, "%d inputs", inputs);
-    bool wanted = false;
-    for (int i = 0; i < inputs; i++) wanted |= in[i] && in[i]->wants_grad;
-    if (!t->recording || !wanted) return NULL;
     node *n = tape_host(t, sizeof *n);
     void *saved = saved_bytes ? tape_host(t, saved_bytes) : NULL;
     if (t->status) return NULL;
@@ -231,6 +228,13 @@ node *tape_record(tape *t, backward_fn *backward, tensor *out, tensor *const in[
     t->last = n;
     out->wants_grad = true;
     return n;
+}
+
+node *tape_record(tape *t, backward_fn *backward, tensor *out, tensor *const in[], int inputs,
+                  size_t saved_bytes) {
+    bool wanted = false;
+    for (int i = 0; i < inputs; i++) wanted |= in[i] && in[i]->wants_grad;
+    return t->recording && wanted ? append_node(t, backward, out, in, inputs, saved_bytes) : NULL;
 }
 
 /* ------------------------------------------------------------------ gradients */
@@ -381,7 +385,8 @@ tensor *tape_block(tape *t, block_fn *fn, const void *context, tensor *const in[
     t->recording = recording;
     if (t->status) return &t->nothing;
     drop_newer(t, mark, out);
-    node *n = tape_record(t, block_backward, out, in, inputs, sizeof saved);
+    /* parameters that it reads may want gradients, whether `in` does or not */
+    node *n = recording ? append_node(t, block_backward, out, in, inputs, sizeof saved) : NULL;
     if (n) memcpy(n->saved, &saved, sizeof saved);
     return out;
 }

@@ -22,7 +22,7 @@ static int open_official(tokenizer *t, pcv_error *err) {
 /* 0..5: padding, beginning, end, mask, class, separator. */
 static int open_krasserm(tokenizer *t, pcv_error *err) {
     (void)err;
-    t->pad = 0, t->start = 1, t->end = 2, t->first = 6;
+    t->pad = 0, t->start = 1, t->end = 2, t->mask = 3, t->first = 6;
     return open_layout(t);
 }
 

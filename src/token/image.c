@@ -170,6 +170,8 @@ static int open_image(tokenizer *t, pcv_error *err) {
     t->axes = 3;
     t->axis_rows[0] = t->axis_rows[1] = size + 2;
     t->axis_rows[2] = 5;
+    t->shape[0] = t->shape[1] = size;
+    t->shape[2] = 3;
     t->vector_size = (t->vocab - t->first) / 256 * SCALE_SIZE;
     TRY(colour_parse(t->config.background, s->background, err));
     TRY(fill_order(t, s, err));
@@ -290,6 +292,12 @@ static void vector_image(const tokenizer *t, int32_t id, float *v) {
     if (value >= 0) scale_vector(value % 256, 256, v + value / 256 * SCALE_SIZE);
 }
 
+static void values_image(const tokenizer *t, const int32_t *ids, size_t count, float *out) {
+    const image_state *s = state_of(t);
+    for (size_t i = 0; i < count && (int64_t)i < s->count; i++)
+        out[s->order[i]] = (float)(ids[i] - first_id(t, s->order[i])) / 127.5f - 1;
+}
+
 static void meaning_image(const tokenizer *t, text *out) {
     const image_state *s = state_of(t);
     text_add(out, "%lld %d ", (long long)t->config.size, t->config.channel_ids);
@@ -314,6 +322,7 @@ const token_type token_image = {
     .mask = mask_image,
     .position = position_image,
     .vector = vector_image,
+    .values = values_image,
     .save = save_image,
     .load = load_image,
     .meaning = meaning_image,

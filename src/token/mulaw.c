@@ -65,6 +65,10 @@ static void vector_mulaw(const tokenizer *t, int32_t id, float *v) {
     if (id >= t->first) scale_vector(id - t->first, STEPS, v);
 }
 
+static void values_mulaw(const tokenizer *t, const int32_t *ids, size_t count, float *out) {
+    for (size_t i = 0; i < count; i++) out[i] = ids[i] < t->first ? 0 : value_of(ids[i] - t->first);
+}
+
 static void meaning_mulaw(const tokenizer *t, text *out) { text_add(out, "%lld", (long long)t->config.rate); }
 
 static const char *const keys[] = {"rate", NULL};
@@ -82,5 +86,6 @@ const token_type token_mulaw = {
     .check_name = sound_tokens_check,
     .draw = draw_mulaw,
     .vector = vector_mulaw,
+    .values = values_mulaw,
     .meaning = meaning_mulaw,
 };

@@ -79,6 +79,9 @@ typedef struct token_type {
     /* v [t->vector_size] = what is known of a token before any training, alike for tokens that mean alike; of a mean
      * squared length of 1, or zeros where nothing is known. */
     void (*vector)(const tokenizer *t, int32_t id, float *v);
+    /* The numbers in [-1, 1] that content stands for, of tokens ids[count] behind the start token: out [count] in the
+     * order of rows, columns and channels, where the tokenizer has a shape. */
+    void (*values)(const tokenizer *t, const int32_t *ids, size_t count, float *out);
     /* Whether read would take a file, before the type has learned what it needs for that; NULL: it may be any. */
     int (*check)(const tokenizer *t, const char *path, pcv_error *err);
     /* Learns from the files to train on; and keeps what was learned in files of its own beside tokenizer.json. */
@@ -103,6 +106,8 @@ struct tokenizer {
     bool spaced;             /* the first piece of a text begins with a space that the text has not */
     int axes;                /* of positions; 0: a token's index is all there is */
     int64_t axis_rows[TOKEN_AXES]; /* positions of each axis are below this */
+    int64_t shape[3];        /* rows, columns and channels of a document's values; 0: a line of any length */
+    int32_t mask;            /* the id that stands for what is hidden; pad where the type has none */
     int64_t period;          /* positions repeat after so many tokens behind the start token; 0: never */
     int64_t vector_size;     /* of type->vector */
     void *state;             /* the type's own */

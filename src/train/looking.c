@@ -11,7 +11,7 @@
 
 static const double LN2 = 0.69314718055994531;
 
-enum { LEAST_TARGETS = 1000 };
+enum { LEAST_TARGETS = 1000, LEAST_EXAMPLES = 100 };
 enum { VALIDATIONS = 10 }; /* in a run, unless --eval-every says otherwise */
 enum { PROMPT = 128, SAMPLE = 256, SAMPLE_SECONDS = 2, SAMPLE_MOST = 16000 }; /* tokens, but for the seconds */
 
@@ -35,7 +35,9 @@ static bool can_judge(trainer *r, const pcv_evaluation *e) {
     s->lowest = first ? bits : fmin(s->lowest, bits);
     s->highest = fmax(s->highest, bits);
     if (!isfinite(error)) snprintf(why, sizeof why, "%lld targets in one piece have no standard error", tokens);
-    else if (tokens < LEAST_TARGETS && !r->d->generated)
+    else if (r->d->classes && tokens < LEAST_EXAMPLES)
+        snprintf(why, sizeof why, "%lld examples, fewer than %d", tokens, LEAST_EXAMPLES);
+    else if (tokens < LEAST_TARGETS && !r->d->generated && !r->d->classes)
         snprintf(why, sizeof why, "%lld targets, fewer than %d", tokens, LEAST_TARGETS);
     else if (!first && error > s->highest - s->lowest)
         snprintf(why, sizeof why, "the standard error of its %lld targets, %.4f bits, is above the %.4f by which the "
@@ -57,6 +59,7 @@ static int validate(trainer *r, bool *best, pcv_error *err) {
     c.tokens = r->c.eval_tokens;
     c.seed = r->c.seed + 1000003; /* generated documents that training never sees */
     c.stride = r->mc.latents / r->mc.latents_per_position;
+    if (r->m->type->answers) c.batch = r->c.batch;
     status = evaluate_defaults(&c, &r->mc, err);
     if (status) return status;
     uint64_t seed = r->d->seed;
@@ -150,7 +153,7 @@ out:
 static void write_sample(trainer *r) {
     bool whole = r->d->tokens.type->write != NULL;
     pcv_error reason;
-    if (r->d->generated || dataset_documents(r->d, SPLIT_VALIDATION) == 0) return;
+    if (r->d->generated || r->m->type->answers || dataset_documents(r->d, SPLIT_VALIDATION) == 0) return;
     use_average(r, true);
     int status = whole ? sample_file(r, &reason) : sample_text(r, &reason);
     use_average(r, false);

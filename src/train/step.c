@@ -17,6 +17,7 @@ int step_open(step_rows *b, const model *m, int64_t rows, pcv_error *err) {
     int64_t targets = rows * (c->latents / c->latents_per_position); /* the shortest windows have one each */
     int status = 0;
     *b = (step_rows){.m = m};
+    if (m->type->answers) return example_rows_open(&b->examples, m, rows, err);
     TRY(window_rows_open(&b->rows, targets, rows * (known_before(m, INT64_MAX) + c->context + 1), err));
     TRY(model_memory_open(&b->memory, m, rows, err));
 out:
@@ -26,12 +27,23 @@ out:
 
 void step_close(step_rows *b) {
     window_rows_close(&b->rows);
+    example_rows_close(&b->examples);
     model_memory_close(b->memory, b->m);
     *b = (step_rows){0};
 }
 
-int step_read(step_rows *b, const dataset *d, split_name split, const window *w, int64_t rows, pcv_error *err) {
+static int read_examples(step_rows *b, const dataset *d, split_name split, const window *w, int64_t rows,
+                         const train_config *c, pcv_error *err) {
     int status = 0;
+    b->examples.count = 0;
+    for (int64_t r = 0; r < rows && !status; r++) status = example_rows_read(&b->examples, d, split, &w[r], c, err);
+    return status;
+}
+
+int step_read(step_rows *b, const dataset *d, split_name split, const window *w, int64_t rows, const train_config *c,
+              pcv_error *err) {
+    int status = 0;
+    if (b->m->type->answers) return read_examples(b, d, split, w, rows, c, err);
     window_rows_clear(&b->rows);
     for (int64_t r = 0; r < rows && !status; r++) {
         window read = w[r];
@@ -49,6 +61,10 @@ void step_take(step_rows *b, const window *w, int64_t rows) {
 
 void step_take_full(step_rows *b, int64_t rows) {
     int64_t inputs = b->m->config.context;
+    if (b->m->type->answers) {
+        example_rows_fill(&b->examples, rows, 0);
+        return;
+    }
     window_rows_clear(&b->rows);
     for (int64_t r = 0; r < rows; r++)
         window_rows_add(&b->rows, b->m, &(window){.count = inputs + 1, .scored = inputs,
@@ -58,13 +74,21 @@ void step_take_full(step_rows *b, int64_t rows) {
 void step_take_random(step_rows *b, int64_t rows, uint64_t seed) {
     const model_config *c = &b->m->config;
     rng random = rng_make(seed, RNG_TEST, 0);
+    if (b->m->type->answers) {
+        example_rows_fill(&b->examples, rows, seed);
+        return;
+    }
     for (int64_t i = 0; i < b->rows.room; i++)
         b->rows.ids[i] = (int32_t)rng_below(&random, (uint64_t)c->vocab_size);
     step_take_full(b, rows);
 }
 
-int64_t step_targets(const model_config *m, const dataset *d, split_name split, const window *w) {
-    return window_targets(d, split, w, m->latents / m->latents_per_position);
+int step_targets(step_rows *b, const dataset *d, split_name split, const window *w, const train_config *c,
+                 int64_t *targets, pcv_error *err) {
+    const model_config *m = &b->m->config;
+    if (b->m->type->answers) return example_targets(&b->examples, d, split, w, c, targets, err);
+    *targets = window_targets(d, split, w, m->latents / m->latents_per_position);
+    return 0;
 }
 
 int step_run(step_rows *b, tape *t, model *m, const train_config *c, uint32_t draw, double scale, loss_sum *sum,
@@ -72,7 +96,9 @@ int step_run(step_rows *b, tape *t, model *m, const train_config *c, uint32_t dr
     tape_begin(t);
     t->recording = t->training = true;
     t->draws = draw << 16; /* dropout of different batches draws from different streams */
-    pass p = pass_over(m, b->rows.row, b->rows.count, m->config.latents);
+    bool answers = m->type->answers;
+    pass p = pass_over(m, answers ? b->examples.row : b->rows.row, answers ? b->examples.count : b->rows.count,
+                       m->config.latents);
     p.draw = draw;
     p.memory = b->memory;
     tensor *hidden = model_hidden(t, m, &p);

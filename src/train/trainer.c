@@ -103,11 +103,13 @@ static int open_model(trainer *r, pcv_error *err) {
     if (r->d->tokens.axes) r->m->positions = (position_map){tokenizer_position, tokenizer_place, &r->d->tokens};
     r->m->recompute = r->c.recompute;
     TRY(model_init(r->m, (uint64_t)r->c.seed, err));
-    if (r->c.begin == BEGIN_DATA) TRY(begin_with_data(r->m, r->d, (uint64_t)r->c.seed, err));
+    if (r->c.begin == BEGIN_DATA && !r->m->type->answers) TRY(begin_with_data(r->m, r->d, (uint64_t)r->c.seed, err));
     TRY(optimizer_open(&r->o, &r->m->params, r->c.ema > 0, err));
     TRY(tape_init(&r->t, r->be, plan.tensors, err));
     r->t.seed = (uint64_t)r->c.seed;
     TRY(step_open(&r->buffer, r->m, r->c.batch, err));
+    if (r->m->type->answers) TRY(example_plan_open(&r->examples, r->d, SPLIT_TRAIN, &r->m->config, (uint64_t)r->c.seed,
+                                                   err));
     if (r->buffer.memory) TRY(stream_open(&r->streams, r->d, SPLIT_TRAIN, r->mc.context, err));
 out:
     return status;
@@ -115,6 +117,7 @@ out:
 
 /* Targets of one piece, about. */
 static int64_t targets_of_piece(const trainer *r, int64_t positions) {
+    if (r->m->type->answers) return r->d->classes ? 1 : (int64_t)((double)r->mc.context * r->c.mask_rate) + 1;
     int64_t scored = r->state.length + 1 - r->d->first_target; /* a window has a token more than inputs */
     if (scored > positions) scored = positions;
     if (r->d->type->next_target) scored = dataset_last_targets(r->d, SPLIT_TRAIN, positions);
@@ -129,12 +132,12 @@ static int set_length(trainer *r, int64_t length, pcv_error *err) {
     int64_t scored = targets_of_piece(r, positions);
     int64_t by_tokens = (r->mc.context + 1) / (r->state.length + 1), by_latents = positions / r->state.length;
     r->rows = r->c.batch; /* and more where they are short */
-    if (by_latents > 1) r->rows *= by_latents < by_tokens ? by_latents : by_tokens;
+    if (by_latents > 1 && !r->m->type->answers) r->rows *= by_latents < by_tokens ? by_latents : by_tokens;
     r->batches = r->c.total_batch ? (r->c.total_batch + r->rows * scored - 1) / (r->rows * scored) : 1;
     int status = mem_resize(&r->windows, (size_t)(r->batches * r->rows) * sizeof *r->windows, "a batch", err);
     if (status) return status;
     crop_close(&r->crops);
-    if (r->buffer.memory) return 0;
+    if (r->buffer.memory || r->m->type->answers) return 0;
     status = crop_open(&r->crops, r->d, SPLIT_TRAIN, r->state.length,
                        r->c.min_crop ? r->c.min_crop + 1 : positions + 1, err);
     /* Where every input predicts, all lengths are learned anyway; of what is generated the length is a part. */
@@ -191,6 +194,19 @@ out:
     return status;
 }
 
+/* What the classes are called. */
+static int add_labels(trainer *r, pcv_error *err) {
+    json_t *list = json_array();
+    for (int64_t i = 0; i < r->d->classes && list; i++)
+        if (json_array_append_new(list, json_string(r->d->class_name[i]))) break;
+    if (list && (int64_t)json_array_size(list) == r->d->classes && !json_object_set(r->extra, "labels", list)) {
+        json_decref(list);
+        return 0;
+    }
+    json_decref(list);
+    return fail(err, PCV_MEMORY, "not enough memory to write config.json");
+}
+
 static int write_config(trainer *r, pcv_error *err) {
     char path[PATH_SIZE];
     int status = 0;
@@ -204,6 +220,7 @@ static int write_config(trainer *r, pcv_error *err) {
         status = fail(err, PCV_MEMORY, "not enough memory to write config.json");
         goto out;
     }
+    if (r->m->type->answers && r->d->classes) TRY(add_labels(r, err));
     TRY(path_own(path, r->options->run, RUN_CONFIG, err));
     TRY(config_write(path, &r->mc, &r->c, r->extra, err));
     TRY(tokenizer_save(&r->d->tokens, r->options->run, err));
@@ -248,16 +265,19 @@ static int restore(trainer *r, pcv_error *err) {
 
 /* ------------------------------------------------------------------ one update */
 
-static int64_t draw_windows(trainer *r) {
+static int draw_windows(trainer *r, int64_t *targets, pcv_error *err) {
     rng random = rng_make((uint64_t)r->c.seed, RNG_CROP, (uint32_t)r->state.step);
-    int64_t targets = 0;
-    for (int64_t i = 0; i < r->batches * r->rows; i++) {
-        int64_t turn = r->state.step * r->batches + i / r->rows;
-        if (r->buffer.memory) r->windows[i] = stream_at(&r->streams, i % r->rows, r->rows, turn);
+    int status = 0;
+    *targets = 0;
+    for (int64_t i = 0; i < r->batches * r->rows && !status; i++) {
+        int64_t turn = r->state.step * r->batches + i / r->rows, more = 0;
+        if (r->m->type->answers) r->windows[i] = example_draw(&r->examples, turn * r->rows + i % r->rows);
+        else if (r->buffer.memory) r->windows[i] = stream_at(&r->streams, i % r->rows, r->rows, turn);
         else r->windows[i] = crop_draw(&r->crops, &random);
-        targets += step_targets(&r->mc, r->d, SPLIT_TRAIN, &r->windows[i]);
+        status = step_targets(&r->buffer, r->d, SPLIT_TRAIN, &r->windows[i], &r->c, &more, err);
+        *targets += more;
     }
-    return targets;
+    return status;
 }
 
 /* What a step that is not finite was trained on, for whoever looks into it. */
@@ -320,7 +340,7 @@ static int run_passes(trainer *r, double scale, loss_sum *sum, bool *whole, pcv_
     for (int64_t k = 0; k < r->batches; k++) {
         const window *rows = r->windows + k * r->rows;
         if (stops_within(r, k)) goto out;
-        TRY(step_read(&r->buffer, r->d, SPLIT_TRAIN, rows, r->rows, err));
+        TRY(step_read(&r->buffer, r->d, SPLIT_TRAIN, rows, r->rows, &r->c, err));
         r->half = r->buffer.memory != NULL;
         TRY(step_run(&r->buffer, &r->t, r->m, &r->c, (uint32_t)k, scale, sum, err));
     }
@@ -332,9 +352,11 @@ out:
 
 static int update(trainer *r, bool *whole, pcv_error *err) {
     loss_sum sum = {0};
-    int64_t targets = draw_windows(r);
+    int64_t targets;
+    int status = draw_windows(r, &targets, err);
+    if (status) return status;
     double scale = 1 / (double)(targets ? targets : 1);
-    int status = run_passes(r, scale, &sum, whole, err);
+    status = run_passes(r, scale, &sum, whole, err);
     if (status || !*whole) return status;
     double norm = optimizer_grad_norm(&r->o), loss = sum.value * scale;
     double lr = schedule_rate(&r->c, r->state.step, progress_of(r));
@@ -451,6 +473,7 @@ static void close_all(trainer *r, int status) {
     metrics_close(&r->log);
     crop_close(&r->crops);
     stream_close(&r->streams);
+    example_plan_close(&r->examples);
     step_close(&r->buffer);
     tape_free(&r->t);
     optimizer_close(&r->o);

@@ -28,6 +28,7 @@ typedef struct trainer {
     tape t;
     crop_plan crops;
     stream_plan streams; /* in place of crops where the model remembers */
+    example_plan examples; /* where it answers */
     step_rows buffer;
     window *windows; /* of one update */
     int64_t rows, batches; /* windows of a batch, batches of an update */

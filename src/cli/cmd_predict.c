@@ -1,0 +1,150 @@
+/* What a model that answers says of files: a line a file, likeliest class first; or texts, filled in; or a table or a
+ * file of latents for programs. */
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/signals.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct request {
+    const char *output; /* of -o, or NULL */
+    bool csv, latents;
+    int64_t top;
+} request;
+
+/* A field of a CSV. */
+static void put_field(FILE *f, const char *text) {
+    if (!strpbrk(text, ",\"\n\r")) {
+        fputs(text, f);
+        return;
+    }
+    fputc('"', f);
+    for (; *text; text++) {
+        if (*text == '"') fputc('"', f);
+        fputc(*text, f);
+    }
+    fputc('"', f);
+}
+
+static void put_csv(FILE *f, const pcv_prediction *p, bool first) {
+    if (first) {
+        fprintf(f, "file,class");
+        for (int64_t k = 0; k < p->classes; k++) {
+            fputc(',', f);
+            put_field(f, p->class_name[k]);
+        }
+        fputc('\n', f);
+    }
+    int64_t best = 0;
+    for (int64_t k = 1; k < p->classes; k++)
+        if (p->probability[k] > p->probability[best]) best = k;
+    put_field(f, p->path);
+    fputc(',', f);
+    put_field(f, p->class_name[best]);
+    for (int64_t k = 0; k < p->classes; k++) fprintf(f, ",%.6g", (double)p->probability[k]);
+    fputc('\n', f);
+}
+
+/* The classes by probability, the likeliest first, `top` of them. */
+static void put_classes(const pcv_prediction *p, int64_t top) {
+    double before = 2;
+    int64_t last = -1;
+    printf("%s", p->path);
+    for (int64_t i = 0; i < top && i < p->classes; i++) {
+        int64_t next = -1;
+        for (int64_t k = 0; k < p->classes; k++) {
+            double x = (double)p->probability[k];
+            bool behind = x < before || (x == before && k > last);
+            if (behind && (next < 0 || x > (double)p->probability[next])) next = k;
+        }
+        printf("  %s %.1f %%", p->class_name[next], 100 * (double)p->probability[next]);
+        before = (double)p->probability[next];
+        last = next;
+    }
+    putchar('\n');
+}
+
+static void put_answer(const request *r, const pcv_prediction *p, FILE *table, bool first) {
+    if (p->text) {
+        fwrite(p->text, 1, p->size, table ? table : stdout);
+        if (!p->filled)
+            cli_say("%s: nothing is hidden in it; --hidden TEXT says what stands for a hidden token", p->path);
+    } else if (table || r->csv) put_csv(table ? table : stdout, p, first);
+    else put_classes(p, r->top);
+}
+
+/* One file's answer. What cannot be read is said, and the others go on. */
+static int answer(pcv_engine *engine, arguments *a, const request *r, const char *path, FILE *table, pcv_prediction *p,
+                  bool first, pcv_error *err) {
+    pcv_predict_options o = {.path = path, .hidden = arguments_value(a, "hidden"), .latents = r->latents};
+    int status = pcv_predict(engine, &o, a->settings, p, err);
+    if (!status && !r->latents) put_answer(r, p, table, first);
+    return status;
+}
+
+static int answer_all(pcv_engine *engine, arguments *a, const request *r, FILE *table, pcv_error *err) {
+    int files = a->count - 1, done = 0, bad = 0, status = 0;
+    pcv_prediction *list = calloc((size_t)files, sizeof *list);
+    pcv_watch watch = signals_watch();
+    if (!list) return cli_fail(err, PCV_MEMORY, "not enough memory for %d answers", files);
+    for (int i = 0; i < files && !status; i++) {
+        pcv_error reason;
+        if (watch.progress(watch.context, &(pcv_progress){.stage = "answering"}) == PCV_STOP) {
+            status = cli_fail(err, PCV_INTERRUPTED, "interrupted");
+            break;
+        }
+        int one = answer(engine, a, r, a->plain[1 + i], table, &list[done], done == 0, &reason);
+        if (!one) {
+            if (!r->latents) pcv_prediction_free(&list[done]);
+            done++;
+            continue;
+        }
+        bool file_alone = one == PCV_DATA || one == PCV_NOINPUT;
+        if (file_alone && files > 1) {
+            cli_say("skipped %s", reason.message);
+            bad++;
+        } else status = cli_fail(err, one, "%s", reason.message);
+    }
+    if (!status && !done) status = cli_fail(err, PCV_DATA, "none of the %d files could be read", files);
+    if (!status && r->latents) status = pcv_predictions_save(list, done, r->output, err);
+    if (bad && !status) cli_say("skipped %d of %d files", bad, files);
+    for (int i = 0; i < done && r->latents; i++) pcv_prediction_free(&list[i]);
+    free(list);
+    return status;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t size = strlen(text), more = strlen(end);
+    return size > more && !strcmp(text + size - more, end);
+}
+
+static int read_request(request *r, const arguments *a, pcv_error *err) {
+    const char *what = arguments_value(a, "output"), *top = arguments_value(a, "top");
+    *r = (request){.output = arguments_value(a, "o"), .csv = arguments_value(a, "csv") != NULL, .top = 3};
+    if (what && strcmp(what, "latents") && strcmp(what, "answers"))
+        return cli_fail(err, PCV_USAGE, "--output: '%.40s' is not one of answers|latents", what);
+    r->latents = what && !strcmp(what, "latents");
+    if (r->latents && (!r->output || !ends_with(r->output, ".safetensors")))
+        return cli_fail(err, PCV_USAGE, "--output latents: -o names the .safetensors file to make");
+    return top ? pcv_read_whole("--top", top, 1, 1000, &r->top, err) : 0;
+}
+
+int cmd_predict(arguments *a, pcv_error *err) {
+    request r;
+    pcv_engine *engine = NULL;
+    FILE *table = NULL;
+    int status = read_request(&r, a, err);
+    if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
+    signals_install(true);
+    if (!status && r.output && !r.latents && !(table = fopen(r.output, "w")))
+        status = cli_fail(err, PCV_CANTCREATE, "%s: %s", r.output, strerror(errno));
+    if (!status) status = answer_all(engine, a, &r, table, err);
+    bool broken = table && (ferror(table) | fclose(table));
+    if (broken && !status) status = cli_fail(err, PCV_IO, "%s: %s", r.output, strerror(errno));
+    pcv_engine_close(engine);
+    return status;
+}

@@ -1,0 +1,362 @@
+#include "data/example.h"
+#include "base/mem.h"
+#include "data/patches.h"
+#include "data/shuffle.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* What documents hold: numbers, or ids of a text. */
+static bool is_numbers(const tokenizer *t) { return t->type->values != NULL; }
+static bool is_picture(const tokenizer *t) { return t->shape[0] > 0; }
+
+/* ------------------------------------------------------------------ shapes */
+
+static int differs(const char *key, int64_t asked, int64_t wanted, const dataset *d, pcv_error *err) {
+    return fail(err, PCV_CONFIG, "%s is %lld, but %s has %lld", key, (long long)asked, d->name, (long long)wanted);
+}
+
+/* Positions of this kind, unless others were asked for, or none. */
+static void place_inputs(const pcv_settings *settings, position_kind kind, model_config *m) {
+    if (m->positions.kind == POSITION_NONE && !settings_get(settings, "positions")) m->positions.kind = (int)kind;
+}
+
+/* A picture is as many inputs as it has patches. */
+static int picture_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
+    const int64_t *shape = d->tokens.shape, P = m->patch;
+    if (shape[0] % P || shape[1] % P)
+        return fail(err, PCV_CONFIG, "patch is %lld, which does not divide pictures of %lld x %lld pixels",
+                    (long long)P, (long long)shape[0], (long long)shape[1]);
+    int64_t rows = shape[0] / P, columns = shape[1] / P;
+    if (settings_get(settings, "context") && m->context != rows * columns)
+        return differs("context", m->context, rows * columns, d, err);
+    m->context = rows * columns;
+    m->input_features = P * P * shape[2];
+    m->positions.axes = (field_ints){.count = 2, .v = {rows, columns}};
+    return 0;
+}
+
+static int64_t patches_of(int64_t values, int64_t patch) { return (values + patch - 1) / patch; }
+
+/* A sound is as many inputs as the longest has patches, unless fewer were asked for. */
+static int sound_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
+    int64_t longest = 1;
+    for (int s = 0; s < SPLITS; s++)
+        for (int64_t k = 0; k < dataset_documents(d, (split_name)s); k++) {
+            int64_t patches = patches_of(dataset_length(d, (split_name)s, k) - 1, m->patch);
+            if (patches > longest) longest = patches;
+        }
+    if (longest > MOST_TOKENS)
+        return fail(err, PCV_CONFIG, "%s: the longest sound has %lld patches of %lld samples, at most %d; raise "
+                    "--patch", d->name, (long long)longest, (long long)m->patch, MOST_TOKENS);
+    if (!settings_get(settings, "context")) m->context = longest;
+    m->input_features = m->patch;
+    m->positions.axes = (field_ints){.count = 1, .v = {m->context}};
+    return 0;
+}
+
+static int number_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
+    int64_t asked = m->input_features;
+    if (!d->classes)
+        return fail(err, PCV_CONFIG, "%s: documents without labels, so there is nothing to answer; prepare them with "
+                    "--labels", d->name);
+    int status = is_picture(&d->tokens) ? picture_shape(d, settings, m, err) : sound_shape(d, settings, m, err);
+    if (status) return status;
+    if (asked && asked != m->input_features) return differs("input_features", asked, m->input_features, d, err);
+    place_inputs(settings, POSITION_FOURIER, m);
+    return 0;
+}
+
+static int text_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
+    if (m->input_features)
+        return fail(err, PCV_CONFIG, "input_features is %lld, but the inputs of %s are ids",
+                    (long long)m->input_features, d->name);
+    place_inputs(settings, POSITION_LEARNED, m);
+    if (!settings_get(settings, "join")) m->positions.join = JOIN_ADD;
+    if (d->classes) return 0;
+    if (model_type_of(m) != &perceiver_io)
+        return fail(err, PCV_CONFIG, "%s: texts without labels, of which a perceiver-io alone can say what was hidden; "
+                    "prepare them with --labels, or take --arch perceiver-io", d->name);
+    if (!settings_get(settings, "decoder-queries")) m->decoder.queries = 0;
+    if (m->decoder.queries)
+        return fail(err, PCV_CONFIG, "decoder.queries is %lld, but each hidden token of %s is an answer: expected 0",
+                    (long long)m->decoder.queries, d->name);
+    return 0;
+}
+
+int example_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
+    int status = is_numbers(&d->tokens) ? number_shape(d, settings, m, err) : text_shape(d, settings, m, err);
+    if (status) return status;
+    if (d->tokens.shape[0] == 0 && d->tokens.type->position)
+        return fail(err, PCV_CONFIG, "%s: a %s takes no tokens of this kind", d->name, model_type_of(m)->name);
+    m->vocab_size = d->tokens.vocab;
+    if (!d->classes) return m->outputs ? differs("outputs", m->outputs, 0, d, err) : 0;
+    if (m->outputs && m->outputs != d->classes) return differs("outputs", m->outputs, d->classes, d, err);
+    m->outputs = d->classes;
+    return 0;
+}
+
+/* ------------------------------------------------------------------ windows */
+
+/* Tokens of a document that one example reads at most. */
+static int64_t most_tokens(const tokenizer *t, const model_config *m) {
+    if (is_picture(t)) return t->length;
+    return is_numbers(t) ? m->context * m->patch : m->context;
+}
+
+/* Content that is numbers stands behind the start token. */
+static int64_t first_token(const tokenizer *t) { return is_numbers(t) ? 1 : 0; }
+
+static int64_t content_of(const dataset *d, split_name split, int64_t document) {
+    int64_t length = dataset_length(d, split, document) - first_token(&d->tokens);
+    return is_numbers(&d->tokens) && d->tokens.end >= 0 ? length - 1 : length;
+}
+
+/* Labelled documents are one example each, whatever they hold; texts without labels are read from end to end. */
+static bool is_whole(const dataset *d) { return d->classes > 0; }
+
+static window whole_document(const dataset *d, split_name split, const model_config *m, int64_t document) {
+    int64_t count = content_of(d, split, document), most = most_tokens(&d->tokens, m);
+    return (window){.document = document, .from = first_token(&d->tokens), .count = count < most ? count : most};
+}
+
+int example_plan_open(example_plan *p, const dataset *d, split_name split, const model_config *m, uint64_t seed,
+                      pcv_error *err) {
+    *p = (example_plan){.d = d, .m = m, .split = split, .seed = seed, .documents = dataset_documents(d, split)};
+    if (!p->documents) return fail(err, PCV_DATA, "%s: the %s split is empty", d->name, split_names[split]);
+    if (is_whole(d)) return 0;
+    return crop_open(&p->crops, d, split, m->context > 1 ? m->context - 1 : 1, m->context, err);
+}
+
+void example_plan_close(example_plan *p) { crop_close(&p->crops); }
+
+window example_draw(const example_plan *p, int64_t number) {
+    rng random = rng_make(p->seed, RNG_EXAMPLE, (uint32_t)number);
+    window w;
+    if (is_whole(p->d)) {
+        rng_block key = rng_at(p->seed, RNG_EXAMPLE, (uint32_t)(number / p->documents), UINT64_C(1) << 32);
+        shuffle order = shuffle_by(key, (uint32_t)p->documents);
+        w = whole_document(p->d, p->split, p->m, shuffle_at(&order, (uint32_t)(number % p->documents)));
+        int64_t more = content_of(p->d, p->split, w.document) - w.count;
+        if (more > 0) w.from += (int64_t)rng_below(&random, (uint64_t)more + 1); /* anywhere in a long sound */
+    } else w = crop_draw(&p->crops, &random);
+    w.variant = (uint64_t)rng_u32(&random) << 32 | rng_u32(&random) | 1;
+    return w;
+}
+
+int64_t example_windows(const dataset *d, split_name split, const model_config *m) {
+    int64_t documents = dataset_documents(d, split), windows = 0;
+    if (is_whole(d)) return documents;
+    for (int64_t k = 0; k < documents; k++) windows += patches_of(dataset_length(d, split, k), m->context);
+    return windows;
+}
+
+window example_at(const dataset *d, split_name split, const model_config *m, int64_t number) {
+    if (is_whole(d)) return whole_document(d, split, m, number);
+    window w = {0};
+    for (;; w.document++) {
+        int64_t pieces = patches_of(dataset_length(d, split, w.document), m->context);
+        if (number < pieces) break;
+        number -= pieces;
+    }
+    int64_t length = dataset_length(d, split, w.document);
+    w.from = number * m->context;
+    w.count = length - w.from < m->context ? length - w.from : m->context;
+    w.variant = (uint64_t)w.document << 32 | (uint64_t)number << 1 | 1;
+    return w;
+}
+
+/* ------------------------------------------------------------------ rows */
+
+int example_rows_open(example_rows *r, const model *m, int64_t capacity, pcv_error *err) {
+    const model_config *c = &m->config;
+    int64_t F = c->input_features;
+    int status = 0;
+    *r = (example_rows){.m = m, .capacity = capacity, .inputs = c->context};
+    r->outputs = model_type_of(c) != &perceiver_io ? 1 : c->decoder.queries ? c->decoder.queries : c->context;
+    TRY(mem_get(&r->row, (size_t)capacity * sizeof *r->row, "a batch", err));
+    TRY(mem_get(&r->wanted, (size_t)(capacity * r->outputs) * sizeof *r->wanted, "a batch", err));
+    if (F) TRY(mem_get(&r->features, (size_t)(capacity * r->inputs * F) * sizeof *r->features, "a batch", err));
+    else TRY(mem_get(&r->ids, (size_t)(capacity * r->inputs) * sizeof *r->ids, "a batch", err));
+out:
+    if (status) example_rows_close(r);
+    return status;
+}
+
+void example_rows_close(example_rows *r) {
+    mem_free(r->row);
+    mem_free(r->wanted);
+    mem_free(r->features);
+    mem_free(r->ids);
+    mem_free(r->tokens);
+    mem_free(r->values);
+    *r = (example_rows){0};
+}
+
+static int need_room(example_rows *r, int64_t count, pcv_error *err) {
+    size_t wanted = (size_t)count;
+    int status = 0;
+    if (wanted <= r->room) return 0;
+    r->room = 0;
+    TRY(mem_resize(&r->tokens, wanted * sizeof *r->tokens, "a document's tokens", err));
+    TRY(mem_resize(&r->values, wanted * sizeof *r->values, "a document's values", err));
+    r->room = wanted;
+out:
+    return status;
+}
+
+/* The next row, empty, whose inputs and answers lie at its place. */
+static sequence *next_row(example_rows *r) {
+    int64_t F = r->m->config.input_features, i = r->count++;
+    CHECK(i < r->capacity, "%lld rows", (long long)r->capacity);
+    r->row[i] = (sequence){.wanted = r->wanted + i * r->outputs};
+    if (F) r->row[i].features = r->features + i * r->inputs * F;
+    else r->row[i].ids = r->ids + i * r->inputs;
+    for (int64_t k = 0; k < r->outputs; k++) r->wanted[i * r->outputs + k] = -1;
+    return &r->row[i];
+}
+
+/* ------------------------------------------------------------------ numbers */
+
+/* Mirrored, moved with zeros in what is left behind, and with a square of zeros in it. */
+static void change_picture(float *x, const int64_t shape[3], const train_config *c, rng *random) {
+    const int64_t H = shape[0], W = shape[1], C = shape[2], row = W * C;
+    bool mirrored = c->flip && rng_below(random, 2);
+    int64_t reach = 2 * c->shift + 1, down = (int64_t)rng_below(random, (uint64_t)reach) - c->shift;
+    int64_t right = (int64_t)rng_below(random, (uint64_t)reach) - c->shift;
+    for (int64_t y = 0; y < H && mirrored; y++)
+        for (int64_t a = 0, b = W - 1; a < b; a++, b--)
+            for (int64_t k = 0; k < C; k++) {
+                float swap = x[y * row + a * C + k];
+                x[y * row + a * C + k] = x[y * row + b * C + k];
+                x[y * row + b * C + k] = swap;
+            }
+    for (int64_t i = 0; i < H && (down || right); i++) {
+        int64_t y = down > 0 ? H - 1 - i : i, from = y - down; /* nothing is overwritten before it is read */
+        int64_t kept = W - (right < 0 ? -right : right), at = right > 0 ? right : 0, was = right < 0 ? -right : 0;
+        float *to = x + y * row;
+        if (from < 0 || from >= H || kept <= 0) {
+            memset(to, 0, (size_t)row * sizeof *to);
+            continue;
+        }
+        memmove(to + at * C, x + from * row + was * C, (size_t)(kept * C) * sizeof *to);
+        memset(to, 0, (size_t)(at * C) * sizeof *to);
+        memset(to + (at + kept) * C, 0, (size_t)((W - at - kept) * C) * sizeof *to);
+    }
+    if (!c->cutout) return;
+    int64_t side = c->cutout, top = (int64_t)rng_below(random, (uint64_t)H) - side / 2;
+    int64_t left = (int64_t)rng_below(random, (uint64_t)W) - side / 2;
+    for (int64_t y = top < 0 ? 0 : top; y < top + side && y < H; y++)
+        for (int64_t a = left < 0 ? 0 : left; a < left + side && a < W; a++)
+            memset(x + y * row + a * C, 0, (size_t)C * sizeof *x);
+}
+
+static void put_values(example_rows *r, sequence *row, const tokenizer *t, const float *values, int64_t count) {
+    const model_config *c = &r->m->config;
+    const int64_t P = c->patch;
+    float *out = (float *)(uintptr_t)row->features; /* ours */
+    if (is_picture(t)) {
+        film_shape film = {1, t->shape[0], t->shape[1], t->shape[2]};
+        patches_blocks(values, &film, 1, P, out);
+        row->length = c->context;
+        return;
+    }
+    row->length = patches_of(count, P);
+    memcpy(out, values, (size_t)count * sizeof *values);
+    memset(out + count, 0, (size_t)(row->length * P - count) * sizeof *values);
+}
+
+static int read_numbers(example_rows *r, sequence *row, const dataset *d, split_name split, const window *w,
+                        const train_config *train, pcv_error *err) {
+    const tokenizer *t = &d->tokens;
+    int status = 0;
+    TRY(need_room(r, w->count, err));
+    TRY(dataset_read(d, split, w->document, w->from, w->count, r->tokens, err));
+    t->type->values(t, r->tokens, (size_t)w->count, r->values);
+    rng random = rng_make(w->variant, RNG_EXAMPLE, 1);
+    if (train && is_picture(t)) change_picture(r->values, t->shape, train, &random);
+    put_values(r, row, t, r->values, w->count);
+out:
+    return status;
+}
+
+/* ------------------------------------------------------------------ texts */
+
+static bool is_space(const tokenizer *t, int32_t id) {
+    size_t size;
+    const char *piece = t->type->piece(t, id, &size);
+    return size == 0 || isspace((unsigned char)piece[size - 1]) || isspace((unsigned char)piece[0]);
+}
+
+/* Each word is hidden by a chance of its own: what it was is wanted, and the mask stands in its place. */
+static void hide_words(const tokenizer *t, int32_t *ids, int64_t count, double rate, rng *random, int32_t *wanted) {
+    bool hidden = false, inside = false;
+    for (int64_t i = 0; i < count; i++) {
+        bool space = ids[i] < t->first || is_space(t, ids[i]);
+        if (!space && !inside) hidden = rng_uniform(random) < rate;
+        inside = !space;
+        if (space || !hidden) continue;
+        wanted[i] = ids[i];
+        ids[i] = t->mask ? t->mask : t->pad;
+    }
+}
+
+static int read_text(sequence *row, const dataset *d, split_name split, const window *w, const train_config *train,
+                     pcv_error *err) {
+    int32_t *ids = (int32_t *)(uintptr_t)row->ids, *wanted = (int32_t *)(uintptr_t)row->wanted; /* ours */
+    int status = dataset_read(d, split, w->document, w->from, w->count, ids, err);
+    if (status) return status;
+    row->length = w->count;
+    rng random = rng_make(w->variant, RNG_EXAMPLE, 1);
+    if (!d->classes) hide_words(&d->tokens, ids, w->count, train ? train->mask_rate : 0.15, &random, wanted);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+int example_rows_read(example_rows *r, const dataset *d, split_name split, const window *w, const train_config *train,
+                      pcv_error *err) {
+    sequence *row = next_row(r);
+    if (d->classes) r->wanted[(r->count - 1) * r->outputs] = d->type->label(d, split, w->document);
+    if (is_numbers(&d->tokens)) return read_numbers(r, row, d, split, w, train, err);
+    return read_text(row, d, split, w, train, err);
+}
+
+int example_rows_add(example_rows *r, const tokenizer *t, const float *values, int64_t count, pcv_error *err) {
+    int64_t most = most_tokens(t, &r->m->config);
+    if (count < 1) return fail(err, PCV_DATA, "nothing in it");
+    put_values(r, next_row(r), t, values, count < most ? count : most);
+    return 0;
+}
+
+void example_rows_add_ids(example_rows *r, const int32_t *ids, int64_t count) {
+    sequence *row = next_row(r);
+    row->length = count < r->inputs ? count : r->inputs;
+    memcpy((int32_t *)(uintptr_t)row->ids, ids, (size_t)row->length * sizeof *ids); /* ours */
+}
+
+void example_rows_fill(example_rows *r, int64_t rows, uint64_t seed) {
+    const model_config *c = &r->m->config;
+    rng random = rng_make(seed, RNG_TEST, 0);
+    int64_t numbers = seed && r->features ? rows * r->inputs * c->input_features : 0;
+    r->count = 0;
+    for (int64_t i = 0; i < numbers; i++) r->features[i] = (float)rng_normal(&random);
+    for (int64_t i = 0; i < rows * r->inputs && r->ids && seed; i++)
+        r->ids[i] = (int32_t)rng_below(&random, (uint64_t)c->vocab_size);
+    for (int64_t i = 0; i < rows; i++) {
+        next_row(r)->length = r->inputs;
+        for (int64_t k = 0; k < r->outputs; k++) r->wanted[i * r->outputs + k] = 0;
+    }
+}
+
+int example_targets(example_rows *r, const dataset *d, split_name split, const window *w, const train_config *train,
+                    int64_t *targets, pcv_error *err) {
+    *targets = 1;
+    if (d->classes) return 0;
+    r->count = 0;
+    int status = example_rows_read(r, d, split, w, train, err);
+    *targets = 0;
+    for (int64_t k = 0; k < r->outputs && !status; k++) *targets += r->wanted[k] >= 0;
+    r->count = 0;
+    return status;
+}

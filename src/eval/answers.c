@@ -1,0 +1,167 @@
+#include "eval/answers.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/watch.h"
+#include "data/example.h"
+#include "eval/tally.h"
+
+#include <math.h>
+
+enum { BINS = 15, TOP = 5 };
+
+/* Of classes: what their probabilities say. */
+typedef struct sureness {
+    int64_t examples[BINS], hits[BINS], top;
+    double certainty[BINS];
+} sureness;
+
+int answers_defaults(eval_config *c, const model_config *m, pcv_error *err) {
+    if (!c->context) c->context = m->context;
+    if (!c->latents) c->latents = m->latents;
+    c->stride = c->context;
+    if (c->context != m->context)
+        return fail(err, PCV_CONFIG, "--context: %lld, but an example of this model has %lld inputs",
+                    (long long)c->context, (long long)m->context);
+    if (c->latents > m->latents)
+        return fail(err, PCV_CONFIG, "--latents: %lld, but this model learned %lld", (long long)c->latents,
+                    (long long)m->latents);
+    return 0;
+}
+
+/* The likeliest class of logits [classes], its probability, and whether `right` is among the first TOP. */
+static int64_t judge(const float *logits, int64_t classes, int64_t right, double *certainty, bool *in_top) {
+    int64_t best = 0, before = 0;
+    double sum = 0;
+    for (int64_t k = 1; k < classes; k++)
+        if (logits[k] > logits[best]) best = k;
+    for (int64_t k = 0; k < classes; k++) {
+        sum += exp((double)(logits[k] - logits[best]));
+        before += logits[k] > logits[right];
+    }
+    *certainty = 1 / sum;
+    *in_top = before < TOP;
+    return best;
+}
+
+static void count_answer(const evaluation_job *job, const float *logits, int64_t right, sureness *s) {
+    int64_t classes = job->d->classes;
+    double certainty;
+    bool in_top;
+    int64_t best = judge(logits, classes, right, &certainty, &in_top);
+    int bin = certainty > 0 ? (int)fmin(certainty * BINS, BINS - 1) : 0; /* it may be no number */
+    s->examples[bin]++;
+    s->hits[bin] += best == right;
+    s->certainty[bin] += certainty;
+    s->top += in_top;
+    if (job->confusion) job->confusion[right * classes + best]++;
+}
+
+/* One pass over the rows that wait. */
+static int run(const evaluation_job *job, example_rows *rows, tally *t, sureness *s, float *logits, pcv_error *err) {
+    const int64_t classes = job->d->classes;
+    int status = 0;
+    if (!rows->count) return 0;
+    tape_begin(job->t);
+    backend_pass_begin(job->m->be, PASS_SCORING);
+    pass p = pass_over(job->m, rows->row, rows->count, job->config->latents);
+    tensor *hidden = model_hidden(job->t, job->m, &p);
+    if (classes) tape_read(job->t, model_logits(job->t, job->m, hidden), logits);
+    const float *loss = loss_fetch(job->t, model_loss(job->t, job->m, hidden, &p, &(loss_spec){0}));
+    backend_finish(job->m->be);
+    for (int64_t r = 0; r < rows->count && loss && !job->t->status; r++) {
+        double sum = 0;
+        int64_t count = 0;
+        for (int64_t i = r * p.positions; i < (r + 1) * p.positions; i++) {
+            if (p.target[i] < 0) continue;
+            sum += (double)loss[i * LOSS_COLUMNS + LOSS_NATS];
+            t->hits += loss[i * LOSS_COLUMNS + LOSS_HIT] > 0;
+            count++;
+            if (classes) count_answer(job, logits + i * classes, p.target[i], s);
+        }
+        tally_window(t, sum, count);
+    }
+    backend_pass_end(job->m->be, PASS_SCORING, (double)rows->count);
+    status = tape_end(job->t, "to evaluate; lower --batch", err);
+    rows->count = 0;
+    return status;
+}
+
+static void fill_classes(const evaluation_job *job, const tally *t, const sureness *s, pcv_evaluation *e) {
+    const dataset *d = job->d;
+    split_name split = (split_name)job->config->split;
+    int64_t documents = dataset_documents(d, split), most = 0, *number = NULL;
+    double n = (double)t->tokens, apart = 0;
+    e->classes = d->classes;
+    e->accuracy_error = n > 1 ? sqrt(e->accuracy * (1 - e->accuracy) / (n - 1)) : NAN;
+    e->accuracy_top5 = (double)s->top / n;
+    for (int b = 0; b < BINS; b++) apart += fabs((double)s->hits[b] - s->certainty[b]);
+    e->calibration = apart / n;
+    if (mem_get(&number, (size_t)d->classes * sizeof *number, "classes", NULL)) return;
+    for (int64_t i = 0; i < documents; i++) {
+        int64_t *k = &number[d->type->label(d, split, i)];
+        if (++*k > most) most = *k;
+    }
+    e->majority = (double)most / (double)documents;
+    mem_free(number);
+}
+
+/* As many windows as hold about so many targets, spread evenly; 0: all. */
+static int64_t windows_of(const evaluation_job *job, int64_t all) {
+    const eval_config *c = job->config;
+    double each = job->d->classes ? 1 : fmax(1, 0.15 * (double)job->m->config.context);
+    double wanted = ceil((double)c->tokens / each);
+    return c->tokens && wanted < (double)all ? (int64_t)wanted : all;
+}
+
+int answers_evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
+    const eval_config *c = job->config;
+    split_name split = (split_name)c->split;
+    const int64_t all = example_windows(job->d, split, &job->m->config), some = windows_of(job, all);
+    example_rows rows = {0};
+    tally t = {0};
+    sureness s = {.top = 0};
+    float *logits = NULL;
+    int status = 0;
+    double start = clock_now();
+    bool recording = job->t->recording, training = job->t->training;
+    *e = (pcv_evaluation){.latents = c->latents, .context = c->context, .stride = c->stride};
+    job->t->recording = job->t->training = false;
+    TRY(example_rows_open(&rows, job->m, c->batch, err));
+    if (job->d->classes)
+        TRY(mem_get(&logits, (size_t)(c->batch * rows.outputs * job->d->classes) * sizeof *logits, "answers", err));
+    for (int64_t i = 0; i < some; i++) {
+        int64_t number = some < all ? (int64_t)((double)i * (double)all / (double)some) : i;
+        window w = example_at(job->d, split, &job->m->config, number);
+        TRY(example_rows_read(&rows, job->d, split, &w, NULL, err));
+        if (rows.count < rows.capacity && i + 1 < some) continue;
+        TRY(run(job, &rows, &t, &s, logits, err));
+        double seconds = clock_now() - start;
+        pcv_progress p = {.stage = "evaluating", .done = (double)i + 1, .total = (double)some, .seconds = seconds,
+                          .rate = seconds > 0 ? (double)(i + 1) / seconds : 0, .unit = "examples"};
+        if (watch_ask(job->watch, &p) == PCV_STOP) {
+            status = fail(err, PCV_INTERRUPTED, "interrupted");
+            goto out;
+        }
+    }
+    if (t.tokens == 0) {
+        status = fail(err, PCV_DATA, "%s: the %s split has nothing to answer", job->d->name, split_names[c->split]);
+        goto out;
+    }
+    e->seconds = clock_now() - start;
+    e->tokens = t.tokens;
+    e->documents = job->d->classes ? t.windows : dataset_documents(job->d, split);
+    e->loss = t.loss / (double)t.tokens;
+    e->standard_error = tally_error(&t);
+    e->bits_per_token = e->loss / 0.69314718055994531;
+    e->perplexity = exp(e->loss);
+    e->accuracy = (double)t.hits / (double)t.tokens;
+    if (job->d->classes) fill_classes(job, &t, &s, e);
+    if (!isfinite(e->loss)) status = job->engine ? engine_not_finite(job->engine, err)
+                                                 : fail(err, PCV_NUMERIC, "the loss is not finite");
+out:
+    job->t->recording = recording;
+    job->t->training = training;
+    example_rows_close(&rows);
+    mem_free(logits);
+    return status;
+}

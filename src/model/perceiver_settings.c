@@ -1,0 +1,123 @@
+/* What a configuration of a perceiver or a perceiver-io must be, what is filled in, and what a pass costs. */
+#include "model/perceiver_io.h"
+
+const char *const perceiver_settings[] = {
+    "latents", "input_channels", "cross_heads", "cross_mlp_ratio", "query_residual", "cross_width", "positions.kind",
+    "positions.axes", "positions.bands", "positions.resolution", "positions.channels", "positions.projected",
+    "positions.join", "patch", "encoder.blocks", "encoder.qk_channels", "encoder.v_channels", "outputs",
+    "training.flip", "training.shift", "training.cutout", "training.mask_rate", NULL};
+const char *const perceiver_repeats[] = {"encoder.cross_attends", "encoder.share_first_cross",
+                                         "encoder.share_first_block", NULL};
+const char *const perceiver_decoder[] = {
+    "decoder.query", "decoder.queries", "decoder.axes", "decoder.channels", "decoder.heads", "decoder.qk_channels",
+    "decoder.v_channels", "decoder.mlp_ratio", "decoder.residual", NULL};
+
+static int64_t product_of(const field_ints *axes) {
+    int64_t product = 1;
+    for (int64_t a = 0; a < axes->count; a++) product *= axes->v[a];
+    return product;
+}
+
+void perceiver_complete(model_config *c) {
+    if (!c->input_features && !c->input_channels) c->input_channels = c->channels;
+    if (c->positions.kind == POSITION_LEARNED && !c->positions.channels)
+        c->positions.channels = or_else(c->input_channels, c->input_features);
+    if (c->positions.kind == POSITION_FOURIER && !c->positions.axes.count)
+        c->positions.axes = (field_ints){.count = 1, .v = {c->context}};
+    if (c->positions.kind != POSITION_FOURIER && c->decoder.query != ASK_FOURIER) c->positions.resolution.count = 0;
+    if (!perceiver_decodes(c)) return;
+    if (c->decoder.query == ASK_INPUTS) c->decoder.queries = 0;
+    if (c->decoder.query == ASK_FOURIER && !c->decoder.axes.count) c->decoder.axes = c->positions.axes;
+    if (c->decoder.query == ASK_FOURIER) c->decoder.queries = product_of(&c->decoder.axes);
+    if (c->decoder.query == ASK_LEARNED && !c->decoder.channels) c->decoder.channels = c->channels;
+    if (!c->decoder.qk_channels) c->decoder.qk_channels = c->channels;
+    if (!c->decoder.v_channels) c->decoder.v_channels = c->decoder.qk_channels;
+}
+
+static int check_heads(const char *what, int64_t width, int64_t heads, pcv_error *err) {
+    if (width % heads == 0) return 0;
+    return fail(err, PCV_CONFIG, "%s has %lld channels, expected a multiple of its %lld heads", what, (long long)width,
+                (long long)heads);
+}
+
+static int check_grid(const char *key, const field_ints *axes, const field_ints *resolution, int64_t least,
+                      pcv_error *err) {
+    if (axes->count > POSITION_AXES)
+        return fail(err, PCV_CONFIG, "%s has %lld axes, at most %d", key, (long long)axes->count, POSITION_AXES);
+    if (resolution->count && resolution->count != axes->count)
+        return fail(err, PCV_CONFIG, "positions.resolution has %lld axes, but %s has %lld",
+                    (long long)resolution->count, key, (long long)axes->count);
+    if (product_of(axes) >= least) return 0;
+    return fail(err, PCV_CONFIG, "%s make %lld places, fewer than the context of %lld", key,
+                (long long)product_of(axes), (long long)least);
+}
+
+static int check_inputs(const model_config *c, pcv_error *err) {
+    int64_t content = or_else(c->input_channels, c->input_features), position = model_position_width(c);
+    if (c->positions.kind == POSITION_SINUSOIDAL)
+        return fail(err, PCV_CONFIG, "positions.kind is sinusoidal, expected none, learned or fourier");
+    if (c->positions.join == JOIN_ADD && position && position != content)
+        return fail(err, PCV_CONFIG, "positions of %lld channels cannot be added to inputs of %lld; join them with "
+                    "--join concat, or give --project-positions %lld", (long long)position, (long long)content,
+                    (long long)content);
+    if (c->positions.kind != POSITION_FOURIER) return 0;
+    return check_grid("positions.axes", &c->positions.axes, &c->positions.resolution, c->context, err);
+}
+
+attention_widths perceiver_widths(const model_config *c) {
+    int64_t own = c->cross_width == WIDTH_INPUT ? model_input_width(c) : c->channels;
+    attention_widths w = {.cross_qk = or_else(c->encoder.qk_channels, own),
+                          .layer_qk = or_else(c->encoder.qk_channels, c->channels)};
+    w.cross_v = or_else(c->encoder.v_channels, w.cross_qk);
+    w.layer_v = or_else(c->encoder.v_channels, w.layer_qk);
+    return w;
+}
+
+static int check_attention(const model_config *c, pcv_error *err) {
+    const attention_widths w = perceiver_widths(c);
+    int status = check_heads("a layer", w.layer_qk, c->heads, err);
+    if (!status) status = check_heads("a layer's values", w.layer_v, c->heads, err);
+    if (!status) status = check_heads("the cross-attention", w.cross_qk, c->cross_heads, err);
+    if (!status) status = check_heads("the cross-attention's values", w.cross_v, c->cross_heads, err);
+    return status;
+}
+
+int perceiver_check(const model_config *c, pcv_error *err) {
+    int status = check_inputs(c, err);
+    if (!status) status = check_attention(c, err);
+    if (status) return status;
+    if (c->encoder.cross_attends > c->encoder.blocks)
+        return fail(err, PCV_CONFIG, "encoder.cross_attends is %lld, more than the %lld encoder.blocks",
+                    (long long)c->encoder.cross_attends, (long long)c->encoder.blocks);
+    if (c->tied_embeddings && (!perceiver_decodes(c) || model_query_width(c) != c->input_channels || c->outputs))
+        return fail(err, PCV_CONFIG, "tied_embeddings needs a decoder as wide as the token embedding, and no outputs "
+                    "of its own");
+    if (!perceiver_decodes(c)) return 0;
+    status = check_heads("decoder.qk_channels", c->decoder.qk_channels, c->decoder.heads, err);
+    if (!status) status = check_heads("decoder.v_channels", c->decoder.v_channels, c->decoder.heads, err);
+    if (status || c->decoder.query != ASK_FOURIER) return status;
+    return check_grid("decoder.axes", &c->decoder.axes, &c->positions.resolution, 0, err);
+}
+
+/* N latents or queries of cq channels look at M of ck. */
+static double attention_flops(double N, double cq, double M, double ck, double qk, double v, double ratio) {
+    return 2 * (N * cq * qk + M * ck * (qk + v) + N * M * (qk + v) + N * v * cq) + 4 * N * cq * cq * ratio;
+}
+
+model_flops perceiver_flops(const model_config *c, int64_t inputs, int64_t latents) {
+    const attention_widths w = perceiver_widths(c);
+    double M = (double)inputs, N = (double)latents, D = (double)c->channels, C = (double)model_input_width(c);
+    double crosses = (double)c->encoder.cross_attends, layers = (double)(c->encoder.blocks * c->layers);
+    double O = 1, E = D, outputs = (double)model_outputs(c), decoder = 0, maps = 0;
+    if (c->input_features && c->input_channels) maps = 2 * M * (double)(c->input_features * c->input_channels);
+    if (perceiver_decodes(c)) {
+        O = (double)or_else(c->decoder.queries, inputs);
+        E = (double)model_query_width(c);
+        decoder = attention_flops(O, E, N, D, (double)c->decoder.qk_channels, (double)c->decoder.v_channels,
+                                  c->decoder.mlp_ratio);
+    }
+    double cross = attention_flops(N, D, M, C, (double)w.cross_qk, (double)w.cross_v, c->cross_mlp_ratio);
+    double layer = attention_flops(N, D, N, D, (double)w.layer_qk, (double)w.layer_v, c->mlp_ratio);
+    return (model_flops){.cross = maps + crosses * cross, .self = layers * layer,
+                         .head = decoder + 2 * O * E * outputs};
+}

@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# Models that answer: labels of files, trainings of perceiver and perceiver-io, what eval and predict say of them.
+# Usage: tests/answers.sh PERCEIVER
+set -eu
+# shellcheck source=tests/checks.sh
+. "$(dirname "$0")/checks.sh"
+enter "$1"
+
+# tone FILE PATTERN NUMBER: half a second of 8 bits at 8,000 samples a second, PATTERN over and over behind NUMBER bytes
+tone() {
+    {
+        printf 'RIFF\304\017\0\0WAVEfmt \020\0\0\0\001\0\001\0\100\037\0\0\100\037\0\0\001\0\010\0data\240\017\0\0'
+        { head -c "$3" /dev/zero | tr '\0' m && yes "$2"; } | head -c 4000
+    } >"$1"
+}
+mkdir -p sounds/low sounds/high one/only
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    tone sounds/low/l$i.wav aaaaaaaaaaaaaaaazzzzzzzzzzzzzzzz "$i"
+    tone sounds/high/h$i.wav az "$i"
+done
+
+begin "labels by folders"
+cp sounds/low/l1.wav one/only/o.wav
+tone sounds/none.wav azzz 3
+works prepare audio sounds --labels folders -o set --rate 4000
+has err '^skipped sounds/none.wav: no label: in no folder that names a class'
+has err 'skipped 1 file: 1 without a label'
+json set/dataset.json
+has set/dataset.json '"labels": *\[ *"high", *"low" *\]|"labels": \['
+equal "bytes of labels" "$(bytes set/train.labels)" "$((4 * $(number documents set/dataset.json)))"
+fails $data '1 class, only, among 1 file, expected 2' prepare audio one --labels folders -o x --rate 4000
+fails $usage "--labels 'files': expected folders, or the name of a .csv" prepare audio sounds --labels files -o x
+fails $usage 'each file has one' prepare text sounds --labels folders --documents lines -o x
+lacks x
+
+begin "labels by a list"
+{
+    echo 'file,what'
+    for i in 1 2 3 4 5 6 7 8 9 10 11; do printf 'low/l%s.wav,"low, and ""slow"""\r\nh%s.wav,high\n' $i $i; done
+    echo 'gone.wav,high'
+    echo './high/h12.wav,rare,and,more'
+} >list.csv
+works prepare audio sounds --labels list.csv -o listed --rate 4000
+has err '^skipped sounds/low/l12.wav: no label: it is not in list.csv'
+has err "^list.csv: 1 label without a file, the first in line 24: 'gone.wav'"
+has err '^warning: 1 class with one example: rare'
+has listed/dataset.json 'low, and \\"slow\\"'
+echo 'low/l1.wav' >bad.csv
+fails $data "bad.csv: line 1: 'low/l1.wav': expected a file, a comma and its label" prepare audio sounds --labels bad.csv -o x
+echo 'low/l1.wav,' >bad.csv
+fails $data "bad.csv: line 1: no label behind 'low/l1.wav'" prepare audio sounds --labels bad.csv -o x
+head -c 100 sounds/low/l1.wav >bad.csv
+fails $data 'bad.csv: binary' prepare audio sounds --labels bad.csv -o x
+fails $noinput 'none.csv' prepare audio sounds --labels none.csv -o x
+
+begin "what is validated on is named, so all else is trained on"
+works prepare audio sounds/low --validation sounds/high/h1.wav -o rest --rate 4000
+has err '^train  *11 documents'
+has err '^validation  *1 document '
+has err '^test  *1 document '
+
+begin "damaged labels"
+cp -r set cut
+head -c 3 set/test.labels >cut/test.labels
+fails $data 'test.labels: 3 bytes, expected 1 labels of 4' info cut
+printf "\7\0\0\0" >cut/test.labels
+fails $data 'test.labels: label 0 is 7, but there are 2 classes' info cut
+
+begin "a training that answers"
+small="--patch 50 --latents 4 --channels 16 --heads 2 --layers 1 --mlp-ratio 1 --bands 4 --batch 4 --threads 1 --lr 0.01"
+works train set -o run --arch perceiver-io $small --steps 60
+json run/config.json
+works eval run --split train
+has out '^accuracy  *100.00 % \+- 0.00$'
+works eval run --json
+json out
+has out '"classes": 2, "accuracy_error"'
+works train set -o mean --arch perceiver $small --blocks 2 --cross-attends 2 --steps 60
+works eval mean --split train
+has out '^accuracy  *100.00 %'
+works train set -o straight --arch perceiver-io $small --schedule constant --steps 12 --eval-every 100
+works train set -o parts --arch perceiver-io $small --schedule constant --steps 5 --eval-every 100
+works train -o parts --resume --steps 12
+check "a run in two parts has other weights" cmp -s straight/model.safetensors parts/model.safetensors
+works plan set --arch perceiver-io $small --probe 0
+has out '^  decoder '
+works bench train --arch perceiver-io --input-features 3 --outputs 2 --context 16 --latents 4 --channels 8 --heads 2 --layers 1
+works info run
+has out '^architecture  *perceiver-io'
+
+begin "predictions"
+works predict run sounds/low/l12.wav sounds/high/h12.wav
+equal "first answer" "$(sed -n 1p out | cut -d' ' -f1-3)" "sounds/low/l12.wav  low"
+equal "second answer" "$(sed -n 2p out | cut -d' ' -f1-3)" "sounds/high/h12.wav  high"
+works predict run sounds/low/l12.wav --csv
+equal "heading" "$(head -n 1 out)" "file,class,high,low"
+works predict run sounds/low/l12.wav sounds/high/h12.wav text.txt sounds/low -o table.csv
+equal "rows of a table" "$(wc -l <table.csv)" 3
+has err '^skipped 2 of 4 files'
+works predict run sounds/low/l1.wav --top 1
+equal "classes" "$(grep -o '%' out | wc -l)" 1
+works predict run sounds/low/l1.wav sounds/low/l2.wav --output latents -o latents.safetensors
+works info latents.safetensors
+has out '4 x 16|\[4, 16\]'
+fails $usage '--output latents: -o names' predict run sounds/low/l1.wav --output latents
+fails $usage "'logits' is not one of answers" predict run sounds/low/l1.wav --output logits
+fails $noinput 'gone.wav' predict run gone.wav
+fails $usage 'fill in text' predict run sounds/low/l1.wav --hidden _
+
+begin "hidden words"
+make_texts
+works prepare text text -o texts --tokenizer bytes-262
+masked="--context 64 --latents 8 --channels 32 --heads 2 --layers 1 --batch 2 --threads 1"
+works train texts -o filled --arch perceiver-io $masked --lr 0.003 --steps 30
+works eval filled
+has out '^bits per token'
+printf 'the c_t sees a dog.' >gap.txt
+works predict filled gap.txt --hidden _
+equal "bytes of a text that was filled in" "$(bytes out)" 19
+has out '^the c. ?t sees a dog.$|^the c.t sees a dog.$'
+works predict filled gap.txt
+has err 'nothing is hidden in it'
+
+begin "what is not for them"
+works train texts -o goes-on $masked --steps 2
+fails $usage 'goes on with what it reads' predict goes-on gap.txt
+fails $usage 'answers, and does not go on' generate filled --length 3
+fails $usage 'answers, and does not go on' score filled gap.txt
+fails $usage 'answers, and does not go on' attend filled gap.txt
+fails $config 'texts without labels' train texts -o x --arch perceiver --steps 1
+works prepare audio sounds -o unlabelled --rate 4000
+fails $config 'documents without labels' train unlabelled -o x --arch perceiver-io --steps 1
+fails $config 'outputs is 3, but set has 2' train set -o x --arch perceiver-io --outputs 3 --steps 1
+lacks x
+no_leftovers
+finish
