@@ -446,8 +446,43 @@ static void features(void **state) {
     be->close(be);
 }
 
+/* ------------------------------------------------------------------ the published sizes */
+
+static void published_sizes(void **state) {
+    (void)state;
+    static const struct {
+        const char *preset;
+        int64_t parameters;
+        double gflops; /* by the formula of the papers */
+    } models[] = {
+        {"imagenet-2021", 44912254, 706.3}, {"imagenet-fourier", 48440627, 406.1},
+        {"imagenet-learned", 62255848, 471.4}, {"masked-bytes", 201108230, 120.9},
+    };
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        backend *be;
+        model_config c;
+        pcv_settings *s;
+        model *m = NULL;
+        must(pcv_settings_open(&s, &err));
+        must(pcv_settings_set(s, "preset", models[i].preset, &err));
+        must(settings_model(s, &c, &err));
+        must(backend_open(&be, "cpu", NULL, &err));
+        backend_make_null(be);
+        must(model_open(&m, &c, be, false, &err));
+        if (m->params.total != models[i].parameters)
+            test_failed("%s: %lld parameters, expected %lld\n", models[i].preset, (long long)m->params.total,
+                        (long long)models[i].parameters);
+        double gflops = flops_sum(m->type->flops(&m->config, m->config.context, m->config.latents)) / 1e9;
+        close_to(gflops, models[i].gflops, 0.05 + 0.01 * models[i].gflops, models[i].preset);
+        model_close(m);
+        be->close(be);
+        pcv_settings_close(s);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(forward_passes), cmocka_unit_test(gradients),
-                                       cmocka_unit_test(what_must_not_matter), cmocka_unit_test(features)};
+                                       cmocka_unit_test(what_must_not_matter), cmocka_unit_test(features),
+                                       cmocka_unit_test(published_sizes)};
     return run_on_device(tests, NULL, NULL);
 }

@@ -52,6 +52,12 @@ const preset dialects[] = {
     "context=131072 latents=512 channels=192 heads=6 layers=5 training.vary_context=0.9 training.lr=0.0015 " \
     "training.beta2=0.95 training.warmup=200 training.minutes=30"
 
+/* Published models of pictures of 224 x 224 pixels: 512 latents of 1,024 channels, six layers eight times. */
+#define IMAGENET \
+    "context=50176 input_features=3 outputs=1000 latents=512 channels=1024 heads=8 cross_heads=1 layers=6 " \
+    "encoder.blocks=8 cross_mlp_ratio=1 decoder.queries=1 decoder.channels=1024 decoder.heads=1 "
+#define IMAGENET_FOURIER "positions.kind=fourier positions.axes=224,224 positions.bands=64 "
+
 const preset presets[] = {
     {"tiny",
      "context=256 latents=64 channels=64 heads=2 layers=2 training.lr=0.003 training.batch=4 "
@@ -98,6 +104,22 @@ const preset presets[] = {
      "training.batch=2 training.lr=0.003 training.beta2=0.95 training.warmup=20 training.eval_tokens=8192 "
      "training.steps=400",
      "recall and repeat: passages looked up 131,072 tokens back, in a quarter of a minute on two cores", NULL},
+    {"imagenet-2021",
+     "architecture=perceiver " IMAGENET IMAGENET_FOURIER "encoder.cross_attends=8 zero_head=true",
+     "the published Perceiver for pictures (44.9 million parameters)", "deepmind"},
+    {"imagenet-fourier",
+     "architecture=perceiver-io " IMAGENET IMAGENET_FOURIER "decoder.residual=true",
+     "the published Perceiver IO for pictures (48.4 million)", "deepmind"},
+    {"imagenet-learned",
+     "architecture=perceiver-io " IMAGENET "input_channels=256 positions.kind=learned positions.channels=256 "
+     "positions.projected=256",
+     "the same with learned positions (62.3 million)", "deepmind"},
+    {"masked-bytes",
+     "architecture=perceiver-io vocab_size=262 context=2048 input_channels=768 latents=256 channels=1280 heads=8 "
+     "cross_heads=8 layers=26 cross_mlp_ratio=1 encoder.qk_channels=256 encoder.v_channels=1280 "
+     "positions.kind=learned positions.join=add tied_embeddings=true decoder.queries=0 decoder.channels=768 "
+     "decoder.heads=8 decoder.qk_channels=256 decoder.v_channels=768",
+     "the published Perceiver IO that finds hidden bytes of texts (201 million)", "deepmind"},
     {"million",
      "context=1048576 latents=512 channels=256 heads=4 layers=4 training.steps=1000",
      "a context of 1,048,576 tokens in 0.2 GiB", NULL},

@@ -256,7 +256,7 @@ static int bench_step(const model_config *config, const train_config *c, const c
     TRY(tape_init(&t, be, plan.tensors, err));
     TRY(step_open(&b, m, c->batch, err));
     step_take_random(&b, c->batch, (uint64_t)c->seed);
-    int64_t targets = c->batch * config->latents / config->latents_per_position;
+    int64_t targets = c->batch * (m->type->answers ? b.examples.outputs : config->latents / config->latents_per_position);
     watch_say(r.watch, "timing training steps: two to warm up, five, one to see where the time goes");
     for (int i = -WARMUP; i < STEPS; i++) {
         TRY(tell(&r, i + WARMUP, WARMUP + STEPS + 1, err));
@@ -444,6 +444,55 @@ out:
     return status;
 }
 
+/* ------------------------------------------------------------------ answers */
+
+/* Passes forward of a model that answers, one example each. */
+static int bench_answer(const model_config *config, const train_config *c, report r, pcv_error *err) {
+    enum { ANSWERS = 3 };
+    backend *be = NULL;
+    model *m = NULL;
+    tape t = {0};
+    example_rows rows = {0};
+    double list[ANSWERS], seconds[KERNEL_COUNT] = {0};
+    int status = 0;
+    if (!model_type_of(config)->answers)
+        return fail(err, PCV_USAGE, "answer: for perceiver and perceiver-io; a %s is timed by train and generate",
+                    model_type_of(config)->name);
+    TRY(step_backend(&be, c, err));
+    TRY(model_open(&m, config, be, false, err));
+    TRY(model_init(m, (uint64_t)c->seed, err));
+    TRY(tape_init(&t, be, 0, err));
+    TRY(example_rows_open(&rows, m, 1, err));
+    example_rows_fill(&rows, 1, (uint64_t)c->seed);
+    for (int i = -1; i < ANSWERS; i++) { /* the last one with every kernel timed */
+        TRY(tell(&r, i + 1, ANSWERS + 1, err));
+        be->seconds = i + 1 == ANSWERS ? seconds : NULL;
+        double start = backend_now(be);
+        tape_begin(&t);
+        pass p = pass_over(m, rows.row, 1, config->latents);
+        model_logits(&t, m, model_hidden(&t, m, &p));
+        backend_finish(be);
+        TRY(tape_end(&t, "to answer; lower --context or --latents", err));
+        if (i >= 0) list[i] = backend_now(be) - start;
+    }
+    be->seconds = NULL;
+    model_flops f = model_type_of(config)->flops(config, config->context, config->latents);
+    pcv_timing out = {.seconds = median(list, ANSWERS), .seconds_min = list[0], .tokens = config->context};
+    out.gflops = flops_sum(f) / out.seconds / 1e9;
+    out.tokens_per_second = (double)config->context / out.seconds;
+    out.peak_bytes = (int64_t)be->bytes_peak;
+    snprintf(out.name, sizeof out.name, "answer");
+    snprintf(out.level, sizeof out.level, "%s", be->level);
+    r.fn(r.context, &out);
+    report_kernels(be, seconds, 1, r);
+out:
+    example_rows_close(&rows);
+    tape_free(&t);
+    model_close(m);
+    if (be) be->close(be);
+    return status;
+}
+
 static int bench_ops(const model_config *config, const train_config *c, report r, pcv_error *err) {
     const char *const *levels;
     int status = backend_levels(&levels, c->device, err), count = 0;
@@ -465,12 +514,16 @@ int bench_run(const char *what, const pcv_settings *settings, pcv_timing_fn *fn,
     TRY(settings_fit(settings, config, PCV_MODEL, err));
     TRY(settings_fit(settings, config, PCV_TRAINING, err));
     TRY(settings_train(settings, &c, err));
+    if (model_type_of(config)->answers && !strcmp(what, "generate"))
+        TRY(fail(err, PCV_USAGE, "generate: a %s answers; 'perceiver bench answer' times it",
+                 model_type_of(config)->name));
     if (!config->vocab_size) config->vocab_size = 259;
     TRY(model_config_check(config, err));
     if (!strcmp(what, "train")) status = bench_train(config, &c, !settings_get(settings, "precision"), r, err);
     else if (!strcmp(what, "generate")) status = bench_generate(config, &c, settings, r, err);
+    else if (!strcmp(what, "answer")) status = bench_answer(config, &c, r, err);
     else if (!strcmp(what, "ops")) status = bench_ops(config, &c, r, err);
-    else status = fail(err, PCV_USAGE, "'%s' is not one of ops, train, generate", what);
+    else status = fail(err, PCV_USAGE, "'%s' is not one of ops, train, generate, answer", what);
 out:
     mem_free(config);
     return status;
