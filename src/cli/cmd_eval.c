@@ -45,7 +45,7 @@ static void print_classes(const pcv_evaluation *e) {
     printf("%" PRId64 " example%s of %" PRId64 " classes, %" PRId64 " latent%s, %" PRId64 " inputs\n", e->tokens,
            pcv_plural(e->tokens), e->classes, e->latents, pcv_plural(e->latents), e->context);
     printf("accuracy         %10.2f %% +- %.2f\n", 100 * e->accuracy, 100 * e->accuracy_error);
-    if (e->classes > 5) printf("top 5            %10.2f %%\n", 100 * e->accuracy_top5);
+    if (e->classes >= 10) printf("top 5            %10.2f %%\n", 100 * e->accuracy_top5);
     printf("the likeliest    %10.2f %%, naming the most frequent class always\n", 100 * e->majority);
     printf("calibration      %10.2f %%, expected error of probabilities\n", 100 * e->calibration);
     printf("nats per example %10.4f +- %.4f\n", e->loss, e->standard_error);

@@ -41,6 +41,8 @@ static const field rows[] = {
      "numbers of an input that is a vector; 0: inputs are ids"},
     {"patch", "patch", FIELD_INT, AT(patch), 1, MOST_CHANNELS, NULL, "1",
      "pixels of a side, or samples of a sound, that are one input"},
+    {"spectrum", "spectrum", FIELD_INT, AT(spectrum), 0, 4096, NULL, "0",
+     "samples around these whose log spectrum is the input; 0: the samples themselves are"},
     {"heads", "heads", FIELD_INT, AT(heads), 1, 4096, NULL, "4", "attention heads"},
     {"cross_heads", "cross-heads", FIELD_INT, AT(cross_heads), 0, 4096, NULL, "0",
      "heads of the cross-attention; 0: as --heads, and of a perceiver 1"},

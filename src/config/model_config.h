@@ -51,6 +51,7 @@ typedef struct model_config {
     int64_t vocab_size, context, latents;
     int64_t input_features; /* 0: the inputs are ids; else vectors of so many numbers, mapped by a linear layer */
     int64_t patch; /* pixels of a side, or samples, that are one such vector */
+    int64_t spectrum; /* of a sound the vector is the spectrum of so many samples around them; 0: the samples */
     int64_t channels, input_channels; /* Z and E; input_channels 0: as channels */
     int64_t heads, cross_heads;       /* cross_heads 0: as heads */
     int64_t layers;

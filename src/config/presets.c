@@ -52,6 +52,11 @@ const preset dialects[] = {
     "context=131072 latents=512 channels=192 heads=6 layers=5 training.vary_context=0.9 training.lr=0.0015 " \
     "training.beta2=0.95 training.warmup=200 training.minutes=30"
 
+/* Answers: an encoder of three or four layers behind few latents, in batches. */
+#define ANSWERS \
+    "architecture=perceiver-io latents=16 channels=64 heads=4 layers=3 mlp_ratio=2 training.batch=32 " \
+    "training.lr=0.002 training.warmup=100 "
+
 /* Published models of pictures of 224 x 224 pixels: 512 latents of 1,024 channels, six layers eight times. */
 #define IMAGENET \
     "context=50176 input_features=3 outputs=1000 latents=512 channels=1024 heads=8 cross_heads=1 layers=6 " \
@@ -104,6 +109,19 @@ const preset presets[] = {
      "training.batch=2 training.lr=0.003 training.beta2=0.95 training.warmup=20 training.eval_tokens=8192 "
      "training.steps=400",
      "recall and repeat: passages looked up 131,072 tokens back, in a quarter of a minute on two cores", NULL},
+    {"flowers",
+     ANSWERS "latents=32 channels=96 layers=4 positions.bands=16 dropout=0.1 training.flip=true training.shift=3 "
+     "training.cutout=8 training.label_smoothing=0.1 training.weight_decay=0.1 training.minutes=20",
+     "what pictures of 32 x 32 pixels show, in 20 minutes on two cores", NULL},
+    {"spoken",
+     ANSWERS "context=150 patch=32 positions.bands=16 training.shift=400 training.minutes=3",
+     "what is said, from samples at 8 kHz, in three minutes on two cores", NULL},
+    {"spoken-spectra",
+     ANSWERS "context=61 patch=80 spectrum=256 positions.bands=16 training.shift=400 training.minutes=3",
+     "the same from spectra", NULL},
+    {"shapes",
+     ANSWERS "context=96 positions.bands=8 training.minutes=1",
+     "what point clouds are, in a minute on two cores", NULL},
     {"imagenet-2021",
      "architecture=perceiver " IMAGENET IMAGENET_FOURIER "encoder.cross_attends=8 zero_head=true",
      "the published Perceiver for pictures (44.9 million parameters)", "deepmind"},

@@ -2,18 +2,30 @@
 #include "base/mem.h"
 #include "data/patches.h"
 #include "data/shuffle.h"
+#include "media/spectra.h"
+#include "nn/positions.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <string.h>
 
 /* What documents hold: numbers, or ids of a text. */
 static bool is_numbers(const tokenizer *t) { return t->type->values != NULL; }
 static bool is_picture(const tokenizer *t) { return t->shape[0] > 0; }
+static bool is_points(const tokenizer *t) { return !t->shape[0] && t->shape[2]; } /* in any order */
+static bool is_sound(const tokenizer *t) { return !t->shape[0] && !t->shape[2]; }
 
 /* ------------------------------------------------------------------ shapes */
 
 static int differs(const char *key, int64_t asked, int64_t wanted, const dataset *d, pcv_error *err) {
     return fail(err, PCV_CONFIG, "%s is %lld, but %s has %lld", key, (long long)asked, d->name, (long long)wanted);
+}
+
+/* Did somebody say how many inputs there are? */
+static bool context_is_said(const pcv_settings *settings) {
+    char source[64];
+    const field *f = fields_by_key(&model_fields, "context");
+    return settings_source(settings, &model_fields, f, source, sizeof source) != FROM_DEFAULT;
 }
 
 /* Positions of this kind, unless others were asked for, or none. */
@@ -49,9 +61,31 @@ static int sound_shape(const dataset *d, const pcv_settings *settings, model_con
     if (longest > MOST_TOKENS)
         return fail(err, PCV_CONFIG, "%s: the longest sound has %lld patches of %lld samples, at most %d; raise "
                     "--patch", d->name, (long long)longest, (long long)m->patch, MOST_TOKENS);
-    if (!settings_get(settings, "context")) m->context = longest;
-    m->input_features = m->patch;
+    if (!context_is_said(settings)) m->context = longest;
+    m->input_features = m->spectrum ? m->spectrum / 2 : m->patch;
     m->positions.axes = (field_ints){.count = 1, .v = {m->context}};
+    return 0;
+}
+
+/* A point is an input, which says itself where it is. */
+static int point_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
+    const int64_t axes = d->tokens.shape[2];
+    int64_t longest = 1;
+    for (int s = 0; s < SPLITS && !d->generated; s++)
+        for (int64_t k = 0; k < dataset_documents(d, (split_name)s); k++)
+            if (dataset_length(d, (split_name)s, k) > longest) longest = dataset_length(d, (split_name)s, k);
+    if (d->generated) longest = dataset_length(d, SPLIT_TRAIN, 0);
+    if (!context_is_said(settings)) m->context = (longest - 1) / axes;
+    if (!m->positions.resolution.count) {
+        m->positions.resolution.count = axes;
+        for (int64_t a = 0; a < axes; a++) m->positions.resolution.v[a] = 2 * m->positions.bands;
+    }
+    if (m->positions.resolution.count != axes)
+        return fail(err, PCV_CONFIG, "positions.resolution has %lld axes, but a point of %s has %lld",
+                    (long long)m->positions.resolution.count, d->name, (long long)axes);
+    if (m->positions.kind != POSITION_NONE)
+        return fail(err, PCV_CONFIG, "positions: points have no places but their own; give --positions none");
+    m->input_features = axes * (2 * m->positions.bands + 1);
     return 0;
 }
 
@@ -60,10 +94,13 @@ static int number_shape(const dataset *d, const pcv_settings *settings, model_co
     if (!d->classes)
         return fail(err, PCV_CONFIG, "%s: documents without labels, so there is nothing to answer; prepare them with "
                     "--labels", d->name);
-    int status = is_picture(&d->tokens) ? picture_shape(d, settings, m, err) : sound_shape(d, settings, m, err);
+    int status = 0;
+    if (is_picture(&d->tokens)) status = picture_shape(d, settings, m, err);
+    else if (is_points(&d->tokens)) status = point_shape(d, settings, m, err);
+    else status = sound_shape(d, settings, m, err);
     if (status) return status;
     if (asked && asked != m->input_features) return differs("input_features", asked, m->input_features, d, err);
-    place_inputs(settings, POSITION_FOURIER, m);
+    if (!is_points(&d->tokens)) place_inputs(settings, POSITION_FOURIER, m);
     return 0;
 }
 
@@ -98,9 +135,10 @@ int example_shape(const dataset *d, const pcv_settings *settings, model_config *
 
 /* ------------------------------------------------------------------ windows */
 
-/* Tokens of a document that one example reads at most. */
+/* Tokens of a document that one example reads at most. Of points all are read, and some chosen. */
 static int64_t most_tokens(const tokenizer *t, const model_config *m) {
     if (is_picture(t)) return t->length;
+    if (is_points(t)) return INT64_MAX;
     return is_numbers(t) ? m->context * m->patch : m->context;
 }
 
@@ -133,7 +171,8 @@ void example_plan_close(example_plan *p) { crop_close(&p->crops); }
 window example_draw(const example_plan *p, int64_t number) {
     rng random = rng_make(p->seed, RNG_EXAMPLE, (uint32_t)number);
     window w;
-    if (is_whole(p->d)) {
+    if (p->d->generated) w = whole_document(p->d, p->split, p->m, number); /* each is new */
+    else if (is_whole(p->d)) {
         rng_block key = rng_at(p->seed, RNG_EXAMPLE, (uint32_t)(number / p->documents), UINT64_C(1) << 32);
         shuffle order = shuffle_by(key, (uint32_t)p->documents);
         w = whole_document(p->d, p->split, p->m, shuffle_at(&order, (uint32_t)(number % p->documents)));
@@ -168,12 +207,12 @@ window example_at(const dataset *d, split_name split, const model_config *m, int
 
 /* ------------------------------------------------------------------ rows */
 
-int example_rows_open(example_rows *r, const model *m, int64_t capacity, pcv_error *err) {
+int example_rows_open(example_rows *r, const model *m, int64_t capacity, int64_t context, pcv_error *err) {
     const model_config *c = &m->config;
     int64_t F = c->input_features;
     int status = 0;
-    *r = (example_rows){.m = m, .capacity = capacity, .inputs = c->context};
-    r->outputs = model_type_of(c) != &perceiver_io ? 1 : c->decoder.queries ? c->decoder.queries : c->context;
+    *r = (example_rows){.m = m, .capacity = capacity, .inputs = context};
+    r->outputs = model_type_of(c) != &perceiver_io ? 1 : c->decoder.queries ? c->decoder.queries : context;
     TRY(mem_get(&r->row, (size_t)capacity * sizeof *r->row, "a batch", err));
     TRY(mem_get(&r->wanted, (size_t)(capacity * r->outputs) * sizeof *r->wanted, "a batch", err));
     if (F) TRY(mem_get(&r->features, (size_t)(capacity * r->inputs * F) * sizeof *r->features, "a batch", err));
@@ -251,19 +290,58 @@ static void change_picture(float *x, const int64_t shape[3], const train_config 
             memset(x + y * row + a * C, 0, (size_t)C * sizeof *x);
 }
 
-static void put_values(example_rows *r, sequence *row, const tokenizer *t, const float *values, int64_t count) {
+/* As loud as any other: a mean square of 1. What is silent stays so. */
+static void level_sound(float *x, int64_t count) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) sum += (double)x[i] * (double)x[i];
+    float factor = sum > 1e-9 * (double)count ? (float)sqrt((double)count / sum) : 1;
+    for (int64_t i = 0; i < count; i++) x[i] *= factor;
+}
+
+/* Moved, with silence in what is left behind. */
+static void change_sound(float *x, int64_t count, const train_config *c, rng *random) {
+    int64_t by = (int64_t)rng_below(random, (uint64_t)(2 * c->shift + 1)) - c->shift, size = by < 0 ? -by : by;
+    if (size > count) size = count;
+    int64_t kept = count - size;
+    memmove(by > 0 ? x + size : x, by > 0 ? x : x + size, (size_t)kept * sizeof *x);
+    memset(by > 0 ? x : x + kept, 0, (size_t)size * sizeof *x);
+}
+
+/* Features of points: all of them or, of too many, as many as fit, drawn without order (Knuth vol. 2, 3.4.2 S). */
+static void put_points(example_rows *r, sequence *row, const float *xyz, int64_t points, rng *random) {
     const model_config *c = &r->m->config;
+    float *out = (float *)(uintptr_t)row->features; /* ours */
+    int64_t wanted = points < r->inputs ? points : r->inputs;
+    for (int64_t i = 0; i < points && row->length < wanted; i++) {
+        double left = (double)(points - i), missing = (double)(wanted - row->length);
+        if (rng_uniform(random) * left >= missing) continue;
+        const double place[3] = {(double)xyz[3 * i], (double)xyz[3 * i + 1], (double)xyz[3 * i + 2]};
+        fourier_features(place, 3, c->positions.resolution.v, c->positions.bands, out);
+        out += c->input_features;
+        row->length++;
+    }
+}
+
+static int put_values(example_rows *r, sequence *row, const tokenizer *t, const float *values, int64_t count,
+                      rng *random, pcv_error *err) {
+    const model_config *c = &r->m->config;
+    if (is_points(t)) {
+        put_points(r, row, values, count / 3, random);
+        return 0;
+    }
     const int64_t P = c->patch;
     float *out = (float *)(uintptr_t)row->features; /* ours */
     if (is_picture(t)) {
         film_shape film = {1, t->shape[0], t->shape[1], t->shape[2]};
         patches_blocks(values, &film, 1, P, out);
         row->length = c->context;
-        return;
+        return 0;
     }
     row->length = patches_of(count, P);
+    if (c->spectrum) return sound_spectra(values, count, c->spectrum, P, out, err);
     memcpy(out, values, (size_t)count * sizeof *values);
     memset(out + count, 0, (size_t)(row->length * P - count) * sizeof *values);
+    return 0;
 }
 
 static int read_numbers(example_rows *r, sequence *row, const dataset *d, split_name split, const window *w,
@@ -275,7 +353,9 @@ static int read_numbers(example_rows *r, sequence *row, const dataset *d, split_
     t->type->values(t, r->tokens, (size_t)w->count, r->values);
     rng random = rng_make(w->variant, RNG_EXAMPLE, 1);
     if (train && is_picture(t)) change_picture(r->values, t->shape, train, &random);
-    put_values(r, row, t, r->values, w->count);
+    if (is_sound(t)) level_sound(r->values, w->count);
+    if (train && is_sound(t)) change_sound(r->values, w->count, train, &random);
+    TRY(put_values(r, row, t, r->values, w->count, &random, err));
 out:
     return status;
 }
@@ -322,11 +402,12 @@ int example_rows_read(example_rows *r, const dataset *d, split_name split, const
     return read_text(row, d, split, w, train, err);
 }
 
-int example_rows_add(example_rows *r, const tokenizer *t, const float *values, int64_t count, pcv_error *err) {
-    int64_t most = most_tokens(t, &r->m->config);
+int example_rows_add(example_rows *r, const tokenizer *t, float *values, int64_t count, pcv_error *err) {
+    int64_t most = most_tokens(t, &r->m->config), taken = count < most ? count : most;
     if (count < 1) return fail(err, PCV_DATA, "nothing in it");
-    put_values(r, next_row(r), t, values, count < most ? count : most);
-    return 0;
+    rng random = rng_make(0, RNG_EXAMPLE, 1);
+    if (is_sound(t)) level_sound(values, taken);
+    return put_values(r, next_row(r), t, values, taken, &random, err);
 }
 
 void example_rows_add_ids(example_rows *r, const int32_t *ids, int64_t count) {

@@ -1,7 +1,7 @@
 /* Examples: what a model that answers reads of a document, and what it is to say.
  *
- *     numbers   a picture's or a sound's values, `patch` pixels of a side or samples as one vector; the answer is the
- *               document's label
+ *     numbers   a picture's or a sound's values, `patch` pixels of a side or samples as one vector, or the Fourier
+ *               features of points; the answer is the document's label
  *     ids       a text of which some words are hidden (Devlin et al. 2019, by whole words as in Jaegle et al. 2022,
  *               appendix F.3); the answers are the hidden tokens
  *
@@ -50,15 +50,17 @@ typedef struct example_rows {
     size_t room;
 } example_rows;
 
-int example_rows_open(example_rows *r, const model *m, int64_t capacity, pcv_error *err);
+/* context: inputs of a row at most. */
+int example_rows_open(example_rows *r, const model *m, int64_t capacity, int64_t context, pcv_error *err);
 void example_rows_close(example_rows *r);
 
 /* Reads one more example. train: with its changes to pictures; NULL: as they are. */
 int example_rows_read(example_rows *r, const dataset *d, split_name split, const window *w, const train_config *train,
                       pcv_error *err);
 
-/* One more of numbers that the caller has: `values` of a whole document, as token_type.values gives them. */
-int example_rows_add(example_rows *r, const tokenizer *t, const float *values, int64_t count, pcv_error *err);
+/* One more of numbers that the caller has: `values` of a whole document, as token_type.values gives them; they may be
+ * changed. */
+int example_rows_add(example_rows *r, const tokenizer *t, float *values, int64_t count, pcv_error *err);
 
 /* One more of ids, which are cut to what the model reads. */
 void example_rows_add_ids(example_rows *r, const int32_t *ids, int64_t count);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const generator *const generators[] = {&mirrored_copy, &associative_recall, &repeated_passage};
+static const generator *const generators[] = {&mirrored_copy, &associative_recall, &repeated_passage, &labelled_shapes};
 
 static const int64_t ENDLESS = (int64_t)1 << 31;
 
@@ -70,17 +70,36 @@ static int64_t next_target(const dataset *d, split_name split, int64_t document,
     return ((const generated *)d->state)->by->next_target(&g, i);
 }
 
-static void close_generated(dataset *d) { mem_free(d->state); }
+static int32_t label(const dataset *d, split_name split, int64_t document) {
+    generated_document g = document_of(d, split, document);
+    return ((const generated *)d->state)->by->label(&g);
+}
+
+static void close_generated(dataset *d) {
+    for (int64_t i = 0; i < d->classes; i++) mem_free(d->class_name[i]);
+    mem_free(d->class_name);
+    mem_free(d->state);
+}
+
+static int name_classes(dataset *d, const char *const *names, pcv_error *err) {
+    int64_t count = 0;
+    while (names && names[count]) count++;
+    int status = count ? mem_get(&d->class_name, (size_t)count * sizeof *d->class_name, "classes", err) : 0;
+    for (; d->classes < count && !status; d->classes += !status)
+        status = mem_string(&d->class_name[d->classes], names[d->classes], err);
+    return status;
+}
 
 static void resize(dataset *d, int64_t length) {
     generated *s = d->state;
+    if (s->by->tokens) return; /* a document is as long as its name says */
     s->length = length < s->by->least ? s->by->least : length > s->longest ? s->longest : length;
     if (s->by->even) s->length -= s->length % 2;
     d->first_target = s->by->first_target(s->length);
 }
 
-static const dataset_type all_count = {documents, length, read_document, close_generated, resize, NULL, NULL};
-static const dataset_type some_count = {documents, length, read_document, close_generated, resize, next_target, NULL};
+static const dataset_type all_count = {documents, length, read_document, close_generated, resize, NULL, label};
+static const dataset_type some_count = {documents, length, read_document, close_generated, resize, next_target, label};
 
 int generated_open(dataset *d, const char *name, pcv_error *err) {
     const generator *by = generator_of(name);
@@ -90,14 +109,17 @@ int generated_open(dataset *d, const char *name, pcv_error *err) {
     if (status) return status;
     status = mem_get(&s, sizeof *s, "a generated data set", err);
     if (status) return status;
-    *s = (generated){.by = by, .longest = tokens};
+    int64_t whole = by->tokens ? by->tokens * tokens + 1 : tokens;
+    *s = (generated){.by = by, .length = whole, .longest = whole};
     d->type = by->next_target ? &some_count : &all_count;
     d->state = s;
     d->generated = true;
-    resize(d, tokens);
+    resize(d, whole);
+    d->first_target = by->first_target(s->length);
     snprintf(d->kind, sizeof d->kind, "%s", by->name);
     int size = snprintf(d->place, sizeof d->place, "%s:%lld", by->name, (long long)tokens);
     hash_bytes(d->place, (size_t)size, d->digest);
-    status = tokenizer_open(&d->tokens, "bytes", NULL, err);
+    status = tokenizer_open(&d->tokens, by->tokenizer ? by->tokenizer : "bytes", NULL, err);
+    if (!status) status = name_classes(d, by->classes, err);
     return status ? status : tokenizer_meaning(&d->tokens, d->meaning, err);
 }

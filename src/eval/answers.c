@@ -19,7 +19,8 @@ int answers_defaults(eval_config *c, const model_config *m, pcv_error *err) {
     if (!c->context) c->context = m->context;
     if (!c->latents) c->latents = m->latents;
     c->stride = c->context;
-    if (c->context != m->context)
+    bool any = m->input_features && m->positions.kind == POSITION_NONE; /* inputs say where they are */
+    if (c->context != m->context && !any)
         return fail(err, PCV_CONFIG, "--context: %lld, but an example of this model has %lld inputs",
                     (long long)c->context, (long long)m->context);
     if (c->latents > m->latents)
@@ -96,7 +97,8 @@ static void fill_classes(const evaluation_job *job, const tally *t, const surene
     e->accuracy_top5 = (double)s->top / n;
     for (int b = 0; b < BINS; b++) apart += fabs((double)s->hits[b] - s->certainty[b]);
     e->calibration = apart / n;
-    if (mem_get(&number, (size_t)d->classes * sizeof *number, "classes", NULL)) return;
+    e->majority = 1 / (double)d->classes;
+    if (d->generated || mem_get(&number, (size_t)d->classes * sizeof *number, "classes", NULL)) return;
     for (int64_t i = 0; i < documents; i++) {
         int64_t *k = &number[d->type->label(d, split, i)];
         if (++*k > most) most = *k;
@@ -116,7 +118,9 @@ static int64_t windows_of(const evaluation_job *job, int64_t all) {
 int answers_evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
     const eval_config *c = job->config;
     split_name split = (split_name)c->split;
-    const int64_t all = example_windows(job->d, split, &job->m->config), some = windows_of(job, all);
+    const bool generated = job->d->generated;
+    const int64_t all = generated ? c->examples : example_windows(job->d, split, &job->m->config);
+    const int64_t some = windows_of(job, all);
     example_rows rows = {0};
     tally t = {0};
     sureness s = {.top = 0};
@@ -126,7 +130,7 @@ int answers_evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *er
     bool recording = job->t->recording, training = job->t->training;
     *e = (pcv_evaluation){.latents = c->latents, .context = c->context, .stride = c->stride};
     job->t->recording = job->t->training = false;
-    TRY(example_rows_open(&rows, job->m, c->batch, err));
+    TRY(example_rows_open(&rows, job->m, c->batch, c->context, err));
     if (job->d->classes)
         TRY(mem_get(&logits, (size_t)(c->batch * rows.outputs * job->d->classes) * sizeof *logits, "answers", err));
     for (int64_t i = 0; i < some; i++) {

@@ -149,7 +149,7 @@ int predict_file(pcv_engine *e, const pcv_predict_options *o, const pcv_settings
         return fail(err, PCV_USAGE, "--hidden: this model does not fill in text");
     TRY(settings_eval(settings, &c, err));
     TRY(evaluate_defaults(&c, &e->m->config, err));
-    TRY(example_rows_open(&rows, e->m, 1, err));
+    TRY(example_rows_open(&rows, e->m, 1, c.context, err));
     TRY(read_file(e, o, &rows, &ids, err));
     TRY(run(e, o, &c, &rows, &ids, p, err));
 out:

@@ -256,7 +256,8 @@ static int bench_step(const model_config *config, const train_config *c, const c
     TRY(tape_init(&t, be, plan.tensors, err));
     TRY(step_open(&b, m, c->batch, err));
     step_take_random(&b, c->batch, (uint64_t)c->seed);
-    int64_t targets = c->batch * (m->type->answers ? b.examples.outputs : config->latents / config->latents_per_position);
+    int64_t positions = config->latents / config->latents_per_position;
+    int64_t targets = c->batch * (m->type->answers ? b.examples.outputs : positions);
     watch_say(r.watch, "timing training steps: two to warm up, five, one to see where the time goes");
     for (int i = -WARMUP; i < STEPS; i++) {
         TRY(tell(&r, i + WARMUP, WARMUP + STEPS + 1, err));
@@ -462,7 +463,7 @@ static int bench_answer(const model_config *config, const train_config *c, repor
     TRY(model_open(&m, config, be, false, err));
     TRY(model_init(m, (uint64_t)c->seed, err));
     TRY(tape_init(&t, be, 0, err));
-    TRY(example_rows_open(&rows, m, 1, err));
+    TRY(example_rows_open(&rows, m, 1, config->context, err));
     example_rows_fill(&rows, 1, (uint64_t)c->seed);
     for (int i = -1; i < ANSWERS; i++) { /* the last one with every kernel timed */
         TRY(tell(&r, i + 1, ANSWERS + 1, err));

@@ -275,7 +275,7 @@ static int describe_dataset(describer *d, const char *path, pcv_error *err) {
     add_text(d, "tokenizer", "tokenizer", set->tokens.type->name);
     add_digest(d, "meaning", "tokenizer digest", set->meaning);
     add_number(d, "vocab_size", "vocabulary", set->tokens.vocab);
-    if (set->classes) status = add_classes(d, set, err);
+    if (set->classes && !set->generated) status = add_classes(d, set, err);
     for (int s = 0; s < 3 && !set->generated; s++) {
         char key[64], label[64];
         int64_t tokens = 0, documents = dataset_documents(set, (split_name)s);

@@ -4,7 +4,7 @@
 const char *const perceiver_settings[] = {
     "latents", "input_channels", "cross_heads", "cross_mlp_ratio", "query_residual", "cross_width", "positions.kind",
     "positions.axes", "positions.bands", "positions.resolution", "positions.channels", "positions.projected",
-    "positions.join", "patch", "encoder.blocks", "encoder.qk_channels", "encoder.v_channels", "outputs",
+    "positions.join", "patch", "spectrum", "encoder.blocks", "encoder.qk_channels", "encoder.v_channels", "outputs",
     "training.flip", "training.shift", "training.cutout", "training.mask_rate", NULL};
 const char *const perceiver_repeats[] = {"encoder.cross_attends", "encoder.share_first_cross",
                                          "encoder.share_first_block", NULL};
@@ -24,7 +24,6 @@ void perceiver_complete(model_config *c) {
         c->positions.channels = or_else(c->input_channels, c->input_features);
     if (c->positions.kind == POSITION_FOURIER && !c->positions.axes.count)
         c->positions.axes = (field_ints){.count = 1, .v = {c->context}};
-    if (c->positions.kind != POSITION_FOURIER && c->decoder.query != ASK_FOURIER) c->positions.resolution.count = 0;
     if (!perceiver_decodes(c)) return;
     if (c->decoder.query == ASK_INPUTS) c->decoder.queries = 0;
     if (c->decoder.query == ASK_FOURIER && !c->decoder.axes.count) c->decoder.axes = c->positions.axes;
@@ -54,6 +53,8 @@ static int check_grid(const char *key, const field_ints *axes, const field_ints 
 
 static int check_inputs(const model_config *c, pcv_error *err) {
     int64_t content = or_else(c->input_channels, c->input_features), position = model_position_width(c);
+    if (c->spectrum % 2)
+        return fail(err, PCV_CONFIG, "spectrum is %lld, expected an even number of samples", (long long)c->spectrum);
     if (c->positions.kind == POSITION_SINUSOIDAL)
         return fail(err, PCV_CONFIG, "positions.kind is sinusoidal, expected none, learned or fourier");
     if (c->positions.join == JOIN_ADD && position && position != content)

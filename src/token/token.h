@@ -106,7 +106,7 @@ struct tokenizer {
     bool spaced;             /* the first piece of a text begins with a space that the text has not */
     int axes;                /* of positions; 0: a token's index is all there is */
     int64_t axis_rows[TOKEN_AXES]; /* positions of each axis are below this */
-    int64_t shape[3];        /* rows, columns and channels of a document's values; 0: a line of any length */
+    int64_t shape[3];        /* rows, columns and channels of a document's values; 0, 0: a line of any length */
     int32_t mask;            /* the id that stands for what is hidden; pad where the type has none */
     int64_t period;          /* positions repeat after so many tokens behind the start token; 0: never */
     int64_t vector_size;     /* of type->vector */
@@ -114,7 +114,7 @@ struct tokenizer {
 };
 
 extern const token_type token_bytes, token_bytes_262, token_sentencepiece, token_image, token_midi, token_midi_389,
-    token_mulaw, token_rvq;
+    token_mulaw, token_rvq, token_points;
 extern const token_type *const token_types[]; /* ends with NULL */
 
 /* config NULL: the defaults. A tokenizer that learns is of use after train or load. */

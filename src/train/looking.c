@@ -11,7 +11,7 @@
 
 static const double LN2 = 0.69314718055994531;
 
-enum { LEAST_TARGETS = 1000, LEAST_EXAMPLES = 100 };
+enum { LEAST_TARGETS = 1000, LEAST_EXAMPLES = 100, GENERATED_EXAMPLES = 500 };
 enum { VALIDATIONS = 10 }; /* in a run, unless --eval-every says otherwise */
 enum { PROMPT = 128, SAMPLE = 256, SAMPLE_SECONDS = 2, SAMPLE_MOST = 16000 }; /* tokens, but for the seconds */
 
@@ -60,6 +60,7 @@ static int validate(trainer *r, bool *best, pcv_error *err) {
     c.seed = r->c.seed + 1000003; /* generated documents that training never sees */
     c.stride = r->mc.latents / r->mc.latents_per_position;
     if (r->m->type->answers) c.batch = r->c.batch;
+    if (r->d->classes && r->d->generated) c.examples = GENERATED_EXAMPLES;
     status = evaluate_defaults(&c, &r->mc, err);
     if (status) return status;
     uint64_t seed = r->d->seed;

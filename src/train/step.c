@@ -17,7 +17,7 @@ int step_open(step_rows *b, const model *m, int64_t rows, pcv_error *err) {
     int64_t targets = rows * (c->latents / c->latents_per_position); /* the shortest windows have one each */
     int status = 0;
     *b = (step_rows){.m = m};
-    if (m->type->answers) return example_rows_open(&b->examples, m, rows, err);
+    if (m->type->answers) return example_rows_open(&b->examples, m, rows, m->config.context, err);
     TRY(window_rows_open(&b->rows, targets, rows * (known_before(m, INT64_MAX) + c->context + 1), err));
     TRY(model_memory_open(&b->memory, m, rows, err));
 out:

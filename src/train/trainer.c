@@ -128,7 +128,7 @@ static int64_t targets_of_piece(const trainer *r, int64_t positions) {
 static int set_length(trainer *r, int64_t length, pcv_error *err) {
     int64_t positions = r->mc.latents / r->mc.latents_per_position;
     r->state.length = length < r->mc.context ? length : r->mc.context;
-    dataset_resize(r->d, r->state.length);
+    if (!r->m->type->answers) dataset_resize(r->d, r->state.length);
     int64_t scored = targets_of_piece(r, positions);
     int64_t by_tokens = (r->mc.context + 1) / (r->state.length + 1), by_latents = positions / r->state.length;
     r->rows = r->c.batch; /* and more where they are short */
