@@ -501,6 +501,8 @@ PCV_API void pcv_scores_free(pcv_scores *scores);
  * index head may look at nothing, so that a row's sum may be less than 1. */
 typedef struct pcv_attention {
     int64_t inputs, first_query, rows, bins;
+    int64_t columns; /* of a picture, whose inputs lie in rows of so many: a model that answers looked at it, and there
+                        is a row for each latent; 0: inputs follow each other */
     float *value;
 } pcv_attention;
 
@@ -509,7 +511,8 @@ typedef struct pcv_attention {
 PCV_API int pcv_attend(pcv_engine *engine, const char *path, bool are_ids, int64_t size,
                        const pcv_settings *settings, const pcv_watch *watch, pcv_attention *map, pcv_error *err);
 /* Draws it as a PNG or JPEG: the latents' positions downward, the inputs' to the right, colour the logarithm of the
- * probability in a bin, from 1 (white) to 10^-6 and less (black). check refuses other endings of a name. */
+ * probability in a bin, from 1 (white) to 10^-6 and less (black). What latents saw of a picture is a sheet, a small
+ * picture for each latent, white where it looked most. check refuses other endings of a name. */
 PCV_API int pcv_attention_check(const char *path, pcv_error *err);
 PCV_API int pcv_attention_draw(const char *path, const pcv_attention *map, pcv_error *err);
 PCV_API void pcv_attention_free(pcv_attention *map);

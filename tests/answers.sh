@@ -127,6 +127,9 @@ fails $usage 'goes on with what it reads' predict goes-on gap.txt
 fails $usage 'answers, and does not go on' generate filled --length 3
 fails $usage 'answers, and does not go on' score filled gap.txt
 fails $usage 'answers, and does not go on' attend filled gap.txt
+works attend filled gap.txt -o map.png
+works attend run sounds/low/l1.wav -o map.png
+fails $usage 'name a file to look at' attend run -o map.png
 fails $config 'texts without labels' train texts -o x --arch perceiver --steps 1
 works prepare audio sounds -o unlabelled --rate 4000
 fails $config 'documents without labels' train unlabelled -o x --arch perceiver-io --steps 1

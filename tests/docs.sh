@@ -32,6 +32,7 @@ perceiver() {
     case $1 in
     train)
         case " $* " in
+        *"--preset shapes "*) "$program" "$@" --latents 8 --channels 16 --heads 2 --layers 1 --batch 4 --minutes 0 --steps 4 ;;
         *" --resume "*) "$program" "$@" --steps 6 --minutes 0 ;;
         *) "$program" "$@" $small ;;
         esac ;;
@@ -42,6 +43,7 @@ perceiver() {
         esac ;;
     eval)
         case " $* " in
+        *" --examples 1"*) "$program" "$@" --examples 20 ;;
         *" --sweep "*) "$program" "$@" --values 4,16 --tokens 200 ;;
         *) "$program" "$@" --context 64 --latents 16 --tokens 500 --stride 0 ;;
         esac ;;

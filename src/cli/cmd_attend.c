@@ -37,7 +37,9 @@ static int read_request(request *r, const arguments *a, pcv_error *err) {
 
 static int draw(const request *r, const pcv_attention *map, pcv_error *err) {
     int status = pcv_attention_draw(r->output, map, err);
-    if (!status)
+    if (!status && map->columns)
+        cli_say("%s: what each of %" PRId64 " latents looked at, from black to white", r->output, map->rows);
+    else if (!status)
         cli_say("%s: down: queries %" PRId64 " to %" PRId64 ", right: inputs 0 to %" PRId64
                 "; white: probability 1, black: 10^-6 and less", r->output, map->first_query, map->inputs - 1,
                 map->inputs - 1);

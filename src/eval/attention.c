@@ -1,5 +1,6 @@
 /* What a trained model's cross-attention and index heads look at, as numbers and as a picture. */
 #include "eval/attention.h"
+#include "eval/predict.h"
 #include "base/clock.h"
 #include "base/watch.h"
 #include "config/settings.h"
@@ -98,6 +99,37 @@ out:
     return status;
 }
 
+/* What each latent of a model that answers saw of all inputs, with its first cross-attention. */
+static int look_once(pcv_engine *e, const char *path, const eval_config *c, pcv_attention *m, pcv_error *err) {
+    example_rows rows = {0};
+    id_list ids = {0};
+    tape t = {0};
+    int status = 0;
+    if (!path) return fail(err, PCV_USAGE, "name a file to look at");
+    TRY(example_rows_open(&rows, e->m, 1, c->context, err));
+    TRY(predict_read(e, &(pcv_predict_options){.path = path}, &rows, &ids, err));
+    *m = (pcv_attention){.inputs = rows.row[0].length, .rows = c->latents, .bins = rows.row[0].length};
+    if (e->tokens.shape[0]) m->columns = e->m->config.positions.axes.v[1];
+    TRY(mem_get(&m->value, (size_t)(m->rows * m->bins) * sizeof *m->value, "a map", err));
+    TRY(tape_init(&t, e->be, 0, err));
+    tape_begin(&t);
+    pass p = pass_over(e->m, rows.row, 1, c->latents);
+    attention_map map = {{.every = 1, .rows = m->rows, .bins = m->bins, .span = m->inputs}, m->value};
+    p.map = &map;
+    p.only_latents = true;
+    model_hidden(&t, e->m, &p);
+    backend_finish(e->be);
+    TRY(tape_end(&t, "to look", err));
+    for (int64_t i = 0; i < m->rows * m->bins; i++)
+        if (!isfinite(m->value[i])) status = engine_not_finite(e, err);
+out:
+    example_rows_close(&rows);
+    id_list_free(&ids);
+    tape_free(&t);
+    if (status) attention_free(m);
+    return status;
+}
+
 int attention_look(pcv_engine *e, const char *path, bool are_ids, int64_t size, const pcv_settings *settings,
                const pcv_watch *watch, pcv_attention *m, pcv_error *err) {
     eval_config c;
@@ -108,9 +140,9 @@ int attention_look(pcv_engine *e, const char *path, bool are_ids, int64_t size, 
     bool crosses = e->m->config.initial_cross, indexed = e->m->config.index.orders.count > 0;
     int status = 0;
     *m = (pcv_attention){0};
-    TRY(engine_goes_on(e, err));
     TRY(settings_eval(settings, &c, err));
     TRY(evaluate_defaults(&c, &e->m->config, err));
+    if (e->m->type->answers) return look_once(e, path, &c, m, err);
     if (e->m->config.latents_per_position > 1 || (!crosses && !indexed)) {
         status = fail(err, PCV_CONFIG, "the map needs a model with index heads, or with a first cross-attention, and "
                       "one latent a position");
@@ -166,7 +198,36 @@ static void paint(picture *p, const pcv_attention *m) {
     }
 }
 
+/* What one latent looked at, each tile by itself from black to white. */
+static void paint_tile(picture *tile, const float *value, int64_t count) {
+    double most = 1e-12;
+    for (int64_t i = 0; i < count; i++) most = fmax(most, (double)value[i]);
+    for (int64_t i = 0; i < count; i++) colour_of((double)value[i] / most, tile->rgb + 3 * i);
+}
+
+static int draw_sheet(const char *path, const pcv_attention *m, pcv_error *err) {
+    enum { SIDE = 64, GAP = 2 }; /* pixels of a tile at least, and between tiles */
+    const int width = (int)m->columns, height = (int)(m->inputs / m->columns);
+    const int times = width < SIDE ? (SIDE + width - 1) / width : 1, across = (int)ceil(sqrt((double)m->rows));
+    const int down = (int)((m->rows + across - 1) / across), right = width * times + GAP, below = height * times + GAP;
+    picture sheet = {0}, tile = {0};
+    int status = picture_open(&sheet, across * right + GAP, down * below + GAP, err);
+    for (int64_t i = 0; i < m->rows && !status; i++) {
+        TRY(picture_open(&tile, width, height, err));
+        paint_tile(&tile, m->value + i * m->bins, m->bins);
+        TRY(picture_enlarge(&tile, times, err));
+        picture_place(&sheet, &tile, (int)i % across * right + GAP, (int)i / across * below + GAP);
+        picture_free(&tile);
+    }
+    if (!status) status = picture_write(&sheet, path, err);
+out:
+    picture_free(&tile);
+    picture_free(&sheet);
+    return status;
+}
+
 int attention_draw(const char *path, const pcv_attention *m, pcv_error *err) {
+    if (m->columns) return draw_sheet(path, m, err);
     int64_t longer = m->rows > m->bins ? m->rows : m->bins, queries = m->inputs - m->first_query;
     int64_t every = (queries + m->rows - 1) / m->rows;
     picture_axis inputs = {"input", 0, m->inputs};

@@ -37,8 +37,8 @@ out:
     return status;
 }
 
-static int read_file(const pcv_engine *e, const pcv_predict_options *o, example_rows *rows, id_list *ids,
-                     pcv_error *err) {
+int predict_read(const pcv_engine *e, const pcv_predict_options *o, example_rows *rows, id_list *ids,
+                 pcv_error *err) {
     const tokenizer *t = &e->tokens;
     float *values = NULL;
     int status = 0;
@@ -150,7 +150,7 @@ int predict_file(pcv_engine *e, const pcv_predict_options *o, const pcv_settings
     TRY(settings_eval(settings, &c, err));
     TRY(evaluate_defaults(&c, &e->m->config, err));
     TRY(example_rows_open(&rows, e->m, 1, c.context, err));
-    TRY(read_file(e, o, &rows, &ids, err));
+    TRY(predict_read(e, o, &rows, &ids, err));
     TRY(run(e, o, &c, &rows, &ids, p, err));
 out:
     if (status) prediction_free(p);

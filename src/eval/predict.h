@@ -2,10 +2,13 @@
 #ifndef EVAL_PREDICT_H
 #define EVAL_PREDICT_H
 
+#include "data/example.h"
 #include "gen/engine.h"
 
 int predict_file(pcv_engine *engine, const pcv_predict_options *options, const pcv_settings *settings,
                  pcv_prediction *prediction, pcv_error *err);
+/* The file as a row of a pass, and where it is a text its ids. */
+int predict_read(const pcv_engine *e, const pcv_predict_options *o, example_rows *rows, id_list *ids, pcv_error *err);
 void prediction_free(pcv_prediction *p);
 
 /* All predictions of latents as one safetensors file, a tensor for each file. */
