@@ -441,6 +441,10 @@ PCV_API int pcv_predictions_save(const pcv_prediction *list, int count, const ch
  * pcv_counts_free; names are valid as long as the engine is open. PCV_USAGE: the run tells no classes apart. */
 PCV_API int pcv_confusion(pcv_engine *engine, const char *dataset, const pcv_settings *settings, const pcv_watch *watch,
                           pcv_evaluation *result, int64_t **counts, const char *const **names, pcv_error *err);
+/* Which was taken for which as a .csv or .svg; check refuses other endings of a name. */
+PCV_API int pcv_confusion_check(const char *path, pcv_error *err);
+PCV_API int pcv_confusion_write(const char *path, const int64_t *counts, const char *const *names, int64_t classes,
+                                pcv_error *err);
 PCV_API void pcv_counts_free(int64_t *counts);
 
 /* One way of scoring the targets that all points of a sweep share. */

@@ -88,6 +88,13 @@ works bench train --arch perceiver-io --input-features 3 --outputs 2 --context 1
 works info run
 has out '^architecture  *perceiver-io'
 
+works eval run --split train -o confusion.csv
+equal "heading" "$(head -n 1 confusion.csv)" "class,high,low"
+has confusion.csv '^low,0,[0-9]+$'
+works eval run --split train -o confusion.svg
+has confusion.svg '<text x="122" y="[0-9]*" text-anchor="end">high</text>'
+fails $usage 'written as .csv or .svg' eval run -o confusion.png
+
 begin "predictions"
 works predict run sounds/low/l12.wav sounds/high/h12.wav
 equal "first answer" "$(sed -n 1p out | cut -d' ' -f1-3)" "sounds/low/l12.wav  low"

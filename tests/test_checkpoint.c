@@ -32,7 +32,7 @@ static void open_training(training *t, const char *list, const char *run) {
     must(settings_apply_list(list, &model_fields, "", &c, &err));
     t->be = test_backend(&(backend_options){.threads = 1});
     must(model_open(&t->m, &c, t->be, true, &err));
-    must(optimizer_open(&t->o, &t->m->params, true, &err));
+    must(optimizer_open(&t->o, &t->m->params, &(train_config){.ema = 0.5}, &err));
     must(model_memory_open(&t->memory, t->m, MEMORY_ROWS, &err));
     t->owner = (checkpoint_owner){run, "an id", "plain", 7, 2, t->m, t->memory};
 }

@@ -176,7 +176,7 @@ static void learn(const char *device, precision_name precision, const char *spec
     must(step_backend(&be, &c, &err));
     model *m = opened(be, "layers=2 context=300 latents=40", spec, true);
     must(plan_memory(&m->config, &c, &plan, &err));
-    must(optimizer_open(&o, &m->params, false, &err));
+    must(optimizer_open(&o, &m->params, NULL, &err));
     must(tape_init(&t, be, plan.tensors, &err));
     must(step_open(&rows, m, 1, &err));
     step_take_random(&rows, 1, 7);

@@ -589,7 +589,10 @@ static void schedules(void **state) {
         {SCHEDULE_RSQRT, 0, 3, 0, 0, 1},       {SCHEDULE_WSD, 4, 4, 0.6, 0.4, 2},
         {SCHEDULE_WSD, 4, 4, 0.8, 0.4, 1.1},   {SCHEDULE_WSD, 4, 4, 0.9, 0.4, 0.65},
         {SCHEDULE_WSD, 4, 4, 1, 0.4, 0.2},     {SCHEDULE_WSD, 4, 4, 0.5, 1, 1.1},
-        {SCHEDULE_WSD, 4, 4, 0.99, 0, 2},
+        {SCHEDULE_WSD, 4, 4, 0.99, 0, 2},      {SCHEDULE_FLAT_COSINE, 0, 0, 0.4, 0.5, 2},
+        {SCHEDULE_FLAT_COSINE, 0, 9, 0.75, 0.5, 1.1}, {SCHEDULE_FLAT_COSINE, 0, 9, 1, 0.5, 0.2},
+        {SCHEDULE_STEPS, 0, 9, 0.69, 0, 2},    {SCHEDULE_STEPS, 0, 9, 0.7, 0, 0.2},
+        {SCHEDULE_STEPS, 0, 9, 0.86, 0, 0.02}, {SCHEDULE_STEPS, 0, 9, 1, 0, 0.002},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         char what[32];

@@ -41,6 +41,40 @@ static double expected_weight(const train_config *c, int list, int i, const doub
     return w;
 }
 
+/* Three updates of one tensor, as optax has them; and of a second one, which shares a product with it. */
+static void an_update_is_lamb(void **state) {
+    (void)state;
+    static const float weights[2] = {3, 4}, gradients[3][2] = {{0.3f, -0.4f}, {-0.1f, 0.2f}, {0.5f, 0.1f}};
+    static const double expected[3][2] = {{2.546020, 4.209529}, {2.067227, 4.096476}, {1.638565, 3.932788}};
+    train_config c = {.optimizer = OPTIMIZER_LAMB, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-6, .weight_decay = 0.1};
+    const char *const *level;
+    must(backend_levels(&level, test_device(), &err));
+    for (; *level; level++) {
+        backend *be;
+        parameters p = {0};
+        optimizer o;
+        float values[4];
+        must(backend_open(&be, test_device(), &(backend_options){.level = *level, .threads = 2}, &err));
+        parameters_add(&p, "{one,two}.weight", 2, 2, (param_init){.decay = true});
+        must(parameters_alloc(&p, be, true, &err));
+        must(optimizer_open(&o, &p, &c, &err));
+        for (int i = 0; i < 4; i++) values[i] = weights[i % 2] * (i < 2 ? 1 : 10);
+        backend_write_floats(be, &p.list[0]->t.m, values);
+        for (int step = 0; step < 3; step++) {
+            for (int i = 0; i < 4; i++) values[i] = gradients[step][i % 2];
+            backend_write_floats(be, &p.list[0]->t.grad, values);
+            p.list[0]->t.grad_written = true;
+            optimizer_step(&o, &c, step, 0.1, 1);
+            backend_read_floats(be, values, &p.list[0]->t.m);
+            for (int i = 0; i < 2; i++) close_to((double)values[i], expected[step][i], 1e-5, *level);
+        }
+        assert_true(fabsf(values[2] - 30) > 1); /* its own length counts */
+        optimizer_close(&o);
+        parameters_free(&p);
+        be->close(be);
+    }
+}
+
 static void an_update_is_adamw(void **state) {
     (void)state;
     static const double lr[UPDATES] = {0.1, 0.02, 0.3, 0.05, 0.01}, scale[UPDATES] = {1, 0.25, 1, 3, 1};
@@ -54,7 +88,7 @@ static void an_update_is_adamw(void **state) {
         optimizer o;
         must(backend_open(&be, test_device(), &(backend_options){.level = *level, .threads = 2}, &err));
         declare(&p, be);
-        must(optimizer_open(&o, &p, false, &err));
+        must(optimizer_open(&o, &p, NULL, &err));
         float values[MOST];
         for (int k = 0; k < 3; k++) {
             for (int i = 0; i < sizes[k]; i++) values[i] = initial(k, i);
@@ -92,7 +126,7 @@ static void the_first_update_moves_by_the_rate(void **state) {
     float values[VECTOR] = {0};
     be = test_backend(&(backend_options){.threads = 1});
     declare(&p, be);
-    must(optimizer_open(&o, &p, false, &err));
+    must(optimizer_open(&o, &p, NULL, &err));
     backend_write_floats(be, &p.list[1]->t.m, values);
     backend_write_floats(be, &p.list[1]->t.grad, gradients);
     p.list[1]->t.grad_written = true;
@@ -112,7 +146,7 @@ static void norms_of_gradients(void **state) {
     float map[MAP] = {3, 0, 0, -4}, vector[VECTOR] = {[VECTOR - 1] = 12};
     be = test_backend(&(backend_options){.threads = 1});
     declare(&p, be);
-    must(optimizer_open(&o, &p, false, &err));
+    must(optimizer_open(&o, &p, NULL, &err));
     backend_write_floats(be, &p.list[0]->t.grad, map);
     backend_write_floats(be, &p.list[1]->t.grad, vector);
     close_to(optimizer_grad_norm(&o), 13, 1e-6, "norm of 3, -4 and 12");
@@ -140,7 +174,7 @@ static void averages_follow_the_weights(void **state) {
     declare(&p, be);
     for (int i = 0; i < MAP; i++) expected[i] = (double)(values[i] = initial(0, i));
     backend_write_floats(be, &p.list[0]->t.m, values);
-    must(optimizer_open(&o, &p, true, &err));
+    must(optimizer_open(&o, &p, &(train_config){.ema = 0.5}, &err));
     for (int step = 0; step < UPDATES; step++) {
         for (int i = 0; i < MAP; i++) values[i] = gradient(0, step, i);
         backend_write_floats(be, &p.list[0]->t.grad, values);
@@ -154,8 +188,8 @@ static void averages_follow_the_weights(void **state) {
     averages.data = matrix_columns(o.average, (int64_t)p.list[0]->offset, 0).data;
     backend_read_floats(be, average, &averages);
     for (int i = 0; i < MAP; i++) close_to((double)average[i], expected[i], 1e-6, "an average");
-    assert_int_equal(optimizer_bytes(&p, true), 3 * sizeof(float) * p.elements);
-    assert_int_equal(optimizer_bytes(&p, false), 2 * sizeof(float) * p.elements);
+    assert_int_equal(optimizer_bytes(&p, &(train_config){.ema = 0.5}), 3 * sizeof(float) * p.elements);
+    assert_int_equal(optimizer_bytes(&p, &(train_config){.optimizer = OPTIMIZER_ADAMW}), 2 * sizeof(float) * p.elements);
     optimizer_close(&o);
     parameters_free(&p);
     be->close(be);
@@ -202,7 +236,7 @@ static void linear_maps_alone_decay(void **state) {
         be = test_backend(&(backend_options){.threads = 1});
         must(model_open(&m, &c, be, true, &err));
         parameters *p = &m->params;
-        must(optimizer_open(&o, p, false, &err));
+        must(optimizer_open(&o, p, NULL, &err));
         run_kernel(be, fill, .y = p->values, .value = 1);
         for (int i = 0; i < p->count; i++) p->list[i]->t.grad_written = true; /* and is 0 */
         optimizer_step(&o, &train, 0, 0.5, 1);
@@ -430,7 +464,7 @@ static void a_run_follows_its_schedule(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(an_update_is_adamw), T(the_first_update_moves_by_the_rate), T(norms_of_gradients), T(averages_follow_the_weights),
+        T(an_update_is_adamw), T(an_update_is_lamb), T(the_first_update_moves_by_the_rate), T(norms_of_gradients), T(averages_follow_the_weights),
         T(linear_maps_alone_decay), T(gradients_are_clipped), T(batches_add_up), T(gradients_are_of_the_mean), T(records_are_plain),
         T(batches_drop_other_values), T(a_run_keeps_its_averages),
         T(a_run_follows_its_schedule)};

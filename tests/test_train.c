@@ -116,7 +116,7 @@ static void one_batch_is_learned_by_heart(void **state) {
     must(settings_train(NULL, &c, &err));
     be = test_backend(&(backend_options){.threads = 2});
     model *m = build(be, "", 48);
-    must(optimizer_open(&o, &m->params, false, &err));
+    must(optimizer_open(&o, &m->params, NULL, &err));
     must(tape_init(&t, be, 0, &err));
     must(step_open(&b, m, 1, &err));
     fill_tokens(&b, 1);

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "eval/attended.h"
 #include "eval/attention.h"
+#include "eval/confusion.h"
 #include "eval/evaluate.h"
 #include "eval/predict.h"
 #include "eval/score.h"
@@ -29,6 +30,13 @@ int pcv_predictions_save(const pcv_prediction *list, int count, const char *path
 int pcv_confusion(pcv_engine *engine, const char *data, const pcv_settings *settings, const pcv_watch *watch,
                   pcv_evaluation *result, int64_t **counts, const char *const **names, pcv_error *err) {
     return evaluate_confusion(engine, data, settings, watch, result, counts, names, err);
+}
+
+int pcv_confusion_check(const char *path, pcv_error *err) { return confusion_check(path, err); }
+
+int pcv_confusion_write(const char *path, const int64_t *counts, const char *const *names, int64_t classes,
+                        pcv_error *err) {
+    return confusion_write(path, counts, names, classes, err);
 }
 
 void pcv_counts_free(int64_t *counts) { mem_free(counts); }

@@ -143,9 +143,15 @@ static int sweep(pcv_engine *engine, arguments *a, const pcv_watch *watch, pcv_e
 }
 
 static int evaluate(pcv_engine *engine, arguments *a, const pcv_watch *watch, pcv_error *err) {
+    const char *data = arguments_value(a, "data"), *output = arguments_value(a, "o");
+    const char *const *names;
+    int64_t *counts = NULL;
     pcv_evaluation e;
-    int status = pcv_evaluate(engine, arguments_value(a, "data"), a->settings, watch, &e, err);
+    int status = output ? pcv_confusion(engine, data, a->settings, watch, &e, &counts, &names, err)
+                        : pcv_evaluate(engine, data, a->settings, watch, &e, err);
     progress_end();
+    if (!status && output) status = pcv_confusion_write(output, counts, names, e.classes, err);
+    pcv_counts_free(counts);
     if (status) return status;
     if (arguments_value(a, "json")) print_json(&e);
     else print_text(&e);
@@ -156,7 +162,8 @@ int cmd_eval(arguments *a, pcv_error *err) {
     pcv_engine *engine = NULL;
     pcv_watch watch = progress_watch();
     bool sweeps = arguments_value(a, "sweep") != NULL;
-    int status = arguments_value(a, "o") ? pcv_sweep_check(arguments_value(a, "o"), err) : 0;
+    const char *output = arguments_value(a, "o");
+    int status = !output ? 0 : sweeps ? pcv_sweep_check(output, err) : pcv_confusion_check(output, err);
     if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     signals_install(true);
     if (!status) status = sweeps ? sweep(engine, a, &watch, err) : evaluate(engine, a, &watch, err);

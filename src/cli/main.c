@@ -15,7 +15,7 @@
 #define CONFIG_OPTION {"config", OPTION_VALUE, "FILE", "take settings from a config.json"}
 
 const command commands[] = {
-    {"prepare", "text|bytes|image|midi|audio INPUT... -o DATASET",
+    {"prepare", "text|bytes|image|midi|audio|points INPUT... -o DATASET",
      "Encode files, folders or standard input (-) into a data set", 1, MOST_ARGUMENTS, cmd_prepare,
      {{"o", OPTION_PLACE, "DATASET", "folder to make"},
       {"split", OPTION_VALUE, "A,B,C",
@@ -56,10 +56,11 @@ const command commands[] = {
      {{"data", OPTION_VALUE, "DATASET", "evaluate on another data set than the run's"},
       {"sweep", OPTION_VALUE, "latents|context", "score the same targets in several ways"},
       {"values", OPTION_VALUE, "N,N...", "what to try in the sweep (default: a list that suits the model)"},
-      {"o", OPTION_PLACE, "FILE.svg", "draw the sweep"},
+      {"o", OPTION_PLACE, "FILE", "draw the sweep, .svg; of a run that tells classes apart, which was taken for which, "
+       ".svg or .csv"},
       JSON_OPTION},
      {PCV_EVALUATION}, 1, .example = "perceiver eval runs/books --split test",
-     .needs = {{"values", "sweep"}, {"o", "sweep"}}},
+     .needs = {{"values", "sweep"}}},
     {"generate", "RUN [sampling options]", "Continue a prompt", 1, 1, cmd_generate,
      {{"prompt", OPTION_TEXT, "TEXT", "text to continue; none: start a document"},
       {"prompt-file", OPTION_VALUE, "FILE", "file to continue; - is standard input"},

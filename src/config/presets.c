@@ -55,12 +55,12 @@ const preset dialects[] = {
 /* Answers: an encoder of three or four layers behind few latents, in batches. */
 #define ANSWERS \
     "architecture=perceiver-io latents=16 channels=64 heads=4 layers=3 mlp_ratio=2 training.batch=32 " \
-    "training.lr=0.002 training.warmup=100 "
+    "tied_embeddings=false training.lr=0.002 training.warmup=100 "
 
 /* Published models of pictures of 224 x 224 pixels: 512 latents of 1,024 channels, six layers eight times. */
 #define IMAGENET \
     "context=50176 input_features=3 outputs=1000 latents=512 channels=1024 heads=8 cross_heads=1 layers=6 " \
-    "encoder.blocks=8 cross_mlp_ratio=1 decoder.queries=1 decoder.channels=1024 decoder.heads=1 "
+    "encoder.blocks=8 tied_embeddings=false cross_mlp_ratio=1 decoder.queries=1 decoder.channels=1024 decoder.heads=1 "
 #define IMAGENET_FOURIER "positions.kind=fourier positions.axes=224,224 positions.bands=64 "
 
 const preset presets[] = {

@@ -2,7 +2,8 @@
  * config.json that lacks the key means. */
 #include "config/run_config.h"
 
-static const char *const schedules[] = {"constant", "cosine", "linear", "rsqrt", "wsd", NULL};
+static const char *const schedules[] = {"constant", "cosine", "linear", "rsqrt", "wsd", "flat_cosine", "steps", NULL};
+static const char *const optimizers[] = {"adamw", "lamb", NULL};
 static const char *const begins[] = {"data", "random", NULL};
 static const char *const recomputes[] = {"none", "cross", "all", NULL};
 static const char *const packings[] = {"f32", "bf16", "int8", NULL};
@@ -21,6 +22,8 @@ static const field train_rows[] = {
     {"batch", "batch", FIELD_INT, AT(batch), 1, 65536, NULL, "1", "sequences computed at once"},
     {"total_batch", "total-batch", FIELD_INT, AT(total_batch), 0, 1e9, NULL, "0",
      "target tokens of one update, gathered over several batches; 0: one batch"},
+    {"optimizer", "optimizer", FIELD_CHOICE, AT(optimizer), 0, 0, optimizers, "adamw",
+     "AdamW, or LAMB, whose steps are as long as a tensor's weights"},
     {"lr", "lr", FIELD_REAL, AT(lr), 0, 10, NULL, "0.001", "largest learning rate"},
     {"schedule", "schedule", FIELD_CHOICE, AT(schedule), 0, 0, schedules, "cosine",
      "learning rate after the warm-up"},
@@ -29,7 +32,7 @@ static const field train_rows[] = {
     {"lr_end", "lr-end", FIELD_REAL, AT(lr_end), 0, 1, NULL, "0.05",
      "last learning rate, as a fraction of the largest"},
     {"decay_share", "decay-share", FIELD_REAL, AT(decay_share), 0, 1, NULL, "0.3",
-     "part of the run over which schedule wsd decays"},
+     "part of the run over which schedules wsd and flat_cosine decay"},
     {"steps", "steps", FIELD_INT, AT(steps), 0, MANY, NULL, "0",
      "updates; 0: until --minutes are over"},
     {"minutes", "minutes", FIELD_REAL, AT(minutes), 0, 1e7, NULL, "0",

@@ -9,8 +9,12 @@ typedef enum schedule_kind {
     SCHEDULE_COSINE,
     SCHEDULE_LINEAR,
     SCHEDULE_RSQRT,
-    SCHEDULE_WSD
+    SCHEDULE_WSD,
+    SCHEDULE_FLAT_COSINE,
+    SCHEDULE_STEPS
 } schedule_kind;
+
+typedef enum optimizer_kind { OPTIMIZER_ADAMW, OPTIMIZER_LAMB } optimizer_kind;
 
 typedef enum begin_kind { BEGIN_DATA, BEGIN_RANDOM } begin_kind;
 
@@ -22,6 +26,7 @@ extern const char *const precision_names[];
 typedef struct train_config {
     int64_t batch;       /* sequences at once */
     int64_t total_batch; /* target tokens of one update, 0: one batch */
+    int optimizer; /* optimizer_kind */
     double lr;
     int schedule;
     int64_t warmup;

@@ -252,7 +252,7 @@ static int bench_step(const model_config *config, const train_config *c, const c
     TRY(model_open(&m, config, be, true, err));
     TRY(model_init(m, (uint64_t)c->seed, err));
     m->recompute = c->recompute;
-    TRY(optimizer_open(&o, &m->params, c->ema > 0, err));
+    TRY(optimizer_open(&o, &m->params, c, err));
     TRY(tape_init(&t, be, plan.tensors, err));
     TRY(step_open(&b, m, c->batch, err));
     step_take_random(&b, c->batch, (uint64_t)c->seed);

@@ -7,7 +7,7 @@ int probe_open(probe *p, const model_config *m, const train_config *c, size_t te
     TRY(model_open(&p->m, m, p->be, true, err));
     TRY(model_init(p->m, 1, err));
     p->m->recompute = c->recompute;
-    TRY(optimizer_open(&p->o, &p->m->params, c->ema > 0, err));
+    TRY(optimizer_open(&p->o, &p->m->params, c, err));
     TRY(tape_init(&p->t, p->be, tensors, err));
     TRY(step_open(&p->b, p->m, c->batch, err));
     step_take_random(&p->b, c->batch, 1);

@@ -44,7 +44,7 @@ typedef struct body {
 
 /* ------------------------------------------------------------------ parameters */
 
-static const param_init small = {.kind = INIT_TRUNCATED, .scale = 0.02};
+static const param_init small = {.kind = INIT_TRUNCATED, .scale = 0.02, .decay = true}; /* decays, as published */
 
 /* A linear map outside of attention and MLPs. */
 static linear_weights declare_map(model *m, const char *name, int64_t out, int64_t in, bool zero, bool bias) {

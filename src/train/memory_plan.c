@@ -35,7 +35,7 @@ int plan_memory(const model_config *config, const train_config *c, memory_plan *
     plan->parameters = m->params.total;
     plan->gradients = matrix_bytes(&m->params.grads);
     plan->weights = matrix_bytes(&m->params.values) + matrix_bytes(&m->params.rounded);
-    plan->optimizer = optimizer_bytes(&m->params, c->ema > 0);
+    plan->optimizer = optimizer_bytes(&m->params, c);
     plan->constants = be->bytes_now - plan->weights - plan->gradients;
     TRY(tape_init_plan(&t, be, err));
     step_take_full(&b, c->batch);

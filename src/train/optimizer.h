@@ -1,4 +1,4 @@
-/* AdamW over flat parameters, with the gradient's global norm and averaged weights. */
+/* AdamW and LAMB over flat parameters, with the gradient's global norm and averaged weights. */
 #ifndef TRAIN_OPTIMIZER_H
 #define TRAIN_OPTIMIZER_H
 
@@ -10,14 +10,17 @@ typedef struct optimizer {
     matrix m, v;    /* first and second moments, [1, elements] */
     matrix average; /* averaged weights (ema > 0), else absent */
     matrix sum;     /* [1, 1] scratch on the device */
+    matrix moved;   /* of LAMB: [1, elements] where a full step would lead, else absent */
+    matrix norms;   /* and [3, names] sums of squares, */
+    float *lengths; /* here on the host */
 } optimizer;
 
-/* Moments are zero; averages start as the weights (call after those are set). */
-int optimizer_open(optimizer *o, parameters *p, bool average, pcv_error *err);
+/* Moments are zero; averages start as the weights (call after those are set). c NULL: AdamW, no averages. */
+int optimizer_open(optimizer *o, parameters *p, const train_config *c, pcv_error *err);
 void optimizer_close(optimizer *o);
 
 /* Bytes that it takes beside weights and gradients. */
-size_t optimizer_bytes(const parameters *p, bool average);
+size_t optimizer_bytes(const parameters *p, const train_config *c);
 
 /* Norm of all gradients; not finite when one is not. */
 double optimizer_grad_norm(optimizer *o);

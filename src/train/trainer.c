@@ -104,7 +104,7 @@ static int open_model(trainer *r, pcv_error *err) {
     r->m->recompute = r->c.recompute;
     TRY(model_init(r->m, (uint64_t)r->c.seed, err));
     if (r->c.begin == BEGIN_DATA && !r->m->type->answers) TRY(begin_with_data(r->m, r->d, (uint64_t)r->c.seed, err));
-    TRY(optimizer_open(&r->o, &r->m->params, r->c.ema > 0, err));
+    TRY(optimizer_open(&r->o, &r->m->params, &r->c, err));
     TRY(tape_init(&r->t, r->be, plan.tensors, err));
     r->t.seed = (uint64_t)r->c.seed;
     TRY(step_open(&r->buffer, r->m, r->c.batch, err));
