@@ -38,6 +38,7 @@ perceiver() {
         esac ;;
     plan | bench)
         case " $* " in
+        *" --preset shapes "*) "$program" "$@" ;;
         *" --arch "*) "$program" "$@" --context 96 --channels 16 --heads 2 --layers 1 ;;
         *) "$program" "$@" --context 96 --latents 32 --channels 16 --heads 2 --cross-heads 2 --layers 1 ;;
         esac ;;

@@ -362,20 +362,22 @@ out:
 
 /* ------------------------------------------------------------------ texts */
 
-static bool is_space(const tokenizer *t, int32_t id) {
+/* Is a token part of a word, and does it begin one? Pieces of texts may have the space in front of a word. */
+static bool is_word(const tokenizer *t, int32_t id, bool *begins) {
     size_t size;
     const char *piece = t->type->piece(t, id, &size);
-    return size == 0 || isspace((unsigned char)piece[size - 1]) || isspace((unsigned char)piece[0]);
+    *begins = *begins || (size && isspace((unsigned char)piece[0]));
+    return size && id >= t->first && !isspace((unsigned char)piece[size - 1]);
 }
 
 /* Each word is hidden by a chance of its own: what it was is wanted, and the mask stands in its place. */
 static void hide_words(const tokenizer *t, int32_t *ids, int64_t count, double rate, rng *random, int32_t *wanted) {
     bool hidden = false, inside = false;
     for (int64_t i = 0; i < count; i++) {
-        bool space = ids[i] < t->first || is_space(t, ids[i]);
-        if (!space && !inside) hidden = rng_uniform(random) < rate;
-        inside = !space;
-        if (space || !hidden) continue;
+        bool begins = !inside;
+        inside = is_word(t, ids[i], &begins);
+        if (inside && begins) hidden = rng_uniform(random) < rate;
+        if (!inside || !hidden) continue;
         wanted[i] = ids[i];
         ids[i] = t->mask ? t->mask : t->pad;
     }

@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Seconds and memory of one answer of a published Perceiver IO in transformers, beside `perceiver bench answer`.
+
+    bench/perceiver_pytorch.py imagenet-fourier|imagenet-learned|masked-bytes [THREADS]
+
+Random weights, one example, no gradients; the median of three passes behind one to warm up. Needs torch, transformers."""
+import resource
+import statistics
+import sys
+import time
+
+import torch
+from transformers import (PerceiverConfig, PerceiverForImageClassificationFourier,
+                          PerceiverForImageClassificationLearned, PerceiverForMaskedLM)
+
+what, threads = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 2
+torch.set_num_threads(threads)
+picture = dict(num_latents=512, d_latents=1024, num_blocks=8, num_self_attends_per_block=6, num_self_attention_heads=8,
+               num_cross_attention_heads=1, num_labels=1000, image_size=224)
+if what == "imagenet-fourier":
+    model = PerceiverForImageClassificationFourier(PerceiverConfig(d_model=261, **picture))
+    inputs = torch.randn(1, 3, 224, 224)
+elif what == "imagenet-learned":
+    model = PerceiverForImageClassificationLearned(PerceiverConfig(d_model=512, **picture))
+    inputs = torch.randn(1, 3, 224, 224)
+else:
+    model = PerceiverForMaskedLM(PerceiverConfig(qk_channels=256, v_channels=1280))
+    inputs = torch.randint(6, 262, (1, 2048))
+model.eval()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+seconds = []
+with torch.no_grad():
+    for i in range(4):
+        start = time.perf_counter()
+        model(inputs=inputs)
+        if i:
+            seconds.append(time.perf_counter() - start)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+parameters = sum(p.numel() for p in model.parameters())
+print(f"{what}: torch {torch.__version__}, {threads} threads: {statistics.median(seconds):.3f} s, {parameters:,} parameters, "
+      f"{after / 1024:.0f} MiB at most, {(after - before) / 1024:.0f} more than the model loaded")
