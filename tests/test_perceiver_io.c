@@ -162,6 +162,7 @@ static const int32_t classes[2] = {2, 0};
 /* Two rows, and what they are to become. */
 static void rows_of(const fixture *f, int64_t features, sequence rows[2]) {
     static float raw[MOST_VALUES], made[2][MOST_VALUES];
+    static int32_t first_output[2][32]; /* of all outputs that a row may have, the first is a class */
     int length = f->given == GIVEN_VIDEO ? 4 : f->given == GIVEN_IMAGE || f->given == GIVEN_FRAMES ? 20 : 7;
     if (f->given == GIVEN_VECTORS) values_of("input:x", raw, 2 * 7 * 10);
     if (f->given == GIVEN_IMAGE) values_of("input:image", raw, 2 * 20 * 3);
@@ -172,8 +173,9 @@ static void rows_of(const fixture *f, int64_t features, sequence rows[2]) {
         if (f->given == GIVEN_VIDEO) patches_blocks(raw + r * 2 * 4 * 4 * 3, &video, 2, 2, made[r]);
         else if (f->given == GIVEN_FRAMES) patches_around(raw + r * 2 * 4 * 5 * 3, &frames, made[r]);
         else memcpy(made[r], raw + r * length * features, (size_t)(length * features) * sizeof(float));
+        for (int i = 0; i < 32; i++) first_output[r][i] = i ? -1 : classes[r];
         rows[r] = (sequence){.length = length, .padding = length - f->inputs[r], .features = made[r],
-                             .wanted = f->given == GIVEN_IDS ? masked[r] : &classes[r]};
+                             .wanted = f->given == GIVEN_IDS ? masked[r] : first_output[r]};
         if (f->given == GIVEN_IDS) rows[r].ids = token_ids[r];
     }
 }

@@ -40,7 +40,7 @@ static void find_targets(pass *p, tape *t, const places *s, int32_t **target) {
     bool any = false;
     *target = tape_host(t, (size_t)(s->B * s->O) * sizeof **target);
     for (int64_t i = 0; *target && i < s->B * s->O; i++) {
-        const int32_t *wanted = p->rows[i / s->O].wanted;
+        const int32_t *wanted = p->only_latents ? NULL : p->rows[i / s->O].wanted;
         (*target)[i] = wanted ? wanted[i % s->O] : -1;
         any = any || wanted;
     }
