@@ -355,7 +355,7 @@ fails $usage '4,x' eval run --sweep latents --values 4,x
 fails $usage 'expected 1 to' eval run --sweep latents --values 0
 fails $config 'value 100000' eval run --sweep latents --values 16,100000
 fails $config 'value 100000000' eval run --sweep context --values 100000000
-fails $usage '-o belongs to --sweep' eval run -o sweep.svg
+fails $usage 'a curve takes --sweep' eval run -o sweep.svg
 for option in --examples=3 --seed=4; do # of prepared documents there are as many as there are
     fails $usage "${option%=*}: is of generated documents, but those of .* are prepared" eval run $option
     fails $usage "${option%=*}: is of generated documents, but those of .* are prepared" eval run --sweep latents $option

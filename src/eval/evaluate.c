@@ -448,7 +448,9 @@ int evaluate_confusion(pcv_engine *engine, const char *name, const pcv_settings 
                        pcv_evaluation *result, int64_t **counts, const char *const **names, pcv_error *err) {
     *counts = NULL;
     *names = (const char *const *)engine->class_name;
-    if (!engine->classes) return fail(err, PCV_USAGE, "%s: this run tells no classes apart", engine->run);
+    if (!engine->classes)
+        return fail(err, PCV_USAGE, "%s: this run tells no classes apart, of which -o writes a table; a curve takes "
+                    "--sweep, too", engine->run);
     int status = mem_get(counts, (size_t)(engine->classes * engine->classes) * sizeof **counts, "a table", err);
     if (!status) status = evaluate_with(*counts, engine, name, settings, watch, result, err);
     if (!status) return 0;
