@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { CELL = 44, MARGIN = 130, MOST_DRAWN = 64 }; /* pixels; classes of a picture */
+enum { CELL = 44, MARGIN = 130, SLANT = 80, MOST_DRAWN = 64 }; /* pixels; classes of a picture */
 
 static bool ends_with(const char *path, const char *end) {
     size_t size = strlen(path), more = strlen(end);
@@ -54,7 +54,7 @@ static void draw_table(text *out, const int64_t *counts, const char *const *name
     int side = MARGIN + CELL * (int)classes;
     text_add(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" "
              "font-size=\"12\">\n<style>text { fill: #222 } @media (prefers-color-scheme: dark) { text { fill: #ddd } "
-             ".in { fill: #222 } }</style>\n<title>Down: what it is; across: the answer</title>\n", side + 10,
+             ".in { fill: #222 } }</style>\n<title>Down: what it is; across: the answer</title>\n", side + SLANT,
              side + 10);
     for (int64_t r = 0; r < classes; r++) {
         int y = MARGIN + CELL * (int)r;
