@@ -33,6 +33,18 @@ fails $usage "--labels 'files': expected folders, or the name of a .csv" prepare
 fails $usage 'each file has one' prepare text sounds --labels folders --documents lines -o x
 lacks x
 
+mkdir -p dealt/train dealt/test
+cp -r sounds/low sounds/high dealt/train
+cp -r sounds/low dealt/test
+rm dealt/test/low/*
+tone dealt/test/low/t.wav aaaaaaaaaaaaaaaazzzzzzzzzzzzzzzz 20
+tone dealt/train/stray.wav azzz 5
+works prepare audio dealt --labels folders -o named --rate 4000
+has err '^skipped dealt/train/stray.wav: no label'
+has named/dataset.json '"labels"'
+works info named
+has out '^classes  *2'
+
 begin "labels by a list"
 {
     echo 'file,what'

@@ -417,6 +417,38 @@ static void what_must_not_matter(void **state) {
     be->close(be);
 }
 
+/* Pixels in another order are the same picture as long as each says where it lies. */
+static void order_of_pixels(void **state) {
+    (void)state;
+    enum { PIXELS = 20, F = 3, K = 4 };
+    backend *be = test_backend(&(backend_options){.precision = F64});
+    static const char *const names[] = {"P19 pixels", "P20 learned positions"};
+    for (int n = 0; n < 2; n++) {
+        model *m = build(be, fixture_named(names[n]), false);
+        tape t;
+        float x[PIXELS * F], other[PIXELS * F], y[K], z[K];
+        int32_t place[PIXELS];
+        must(tape_init(&t, be, 0, &err));
+        values_of("input:image", x, PIXELS * F);
+        sequence row = {.features = x, .length = PIXELS};
+        answers(&t, m, &row, 1, 0, y);
+        for (int i = 0; i < PIXELS; i++) {
+            place[i] = (i * 7 + 3) % PIXELS;
+            memcpy(other + i * F, x + place[i] * F, F * sizeof *x);
+        }
+        row.features = other;
+        row.positions[0] = place;
+        answers(&t, m, &row, 1, 0, z);
+        same(y, z, K, "pixels in another order");
+        row.positions[0] = NULL;
+        answers(&t, m, &row, 1, 0, z);
+        assert_true(fabsf(z[0] - y[0]) > 1e-4f);
+        tape_free(&t);
+        model_close(m);
+    }
+    be->close(be);
+}
+
 /* Places and their features, as published (cases F1, F2, F5). */
 static void features(void **state) {
     (void)state;
@@ -484,7 +516,8 @@ static void published_sizes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(forward_passes), cmocka_unit_test(gradients),
-                                       cmocka_unit_test(what_must_not_matter), cmocka_unit_test(features),
+                                       cmocka_unit_test(what_must_not_matter), cmocka_unit_test(order_of_pixels),
+                                       cmocka_unit_test(features),
                                        cmocka_unit_test(published_sizes)};
     return run_on_device(tests, NULL, NULL);
 }
