@@ -143,6 +143,10 @@ has err 'nothing is hidden in it'
 begin "what is not for them"
 works train texts -o goes-on $masked --steps 2
 fails $usage 'goes on with what it reads' predict goes-on gap.txt
+fails $usage 'for models that go on' eval run --sweep latents
+works eval run --split train --latents 2
+works prepare audio sounds -o codes --codec rvq --rate 8000 --frame 64 --codebooks 1 --codes 8
+fails $config 'takes no tokens of this kind' train codes -o x --arch perceiver-io --steps 1
 fails $usage 'answers, and does not go on' generate filled --length 3
 fails $usage 'answers, and does not go on' score filled gap.txt
 fails $usage 'answers, and does not go on' attend filled gap.txt

@@ -122,10 +122,10 @@ static int text_shape(const dataset *d, const pcv_settings *settings, model_conf
 }
 
 int example_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
+    if (!is_numbers(&d->tokens) && !d->tokens.type->piece)
+        return fail(err, PCV_CONFIG, "%s: a %s takes no tokens of this kind", d->name, model_type_of(m)->name);
     int status = is_numbers(&d->tokens) ? number_shape(d, settings, m, err) : text_shape(d, settings, m, err);
     if (status) return status;
-    if (d->tokens.shape[0] == 0 && d->tokens.type->position)
-        return fail(err, PCV_CONFIG, "%s: a %s takes no tokens of this kind", d->name, model_type_of(m)->name);
     m->vocab_size = d->tokens.vocab;
     if (!d->classes) return m->outputs ? differs("outputs", m->outputs, 0, d, err) : 0;
     if (m->outputs && m->outputs != d->classes) return differs("outputs", m->outputs, d->classes, d, err);

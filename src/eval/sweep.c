@@ -55,6 +55,11 @@ int sweep_run(pcv_engine *engine, const char *name, const char *kind, const int6
         return fail(err, PCV_USAGE, "--sweep: '%s' is not one of latents|context", kind);
     if (count > PCV_BUCKETS)
         return fail(err, PCV_USAGE, "--values: %d of them, at most %d", count, PCV_BUCKETS);
+    if (engine->m->type->answers) {
+        status = fail(err, PCV_USAGE, "--sweep: for models that go on with what they read; --latents says how many of "
+                      "a %s are used", engine->m->type->name);
+        goto out;
+    }
     TRY(settings_eval(settings, &c, err));
     TRY(evaluation_open(&job, &c, &t, engine, name, watch, err));
     TRY(evaluation_fits(&job, settings, err));
