@@ -2,12 +2,16 @@
 
 #include <math.h>
 
-int constant_make(tensor *out, backend *be, const float *values, int64_t rows, int64_t cols,
-                  pcv_error *err) {
-    *out = (tensor){.m = {.rows = rows, .cols = cols, .stride = cols, .type = be->exact}};
+static int constant_of(tensor *out, backend *be, dtype type, const float *values, int64_t rows, int64_t cols,
+                       pcv_error *err) {
+    *out = (tensor){.m = {.rows = rows, .cols = cols, .stride = dtype_stride(type, cols), .type = type}};
     int status = backend_alloc(be, &out->m.data, matrix_bytes(&out->m), "position tables", err);
     if (!status) backend_write_floats(be, &out->m, values);
     return status;
+}
+
+int constant_make(tensor *out, backend *be, const float *values, int64_t rows, int64_t cols, pcv_error *err) {
+    return constant_of(out, be, be->exact, values, rows, cols, err);
 }
 
 void constant_free(tensor *x, backend *be) {
@@ -114,7 +118,7 @@ int fourier_grid(tensor *out, backend *be, const field_ints *axes, const field_i
             p[a] = axes->v[a] > 1 ? -1 + 2 * (double)(left % axes->v[a]) / (double)(axes->v[a] - 1) : -1;
         fourier_features(p, axes->count, resolution->count ? resolution->v : axes->v, bands, table + i * width);
     }
-    status = constant_make(out, be, table, places, width, err);
+    status = constant_of(out, be, be->real, table, places, width, err);
     mem_free(table);
     return status;
 }
