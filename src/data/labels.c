@@ -16,11 +16,6 @@ struct label_row {
     bool used;
 };
 
-static const char *base_of(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 /* ------------------------------------------------------------------ the list */
 
 /* Takes a field off *at, ends it with a zero, and says whether another one follows in its row. A quoted one loses its
@@ -60,7 +55,7 @@ static int read_rows(labels *l, pcv_error *err) {
         while (rest) take_field(&at, end, &rest);
         if (!*label)
             return fail(err, PCV_DATA, "%s: line %lld: no label behind '%.60s'", l->list, (long long)line, path);
-        l->row[l->rows++] = (label_row){.path = path, .label = label, .base = base_of(path), .line = line};
+        l->row[l->rows++] = (label_row){.path = path, .label = label, .base = path_name(path), .line = line};
     }
     return status;
 }
@@ -111,7 +106,7 @@ static bool ends_with(const char *path, const char *end) {
 
 /* The row that names the most of a path, NULL: none. */
 static label_row *row_of(labels *l, const char *path) {
-    const char *base = base_of(path);
+    const char *base = path_name(path);
     size_t low = 0, high = l->rows;
     label_row *found = NULL;
     while (low < high) {
@@ -129,7 +124,7 @@ static label_row *row_of(labels *l, const char *path) {
 
 /* The folder right above a file, *size bytes of it; NULL: it stands in the input itself. */
 static const char *folder_of(const input *in, size_t *size) {
-    const char *within = in->path + in->base, *base = base_of(within);
+    const char *within = in->path + in->base, *base = path_name(within);
     if (base == within) return NULL;
     const char *end = base - 1, *from = end;
     while (from > within && from[-1] != '/') from--;

@@ -11,7 +11,7 @@ enum { BINS = 15, TOP = 5 };
 
 /* Of classes: what their probabilities say. */
 typedef struct sureness {
-    int64_t examples[BINS], hits[BINS], top;
+    int64_t hits[BINS], top;
     double certainty[BINS];
 } sureness;
 
@@ -50,7 +50,6 @@ static void count_answer(const evaluation_job *job, const float *logits, int64_t
     bool in_top;
     int64_t best = judge(logits, classes, right, &certainty, &in_top);
     int bin = certainty > 0 ? (int)fmin(certainty * BINS, BINS - 1) : 0; /* it may be no number */
-    s->examples[bin]++;
     s->hits[bin] += best == right;
     s->certainty[bin] += certainty;
     s->top += in_top;

@@ -1,9 +1,9 @@
 /* What a trained model's cross-attention and index heads look at, as numbers and as a picture. */
 #include "eval/attention.h"
-#include "eval/predict.h"
 #include "base/clock.h"
 #include "base/watch.h"
 #include "config/settings.h"
+#include "eval/predict.h"
 #include "media/axes.h"
 #include "model/index_look.h"
 #include "token/id_stream.h"
