@@ -180,6 +180,16 @@ void text_json(text *t, const char *bytes, size_t size) {
     text_bytes(t, "\"", 1);
 }
 
+void text_csv(text *t, const char *field) {
+    if (!strpbrk(field, ",\"\r\n")) {
+        text_bytes(t, field, strlen(field));
+        return;
+    }
+    text_bytes(t, "\"", 1);
+    for (; *field; field++) text_bytes(t, *field == '"' ? "\"\"" : field, *field == '"' ? 2 : 1);
+    text_bytes(t, "\"", 1);
+}
+
 bool text_ok(const text *t) { return !t->failed && t->data; }
 
 void text_free(text *t) {

@@ -24,6 +24,7 @@ void text_add(text *t, const char *format, ...) __attribute__((format(printf, 2,
 void text_bytes(text *t, const void *bytes, size_t size);
 void text_html(text *t, const char *bytes, size_t size); /* for HTML; what text_escape shows as an escape is U+FFFD */
 void text_json(text *t, const char *bytes, size_t size); /* a JSON string with its quotes */
+void text_csv(text *t, const char *field); /* a field of a CSV, in quotes where it needs them */
 
 /* For people, on a terminal or in a column: control characters, ends of lines, overrides of the direction of writing
  * and bytes that are no UTF-8 as \x1b, \n, \u202e, and a backslash doubled, so that the text can be told back.

@@ -379,7 +379,7 @@ static void hide_words(const tokenizer *t, int32_t *ids, int64_t count, double r
         if (inside && begins) hidden = rng_uniform(random) < rate;
         if (!inside || !hidden) continue;
         wanted[i] = ids[i];
-        ids[i] = t->mask ? t->mask : t->pad;
+        ids[i] = t->mask;
     }
 }
 

@@ -16,26 +16,15 @@ int confusion_check(const char *path, pcv_error *err) {
     return fail(err, PCV_USAGE, "%s: which class was taken for which is written as .csv or .svg", path);
 }
 
-/* A field of a CSV, in quotes where it needs them. */
-static void add_field(text *out, const char *name) {
-    if (!strpbrk(name, ",\"\r\n")) {
-        text_add(out, "%s", name);
-        return;
-    }
-    text_add(out, "\"");
-    for (; *name; name++) text_add(out, *name == '"' ? "\"\"" : "%c", *name);
-    text_add(out, "\"");
-}
-
 static void write_table(text *out, const int64_t *counts, const char *const *names, int64_t classes) {
     text_add(out, "class");
     for (int64_t k = 0; k < classes; k++) {
         text_add(out, ",");
-        add_field(out, names[k]);
+        text_csv(out, names[k]);
     }
     for (int64_t r = 0; r < classes; r++) {
         text_add(out, "\n");
-        add_field(out, names[r]);
+        text_csv(out, names[r]);
         for (int64_t k = 0; k < classes; k++) text_add(out, ",%lld", (long long)counts[r * classes + k]);
     }
     text_add(out, "\n");

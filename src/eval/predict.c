@@ -25,10 +25,9 @@ static int text_ids(const tokenizer *t, const char *path, const char *hidden, id
     TRY(id_list_add(ids, &t->start, 1, err));
     while (at < end) {
         const char *found = size ? memmem(at, (size_t)(end - at), hidden, size) : NULL;
-        const int32_t mask = t->mask ? t->mask : t->pad;
         size_t count = t->type->encode(t, at, (size_t)((found ? found : end) - at), list);
         TRY(id_list_add(ids, list, count, err));
-        if (found) TRY(id_list_add(ids, &mask, 1, err));
+        if (found) TRY(id_list_add(ids, &t->mask, 1, err));
         at = found ? found + size : end;
     }
 out:
@@ -84,7 +83,7 @@ static int take_text(const pcv_engine *e, const id_list *ids, const float *logit
     for (size_t i = 1; i < ids->count; i++) {
         int32_t id = ids->v[i];
         const float *row = logits + (int64_t)i * V;
-        if (id == (t->mask ? t->mask : t->pad)) {
+        if (id == t->mask) {
             id = t->first;
             for (int32_t v = t->first; v < t->vocab; v++)
                 if (row[v] > row[id]) id = v;

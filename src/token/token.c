@@ -89,6 +89,7 @@ int tokenizer_open(tokenizer *t, const char *name, const token_config *config, p
         else fields_default(&token_fields, &t->config);
         int status = t->type->open(t, err);
         if (status) tokenizer_close(t);
+        else if (!t->mask) t->mask = t->pad;
         return status;
     }
     return no_such_tokenizer(name, err);
