@@ -131,6 +131,47 @@ static void bf16_products(void **state) {
     }
 }
 
+/* One case in bf16 on `threads` threads, of inputs that it can hold. */
+static void run_rounded(run *r, const op_case *c, const char *level, int threads) {
+    backend *be;
+    must(backend_open(&be, "cpu", &(backend_options){.level = level, .threads = threads, .precision = BF16}, &err));
+    run_open(r, c, be, true);
+    run_both_ways(r, c);
+}
+
+/* Attention at every level that has products in bf16: to the 8 bits of what it rounds, and the same on any number of
+ * threads. */
+static void bf16_attention(void **state) {
+    (void)state;
+    if (!machine_has_bf16()) skip();
+    for (int k = 0; k < op_case_count; k++) {
+        const op_case *c = &op_cases[k];
+        backend *be;
+        run expected, one, three;
+        if (strncmp(c->name, "attend", 6)) continue;
+        must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
+        run_open(&expected, c, be, true);
+        run_both_ways(&expected, c);
+        for (const char *const *level = cpu_levels(); *level; level++) {
+            if (!strcmp(*level, "reference")) continue;
+            run_rounded(&one, c, *level, 1);
+            run_rounded(&three, c, *level, 3);
+            run_compare("output in bf16", c, *level, one.output, expected.output, one.outputs, 1e-2);
+            if (memcmp(one.output, three.output, (size_t)one.outputs * sizeof(float)))
+                test_failed("%s in bf16 at level %s: 1 and 3 threads differ\n", c->name, *level);
+            for (int i = 0; i < c->inputs; i++) {
+                int n = c->in[i].rows * c->in[i].cols;
+                run_compare("gradient in bf16", c, *level, one.grad[i], expected.grad[i], n, 1e-2);
+                if (memcmp(one.grad[i], three.grad[i], (size_t)n * sizeof(float)))
+                    test_failed("%s in bf16 at level %s: gradients of 1 and 3 threads differ\n", c->name, *level);
+            }
+            run_close(&one);
+            run_close(&three);
+        }
+        run_close(&expected);
+    }
+}
+
 /* A matrix of case values on the device, of any type. */
 static matrix typed_matrix(backend *be, int64_t rows, int64_t cols, dtype type, int seed) {
     matrix real = {.rows = rows, .cols = cols, .stride = cols, .type = F32}, m = real;
@@ -298,18 +339,21 @@ static void sharp_attention(void **state) {
     (void)state;
     static float expected[SHARP_OUT], found[SHARP_OUT];
     static const float apart[] = {3, 0.42f};
+    static const dtype precisions[] = {F32, BF16};
     backend *be;
     for (int k = 0; k < 2; k++) {
         must(backend_open(&be, "cpu", &(backend_options){.precision = F64}, &err));
         attend_sharply(be, apart[k], expected);
-        for (const char *const *level = cpu_levels(); *level; level++) {
-            must(backend_open(&be, "cpu", &(backend_options){.level = *level, .threads = 2}, &err));
-            attend_sharply(be, apart[k], found);
-            for (int i = 0; i < SHARP_OUT; i++)
-                if (!(fabs((double)(found[i] - expected[i])) < 3e-5))
-                    test_failed("level %s, value %d: found %g, expected %g\n", *level, i, (double)found[i],
-                                (double)expected[i]);
-        }
+        for (const char *const *level = cpu_levels(); *level; level++)
+            for (int p = 0; p < 2; p++) {
+                backend_options options = {.level = *level, .threads = 2, .precision = precisions[p]};
+                if (backend_open(&be, "cpu", &options, NULL)) continue; /* no bf16 there */
+                attend_sharply(be, apart[k], found);
+                for (int i = 0; i < SHARP_OUT; i++)
+                    if (!(fabs((double)(found[i] - expected[i])) < (p ? 0.1 : 3e-5)))
+                        test_failed("level %s, %s, value %d: found %g, expected %g\n", *level, p ? "bf16" : "f32", i,
+                                    (double)found[i], (double)expected[i]);
+            }
     }
 }
 
@@ -486,7 +530,7 @@ static void rows_of_products(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(levels), cmocka_unit_test(every_slot_has_a_case), cmocka_unit_test(bf16_products),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(levels), cmocka_unit_test(every_slot_has_a_case), cmocka_unit_test(bf16_products), cmocka_unit_test(bf16_attention),
                                        cmocka_unit_test(packed_products), cmocka_unit_test(rows_of_products), cmocka_unit_test(packed_attention),
                                        cmocka_unit_test(attention_maps), cmocka_unit_test(sharp_attention), cmocka_unit_test(growing_passes),
                                        cmocka_unit_test(dropped_values),

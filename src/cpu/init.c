@@ -108,11 +108,12 @@ static void fill_table(backend *be, const cpu_level *level) {
     c->copy = be->k.copy;
 }
 
-static int choose_precision(backend *be, dtype precision, bool tf32, pcv_error *err) {
+static int choose_precision(backend *be, const cpu_level *level, dtype precision, bool tf32, pcv_error *err) {
     cpu_context *c = be->context;
     c->bf16 = precision == BF16;
     if (c->bf16 && (!c->round_bf16 || !gemm_has_bf16()))
         return fail(err, PCV_CONFIG, "--precision bf16: this processor or build has no bf16 products; use f32");
+    if (c->bf16 && level->bf16) level->bf16(c, &be->k);
     if (tf32) return fail(err, PCV_CONFIG, "--precision tf32: only CUDA devices have it; use f32 or bf16");
     if (precision != F64) return 0;
     be->real = be->exact = F64;
@@ -159,7 +160,7 @@ static int cpu_open(backend **out, const backend_options *options, pcv_error *er
     TRY(try_threads(c->threads, err));
     be->threads = c->threads;
     fill_table(be, level);
-    TRY(choose_precision(be, options->precision, options->tf32, err));
+    TRY(choose_precision(be, level, options->precision, options->tf32, err));
     *out = be;
 out:
     if (status && be) cpu_close(be);

@@ -11,7 +11,7 @@
 
 enum { CPU_SHARED = 4 };
 
-typedef struct cpu_context {
+struct cpu_context {
     pcv_error *failure; /* the backend's: see backend_failed */
     int threads;
     void *gemm; /* the product library's state (gemm_*.c) */
@@ -19,13 +19,16 @@ typedef struct cpu_context {
     void (*copy)(void *context, const copy_args *args); /* the level's own */
     round_bf16_fn *round_bf16; /* NULL: the reference has none */
     bool bf16; /* products take rounded operands */
+    /* Attention in float32, for what that in bf16 leaves to it. */
+    void (*attend_fwd)(void *context, const attend_args *args);
+    void (*attend_bwd)(void *context, const attend_bwd_args *args);
     crowd crowd[PASSES];
     /* Scratch per thread, grown on demand by cpu_scratch. */
     struct {
         void *data;
         size_t bytes;
     } scratch[MOST_THREADS], shared[CPU_SHARED];
-} cpu_context;
+};
 
 /* Before a loop of a kernel: its turns are shared by the threads of the kernel's context. */
 #define PARALLEL(context) _Pragma("omp parallel for num_threads(threads_of(context))")

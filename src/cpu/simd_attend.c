@@ -23,21 +23,13 @@
  * Units of work are fixed by shape, so results do not depend on the number of threads; the chunks' shares
  * of dQ are added up in order at the end. A handful of queries (decoding) takes another path, below, that
  * reads keys and values once at memory speed. */
-#include "cpu/kernels_cpu.h"
-#include "cpu/simd.h"
-
-#include <math.h>
+#include "cpu/simd_attend.h"
 
 enum {
-    PANEL = 2 * VW,   /* queries side by side */
-    BLOCK_PANELS = 16, /* panels that share a packed tile of keys in the forward pass */
-    TILE = 64,        /* keys */
     BAND = TILE + PANEL - 1, /* diagonals of a tile */
-    FEW = 4,          /* so many queries a sequence, at most, take the decoding path */
-    FEW_KEYS = 256,   /* keys that one thread takes at a time there */
+    FEW_KEYS = 256,          /* keys that one thread takes at a time, of few queries */
 };
 
-static const float NOTHING = -1e30f; /* the running maximum before any key was seen */
 static const float NEGLIGIBLE = -27.7f; /* log 2^-40 */
 
 /* Logarithm of the least probability that is not 0. A trained model has many that are far smaller, whose products with
@@ -96,61 +88,6 @@ static void product(int64_t rows, int64_t cols, int64_t depth, operand a, const 
 
 /* ------------------------------------------------------------------ shapes and packing */
 
-typedef struct shape {
-    int64_t B, H, N, M, D;
-    int64_t padded; /* D rounded up to whole vectors */
-    int64_t panels; /* of one sequence */
-} shape;
-
-static shape shape_of(const attend_args *a) {
-    shape s = {.B = a->batch, .H = a->heads, .D = a->q.cols / a->heads};
-    s.N = a->q.rows / a->batch;
-    s.M = a->slots.data ? a->keys : a->k.rows / a->batch;
-    s.padded = (s.D + VW - 1) / VW * VW;
-    s.panels = (s.N + PANEL - 1) / PANEL;
-    return s;
-}
-
-/* The row of k and v that is key 0 of sequence b. */
-static int64_t first_key(const attend_args *a, const shape *s, int64_t b) {
-    return (a->slots.data ? ((const int32_t *)a->slots.data)[b * a->slots.stride] : b) * s->M;
-}
-
-static const float *head_row(matrix m, int64_t r, int64_t head, int64_t width) {
-    return (const float *)m.data + r * m.stride + head * width;
-}
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/* What a panel of queries may see. Lanes without a query see nothing. */
-typedef struct visible {
-    int32_t begin[PANEL], end[PANEL], self[PANEL], behind_self[PANEL];
-    int64_t first, last; /* the keys that any lane sees: [first, last) */
-    int64_t all_first, all_last; /* the keys that every lane sees */
-    int64_t ahead; /* the end of lane 0, were it to see anything; of lane i with relative positions, i more */
-} visible;
-
-static void find_visible(const attend_args *a, const shape *s, int64_t b, int64_t panel,
-                         visible *v) {
-    *v = (visible){.first = INT32_MAX, .all_last = INT32_MAX};
-    for (int64_t i = 0; i < PANEL; i++) {
-        int64_t n = panel * PANEL + i;
-        if (n < s->N) {
-            v->begin[i] = ((const int32_t *)a->begin.data)[(b * s->N + n) * a->begin.stride];
-            v->end[i] = ((const int32_t *)a->end.data)[(b * s->N + n) * a->end.stride];
-            v->self[i] = (int32_t)n;
-            v->behind_self[i] = (int32_t)n + 1;
-        }
-        if (v->begin[i] < v->end[i]) {
-            v->first = smaller(v->first, v->begin[i]);
-            if (v->end[i] > v->last) v->last = v->end[i];
-            v->ahead = v->end[i] - i;
-        }
-        if (v->begin[i] > v->all_first) v->all_first = v->begin[i];
-        v->all_last = smaller(v->all_last, v->end[i]);
-    }
-}
-
 /* out [D, PANEL] = the panel's rows of m, transposed and scaled; lanes without a query are 0. */
 static void pack_panel(matrix m, const shape *s, int64_t b, int64_t head, int64_t panel, float scale,
                        float *out) {
@@ -161,11 +98,6 @@ static void pack_panel(matrix m, const shape *s, int64_t b, int64_t head, int64_
     }
 }
 
-/* A row of any type, at the first channel of one head. */
-static const void *typed_row(const matrix *m, int64_t r, int64_t head, int64_t width) {
-    return (const char *)m->data + (size_t)(r * m->stride + head * width) * dtype_bytes(m->type);
-}
-
 /* out [count, padded] = rows [from, from + count) of one head, scaled, padding 0. */
 static void pack_rows(matrix m, const shape *s, int64_t from, int64_t count, int64_t head,
                       float scale, float *out) {
@@ -174,24 +106,6 @@ static void pack_rows(matrix m, const shape *s, int64_t from, int64_t count, int
         vf factor = vf_set(scale * row_factor(&m, from + r));
         if (m.type == F32) FOR_VECTORS(s->D) vf_store(out + i, LOAD((const float *)x) * factor);
         else FOR_VECTORS(s->D) vf_store(out + i, vf_load_type(m.type, x, i, lanes) * factor);
-    }
-}
-
-/* Keys [at, at + count) of scores st [count, PANEL] that a lane must not see become -inf. */
-static void mask_scores(const attend_args *a, const shape *s, const visible *v, int64_t b,
-                        int64_t at, int64_t count, float *st) {
-    vf never = vf_set(-INFINITY);
-    bool ragged = at < v->all_first || at + count > v->all_last;
-    for (int64_t j = 0; j < count; j++) {
-        int32_t key = (int32_t)(at + j);
-        bool hidden = a->hidden.data && ((const int32_t *)a->hidden.data)[b * s->M + key];
-        if (!ragged && !hidden) continue;
-        for (int h = 0; h < PANEL; h += VW) {
-            float *x = st + j * PANEL + h;
-            vf score = vf_select(vm_within(v->begin + h, v->end + h, key), vf_load(x), never);
-            if (hidden) score = vf_select(vm_within(v->self + h, v->behind_self + h, key), score, never);
-            vf_store(x, score);
-        }
     }
 }
 
@@ -273,12 +187,6 @@ static void spread_diagonals(int64_t count, const float *ds, float *band) {
 
 /* ------------------------------------------------------------------ forward */
 
-/* State of a panel between tiles. */
-typedef struct panel_state {
-    visible seen;
-    float largest[PANEL], sum[PANEL];
-} panel_state;
-
 /* True when no score of st [count, PANEL] can matter beside `most` [PANEL], and none is not a number. */
 static bool negligible(int64_t count, const float *st, const float *most) {
     for (int h = 0; h < PANEL; h += VW) {
@@ -314,19 +222,6 @@ static void softmax_tile(panel_state *p, int64_t count, float *st, float *o_t, i
     }
 }
 
-static void store_panel(const attend_args *a, const shape *s, int64_t b, int64_t head,
-                        int64_t panel, const panel_state *p, const float *o_t) {
-    for (int64_t i = 0; i < PANEL && panel * PANEL + i < s->N; i++) {
-        int64_t r = b * s->N + panel * PANEL + i;
-        float *o = (float *)a->o.data + r * a->o.stride + head * s->D;
-        float factor = p->sum[i] > 0 ? 1 / p->sum[i] : p->sum[i]; /* 0 when blind, NaN stays */
-        for (int64_t d = 0; d < s->D; d++) o[d] = o_t[d * PANEL + i] * factor;
-        float lse = p->sum[i] == 0 ? INFINITY : p->largest[i] + logf(p->sum[i]);
-        ((float *)a->lse.data)[r * a->lse.stride + head] = lse;
-    }
-}
-
-/* What a block of panels of one head needs. */
 typedef struct forward_work {
     float *q_t, *p_t, *o_t; /* [BLOCK_PANELS][D, PANEL]; p_t with relative positions only */
     float *k, *v;           /* a tile, [TILE, padded] */
@@ -384,7 +279,7 @@ static void forward_block(cpu_context *context, const attend_args *a, const shap
         for (int64_t p = 0; p < panels; p++) forward_tile(a, s, &work, b, head, at, count, p);
     }
     for (int64_t p = 0; p < panels; p++)
-        store_panel(a, s, b, head, first_panel + p, &work.state[p], work.o_t + p * size);
+        store_panel(a, s, b, head, first_panel + p, &work.state[p], work.o_t + p * size, 1);
 }
 
 /* ------------------------------------------------------------------ forward, few queries */
@@ -499,15 +394,9 @@ static void attend_few(cpu_context *context, const attend_args *a, const shape *
 }
 
 static void attend_fwd(void *context, const attend_args *a) {
-    shape s = shape_of(a);
-    if (s.N <= FEW) {
-        attend_few(context, a, &s);
-        return;
-    }
-    int64_t blocks = (s.panels + BLOCK_PANELS - 1) / BLOCK_PANELS;
-#pragma omp parallel for num_threads(((cpu_context *)context)->threads) schedule(dynamic)
-    for (int64_t u = 0; u < s.B * s.H * blocks; u++)
-        forward_block(context, a, &s, u / blocks / s.H, u / blocks % s.H, u % blocks * BLOCK_PANELS);
+    shape s = shape_of(a, VW);
+    if (s.N <= FEW) attend_few(context, a, &s);
+    else forward_blocks(context, a, &s, forward_block);
 }
 
 /* ------------------------------------------------------------------ backward */
@@ -624,25 +513,6 @@ static void backward_tile(const attend_bwd_args *a, const shape *s, const head_q
     product(s->D, PANEL, count, (operand){work->k, 1, P}, work->ds, PANEL, work->dq_t + columns, PANEL, true);
 }
 
-static void store_rows(matrix m, int64_t from, int64_t count, int64_t head, const shape *s,
-                       const float *x) {
-    for (int64_t r = 0; r < count; r++)
-        memcpy((float *)m.data + (from + r) * m.stride + head * s->D, x + r * s->padded,
-               (size_t)s->D * sizeof *x);
-}
-
-/* A chunk's gradient of queries x_t [panels][D, PANEL]: into the whole itself when it is the only chunk, else into
- * its part of `partial`. */
-static void store_queries(matrix whole, matrix partial, const attend_bwd_args *a, const shape *s, const float *x_t,
-                          int64_t b, int64_t head, int64_t chunk, int64_t chunks) {
-    matrix to = chunks == 1 ? whole : matrix_rows(partial, chunk * s->B * s->N, s->B * s->N);
-    for (int64_t n = 0; n < s->N; n++) {
-        float *y = (float *)to.data + (b * s->N + n) * to.stride + head * s->D;
-        const float *x = x_t + n / PANEL * PANEL * s->D + n % PANEL;
-        for (int64_t d = 0; d < s->D; d++) y[d] = x[d * PANEL] * a->fwd.scale;
-    }
-}
-
 /* The rows of dr, or of its parts, that a chunk of a sequence adds to; one head's columns of them become 0. */
 static matrix clear_dr(const attend_bwd_args *a, const shape *s, int64_t b, int64_t head, int64_t chunk,
                        int64_t chunks) {
@@ -658,58 +528,23 @@ static void backward_chunk(cpu_context *context, const attend_bwd_args *a, const
     head_queries work = pack_head(context, a, s, b, head);
     if (!work.q_t) return;
     if (a->fwd.p.data) work.all_dr = clear_dr(a, s, b, head, chunk, chunks);
-    int64_t tiles = (s->M + TILE - 1) / TILE;
-    int64_t from = tiles * chunk / chunks * TILE;
-    int64_t to = smaller(tiles * (chunk + 1) / chunks * TILE, s->M);
-    for (int64_t at = from; at < to; at += TILE) {
+    int64_t to = chunk_begin(s, chunk + 1, chunks);
+    for (int64_t at = chunk_begin(s, chunk, chunks); at < to; at += TILE) {
         int64_t count = smaller(TILE, to - at), key = b * s->M + at;
         pack_rows(a->fwd.k, s, key, count, head, 1, work.k);
         pack_rows(a->fwd.v, s, key, count, head, 1, work.v);
         memset(work.dk, 0, (size_t)(2 * TILE * s->padded) * sizeof *work.dk); /* dv lies behind it */
         for (int64_t p = 0; p < s->panels; p++) backward_tile(a, s, &work, b, head, at, count, p);
-        store_rows(a->dk, key, count, head, s, work.dk);
-        store_rows(a->dv, key, count, head, s, work.dv);
+        store_rows(a->dk, key, count, head, s, work.dk, 1);
+        store_rows(a->dv, key, count, head, s, work.dv, 1);
     }
-    store_queries(a->dq, a->partial, a, s, work.dq_t, b, head, chunk, chunks);
-    if (a->fwd.p.data) store_queries(a->dp, a->partial_p, a, s, work.dp_t, b, head, chunk, chunks);
-}
-
-/* delta [B N, H]: o . do per head. */
-static void find_delta(cpu_context *context, const attend_bwd_args *a, const shape *s) {
-#pragma omp parallel for num_threads(context->threads)
-    for (int64_t r = 0; r < s->B * s->N; r++)
-        for (int64_t h = 0; h < s->H; h++) {
-            const float *x = head_row(a->fwd.o, r, h, s->D), *y = head_row(a->grad_o, r, h, s->D);
-            vf sum = vf_set(0);
-            FOR_VECTORS(s->D) sum = vf_fma(LOAD(x), LOAD(y), sum);
-            ((float *)a->delta.data)[r * a->delta.stride + h] = vf_sum(sum);
-        }
-}
-
-/* whole = the sum of its parts, which lie below each other, in order. */
-static void add_parts(cpu_context *context, matrix whole, matrix partial, int64_t parts) {
-#pragma omp parallel for num_threads(context->threads)
-    for (int64_t r = 0; r < whole.rows; r++) {
-        float *y = (float *)whole.data + r * whole.stride;
-        const float *part = (const float *)partial.data + r * partial.stride;
-        FOR_VECTORS(whole.cols) {
-            vf sum = LOAD(part);
-            for (int64_t c = 1; c < parts; c++) sum = sum + LOAD(part + c * whole.rows * partial.stride);
-            STORE(y, sum);
-        }
-    }
+    store_queries(a->dq, a->partial, a, s, work.dq_t, s->D, b, head, chunk, chunks);
+    if (a->fwd.p.data) store_queries(a->dp, a->partial_p, a, s, work.dp_t, s->D, b, head, chunk, chunks);
 }
 
 static void attend_bwd(void *context, const attend_bwd_args *a) {
-    shape s = shape_of(&a->fwd);
-    int64_t chunks = a->chunks;
-    find_delta(context, a, &s);
-#pragma omp parallel for num_threads(((cpu_context *)context)->threads) schedule(dynamic)
-    for (int64_t u = 0; u < s.B * s.H * chunks; u++)
-        backward_chunk(context, a, &s, u / chunks / s.H, u / chunks % s.H, u % chunks, chunks);
-    if (chunks > 1) add_parts(context, a->dq, a->partial, chunks);
-    if (chunks > 1 && a->dp.data) add_parts(context, a->dp, a->partial_p, chunks);
-    if (s.B * chunks > 1 && a->dr.data) add_parts(context, a->dr, a->partial_r, s.B * chunks);
+    shape s = shape_of(&a->fwd, VW);
+    backward_chunks(context, a, &s, backward_chunk);
 }
 
 void SIMD_NAME(simd_attend_)(kernels *k) {
