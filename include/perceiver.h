@@ -363,6 +363,7 @@ typedef struct pcv_train_report {
     int64_t steps, tokens;
     double seconds, loss, validation_bits, best_validation_bits;
     int64_t best_update; /* whose weights the run's model.safetensors holds, where there was a validation */
+    const char *unit;    /* of both validations: "bits per token", or what a model of numbers is measured by */
 } pcv_train_report;
 
 /* Trains until the step or minute limit, or until watch->progress asks to stop (PCV_INTERRUPTED
@@ -398,6 +399,9 @@ typedef struct pcv_evaluation {
     double accuracy_top5;   /* the right class among the five likeliest */
     double calibration;     /* expected calibration error: how far accuracy and certainty are apart, in 15 bins */
     double majority;        /* accuracy of naming the split's most frequent class */
+    const char *unit;       /* of bits_per_token: it may be of another measure, where outputs are numbers; or NULL */
+    bool numbers;           /* outputs are numbers, and loss is how far they are off */
+    double of_zeros, of_means; /* what it would be of zeros, and of each example's own mean */
     int64_t latents, context, stride;
     int positions, contexts;
     pcv_bucket position[PCV_BUCKETS]; /* by index of the target in its document */
@@ -413,6 +417,7 @@ PCV_API int pcv_evaluate(pcv_engine *engine, const char *dataset, const pcv_sett
  * text, each `hidden` in it filled in; or, where latents are asked for, what it made of the file. */
 typedef struct pcv_predict_options {
     const char *path;   /* a file of the kind that the run was trained on */
+    const char *second; /* the frame behind it, of a run that tells motions; else NULL */
     const char *hidden; /* in a text stands for a token that is to be found: "_"; NULL: nothing does */
     bool latents;
 } pcv_predict_options;
@@ -427,12 +432,19 @@ typedef struct pcv_prediction {
     int64_t filled; /* places */
     int64_t rows, channels;
     float *latents; /* [rows, channels], or NULL */
+    int64_t width, height;
+    float *motion; /* [height, width, 2] how far pixels move to the right and down, in pixels; or NULL */
 } pcv_prediction;
 
 /* PCV_USAGE: the run's model does not answer. PCV_DATA: the file is not of its kind, or damaged. */
 PCV_API int pcv_predict(pcv_engine *engine, const pcv_predict_options *options, const pcv_settings *settings,
                         pcv_prediction *prediction, pcv_error *err);
 PCV_API void pcv_prediction_free(pcv_prediction *prediction);
+
+/* Motions as a .flo file, or drawn as .png: a colour is a direction, its strength a distance, full for the largest.
+ * check refuses other endings. */
+PCV_API int pcv_motion_check(const char *path, pcv_error *err);
+PCV_API int pcv_motion_save(const pcv_prediction *prediction, const char *path, pcv_error *err);
 
 /* Their latents as a safetensors file, a tensor [rows, channels] for each path. */
 PCV_API int pcv_predictions_save(const pcv_prediction *list, int count, const char *path, pcv_error *err);

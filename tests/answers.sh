@@ -140,6 +140,45 @@ has out '^the c. ?t sees a dog.$|^the c.t sees a dog.$'
 works predict filled gap.txt
 has err 'nothing is hidden in it'
 
+begin "motions"
+still="--arch perceiver-io --latents 4 --channels 16 --heads 2 --layers 1 --bands 2 --batch 2 --threads 1 --steps 4"
+works train sprites:8 -o motion $still --eval-every 2
+has err 'update 2: validation [0-9.]* end-point error \(\+- '
+works eval motion --examples 5
+has out '^320 answers of 5 examples, 4 latents, 64 inputs$'
+has out '^end-point error  *[0-9.]* \+- '
+has out '^of zeros '
+works eval motion --examples 5 --json
+json out
+has out '"measure": "end-point error", "of_zeros": '
+has motion/report.html 'Loss, end-point error'
+works info motion
+has out '^best validation  *[0-9.]* end-point error'
+works attend run sounds/low/l1.wav -o map.png
+mkdir frames
+cp map.png frames/f-1.png
+cp map.png frames/f-2.png
+works predict motion frames/f-1.png frames/f-2.png -o frames/f-1.flo
+wide=$(sed -n 's/.*motions of \([0-9]*\) x .*/\1/p' out) high=$(sed -n 's/.* x \([0-9]*\) pixels/\1/p' out)
+equal "bytes of motions" "$(bytes frames/f-1.flo)" "$((12 + 8 * wide * high))"
+works predict motion frames/f-1.png frames/f-2.png -o motion.png
+fails $usage '3 files, but motions are those between two frames' predict motion map.png map.png map.png -o x.flo
+fails $usage 'so it needs two' predict motion map.png
+fails $usage 'reads one file at a time' predict run map.png map.png -o x.flo
+cp frames/f-1.flo frames/f-7.flo
+head -c 100 frames/f-1.flo >frames/g_flow.flo
+works prepare pairs --train frames --size 8 -o pairs
+has err '^train  *1 document '
+has err '^skipped frames/f-7.flo: the two frames beside it are missing'
+has err '^skipped frames/g_flow.flo: the two frames'
+works train pairs -o again $still
+works eval again --split train
+has out '^64 answers of 1 example,'
+fails $config 'which a perceiver-io alone can give' train pairs -o x --arch perceiver --steps 1
+fails $config 'outputs is 3, but pairs has 2' train pairs -o x $still --outputs 3
+fails $config 'loss is squared, but the answers of set are no numbers' train set -o x --arch perceiver-io --loss squared
+fails $data '1 not of this kind' prepare pairs --train frames/f-1.flo --size 4096 -o x
+
 begin "what is not for them"
 works train texts -o goes-on $masked --steps 2
 fails $usage 'goes on with what it reads' predict goes-on gap.txt

@@ -10,14 +10,6 @@ float case_value(int s, int i) {
 
 float case_weight(int row) { return 0.1f + 0.05f * (float)(row % 7); }
 
-/* Constants that are no reals: position codes, weights of a loss. */
-static tensor *exact_floats(tape *t, const float *values, int64_t rows, int64_t cols) {
-    tensor *x = tape_exact(t, rows, cols);
-    if (!t->status) backend_write_floats(t->be, &x->m, values);
-    x->keep = true;
-    return x;
-}
-
 static tensor *ints(tape *t, int count, int (*value)(int i, int p), int p) {
     int32_t list[4096];
     CHECK(count <= 4096, "%d", count);
@@ -115,8 +107,8 @@ static tensor *run_embed(tape *t, tensor *const in[], const op_case *c) {
             high[i] = i % cols < half ? sinf(b) : cosf(b);
         }
         s.positions = ints(t, c->p[0], counting, 9);
-        s.low = exact_floats(t, low, 16, cols);
-        s.high = exact_floats(t, high, 16, cols);
+        s.low = tape_exact_floats(t, low, 16, cols);
+        s.high = tape_exact_floats(t, high, 16, cols);
     }
     return embed(t, &s);
 }
@@ -127,7 +119,7 @@ static tensor *run_rotate(tape *t, tensor *const in[], const op_case *c) {
     for (int j = 0; j < c->p[1]; j++) frequency[j] = powf(0.3f, (float)j);
     rotate_spec s = {.heads = c->p[0], .group = c->p[2], .chosen = c->p[3], .interleaved = c->p[4]};
     s.positions = ints(t, c->in[0].rows, c->p[5] ? far_apart : counting, c->p[5] ? 13007 : 100);
-    s.frequency = exact_floats(t, frequency, 1, c->p[1]);
+    s.frequency = tape_exact_floats(t, frequency, 1, c->p[1]);
     return linear(t, rotate(t, linear(t, in[0], in[1], NULL), &s), in[1], NULL);
 }
 
@@ -213,10 +205,23 @@ static tensor *run_cross_entropy(tape *t, tensor *const in[], const op_case *c) 
     for (int i = 0; i < rows; i++) weight[i] = case_weight(i);
     cross_entropy_spec s = {.w = in[1], .b = c->inputs > 2 ? in[2] : NULL};
     s.targets = ints(t, rows, scattered_or_none, c->in[1].rows);
-    s.weight = exact_floats(t, weight, rows, 1);
+    s.weight = tape_exact_floats(t, weight, rows, 1);
     s.smoothing = (float)c->p[0] / 1000;
     s.z_loss = (float)c->p[1] / 1000;
     return cross_entropy(t, in[0], &s);
+}
+
+/* p: kind of distance, scale in thousandths. The second input is what the target is made of: no gradient flows there. */
+static tensor *run_distance(tape *t, tensor *const in[], const op_case *c) {
+    int rows = c->in[0].rows, cols = c->in[1].rows;
+    float weight[4096], target[4096];
+    for (int i = 0; i < rows; i++) weight[i] = case_weight(i);
+    for (int i = 0; i < rows * cols; i++) target[i] = c->p[0] == DISTANCE_SIGMOID ? (float)(i % 5) / 4 : case_value(50, i);
+    distance_spec s = {.kind = (distance_kind)c->p[0], .scale = (float)c->p[1] / 1000};
+    s.counts = ints(t, rows, scattered_or_none, 5);
+    s.weight = tape_exact_floats(t, weight, rows, 1);
+    s.target = tape_exact_floats(t, target, rows, cols);
+    return distance(t, linear(t, in[0], in[1], NULL), &s);
 }
 
 /* A block run with recomputation, with dropout inside: the same numbers must be drawn again. */
@@ -431,6 +436,10 @@ const op_case op_cases[] = {
     {"cross-entropy", run_cross_entropy, 3, {{11, 9}, {23, 9}, {1, 23}}, {0, 0}, CASE_LOSS},
     {"cross-entropy, smooth", run_cross_entropy, 2, {{11, 9}, {37, 9}}, {100, 5}, CASE_LOSS},
     {"cross-entropy, pieces", run_cross_entropy, 2, {{150, 5}, {17000, 5}}, {0, 10}, CASE_LOSS},
+    {"distance, squared", run_distance, 2, {{11, 9}, {3, 9}}, {DISTANCE_SQUARED, 700}, CASE_LOSS},
+    {"distance, absolute", run_distance, 2, {{130, 5}, {4, 5}}, {DISTANCE_ABSOLUTE, 1000}, CASE_LOSS},
+    {"distance, end point", run_distance, 2, {{37, 6}, {2, 6}}, {DISTANCE_END_POINT, 200}, CASE_LOSS},
+    {"distance, sigmoid", run_distance, 2, {{21, 7}, {5, 7}}, {DISTANCE_SIGMOID, 1500}, CASE_LOSS},
     {"block", run_block, 3, {{5, 12}, {20, 12}, {12, 20}}, {0}, CASE_OP},
     {"block, recomputed", run_block, 3, {{5, 12}, {20, 12}, {12, 20}}, {1}, CASE_OP},
     {"fill", run_fill, 1, {{3, 150}}, {0}, CASE_FORWARD},

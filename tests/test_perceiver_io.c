@@ -15,6 +15,7 @@
 #define ENCODER "perceiver_encoder/~"
 #define CLASSES "classification_decoder/~/basic_decoder"
 #define BASIC   "basic_decoder"
+#define FLOW    "flow_decoder/~/basic_decoder"
 
 /* What a case reads. */
 typedef enum given { GIVEN_VECTORS, GIVEN_IDS, GIVEN_IMAGE, GIVEN_VIDEO, GIVEN_FRAMES } given;
@@ -72,7 +73,7 @@ static const fixture fixtures[] = {
     {"P20 learned positions", LEARNED, CLASSES, GIVEN_IMAGE, SHOWN_OUTPUTS, {20, 20}, 1, 0.125423, 3.756965, 3.927493, {-0.300230, -1.038587, 1.093129}, {1.016684, 0.066236}},
     {"P20r with residual", LEARNED "decoder.residual=true ", CLASSES, GIVEN_IMAGE, SHOWN_OUTPUTS, {20, 20}, 1, -1.208916, 2.354742, -2.849334, {0.165025, -1.165614, 0.410328}, {0.248350, -0.261161}},
     {"P22 blocks of a film", PICTURE FOURIER "context=4 input_features=24 positions.axes=2,2 decoder.residual=true ", CLASSES, GIVEN_VIDEO, SHOWN_OUTPUTS, {4, 4}, 1, -2.426530, 9.068468, -6.535038, {0.074215, -0.394668, 1.051247}, {1.413067, -1.171687}},
-    {"P23 flow", PICTURE FOURIER "input_features=54 input_channels=6 positions.axes=4,5 outputs=2 decoder.query=inputs ", "flow_decoder/~/basic_decoder", GIVEN_FRAMES, SHOWN_OUTPUTS, {20, 20}, 0.2, -3.357950, 1.008413, -12.395390, {0.030850, -0.062760, -0.071089}, {0.077563, -0.248095}},
+    {"P23 flow", PICTURE FOURIER "input_features=54 input_channels=6 positions.axes=4,5 outputs=2 decoder.query=inputs loss=end_point output_scale=0.2 ", FLOW, GIVEN_FRAMES, SHOWN_OUTPUTS, {20, 20}, 0.2, -3.357950, 1.008413, -12.395390, {0.030850, -0.062760, -0.071089}, {0.077563, -0.248095}},
 };
 
 /* ------------------------------------------------------------------ names */
@@ -163,6 +164,7 @@ static const int32_t classes[2] = {2, 0};
 static void rows_of(const fixture *f, int64_t features, sequence rows[2]) {
     static float raw[MOST_VALUES], made[2][MOST_VALUES];
     static int32_t first_output[2][32]; /* of all outputs that a row may have, the first is a class */
+    static float motion[2 * 20 * 2];
     int length = f->given == GIVEN_VIDEO ? 4 : f->given == GIVEN_IMAGE || f->given == GIVEN_FRAMES ? 20 : 7;
     if (f->given == GIVEN_VECTORS) values_of("input:x", raw, 2 * 7 * 10);
     if (f->given == GIVEN_IMAGE) values_of("input:image", raw, 2 * 20 * 3);
@@ -177,7 +179,12 @@ static void rows_of(const fixture *f, int64_t features, sequence rows[2]) {
         rows[r] = (sequence){.length = length, .padding = length - f->inputs[r], .features = made[r],
                              .wanted = f->given == GIVEN_IDS ? masked[r] : first_output[r]};
         if (f->given == GIVEN_IDS) rows[r].ids = token_ids[r];
+        if (f->given != GIVEN_FRAMES) continue;
+        rows[r].numbers = motion + r * 20 * 2;
+        for (int i = 0; i < 20; i++) first_output[r][i] = 0; /* each counts */
     }
+    if (f->given == GIVEN_FRAMES) values_of("input:flow", motion, 2 * 20 * 2);
+    for (int i = 0; i < 2 * 20 * 2 && f->given == GIVEN_FRAMES; i++) motion[i] *= 3;
 }
 
 /* ------------------------------------------------------------------ forward passes */
@@ -279,6 +286,11 @@ static const descent descents[] = {
       {BASIC "/~/trainable_position_encoding:pos_embs", 0.271068}, {BASIC "/cross_attention/attention/linear:w", 0.676290},
       {BASIC "/cross_attention/layer_norm_1:scale", 1.442188}, {ENCODER "/self_attention/attention/linear_2:w", 3.647664},
       {ENCODER "/cross_attention/attention/linear_3:w", 7.200797}, {ENCODER "/trainable_position_encoding:pos_embs", 1.714829}}},
+    {"P23 flow", 0, 0, 40, 2.366335, 0.362850, -0.383444,
+     {{FLOW "/output:w", 0.129801}, {"image_preprocessor/patches_linear:w", 0.067821},
+      {"image_preprocessor/patches_linear:b", 0.020289}, {FLOW "/cross_attention/attention/linear:w", 0.055592},
+      {FLOW "/cross_attention/layer_norm:scale", 0.014145}, {ENCODER "/cross_attention/attention/linear_1:w", 0.034864},
+      {ENCODER "/trainable_position_encoding:pos_embs", 0.028667}}},
 };
 
 static const fixture *fixture_named(const char *name) {
@@ -491,6 +503,7 @@ static void published_sizes(void **state) {
     } models[] = {
         {"imagenet-2021", 44912254, 706.3}, {"imagenet-fourier", 48440627, 406.1},
         {"imagenet-learned", 62255848, 471.4}, {"masked-bytes", 201108230, 120.9},
+        {"optical-flow", 41057134, 1886.7}, /* 1885 and the map in front */
     };
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         backend *be;

@@ -23,6 +23,12 @@ int pcv_predict(pcv_engine *engine, const pcv_predict_options *options, const pc
 
 void pcv_prediction_free(pcv_prediction *prediction) { prediction_free(prediction); }
 
+int pcv_motion_check(const char *path, pcv_error *err) { return motion_check(path, err); }
+
+int pcv_motion_save(const pcv_prediction *prediction, const char *path, pcv_error *err) {
+    return motion_write(prediction, path, err);
+}
+
 int pcv_predictions_save(const pcv_prediction *list, int count, const char *path, pcv_error *err) {
     return predictions_save(list, count, path, err);
 }

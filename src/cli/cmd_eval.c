@@ -51,6 +51,16 @@ static void print_classes(const pcv_evaluation *e) {
     printf("nats per example %10.4f +- %.4f\n", e->loss, e->standard_error);
 }
 
+/* Of a model whose answers are numbers. */
+static void print_numbers(const pcv_evaluation *e) {
+    printf("%" PRId64 " answer%s of %" PRId64 " example%s, %" PRId64 " latent%s, %" PRId64 " inputs\n", e->tokens,
+           pcv_plural(e->tokens), e->documents, pcv_plural(e->documents), e->latents, pcv_plural(e->latents),
+           e->context);
+    printf("%-20s %10.4f%s\n", e->unit, e->loss, plus_minus(e->standard_error).text);
+    printf("%-20s %10.4f\n", "of zeros", e->of_zeros);
+    printf("%-20s %10.4f, the best single answer for all of an example\n", "of its own mean", e->of_means);
+}
+
 static void print_json(const pcv_evaluation *e) {
     printf("{\"tokens\": %" PRId64 ", \"bytes\": %" PRId64 ", \"documents\": %" PRId64 ", \"loss\": %.9g"
            ", \"bits_per_token\": %.9g", e->tokens, e->bytes, e->documents, e->loss, e->bits_per_token);
@@ -67,14 +77,17 @@ static void print_json(const pcv_evaluation *e) {
         printf(", \"classes\": %" PRId64 ", \"accuracy_error\": %s, \"accuracy_top5\": %.9g, \"calibration\": %.9g"
                ", \"majority\": %.9g", e->classes, json_number(e->accuracy_error).text, e->accuracy_top5,
                e->calibration, e->majority);
+    if (e->numbers)
+        printf(", \"measure\": \"%s\", \"of_zeros\": %.9g, \"of_means\": %.9g", e->unit, e->of_zeros, e->of_means);
     json_buckets("positions", e->position, e->positions, false);
     json_buckets("contexts", e->context_length, e->contexts, true);
     printf("}\n");
 }
 
 static void print_text(const pcv_evaluation *e) {
-    if (e->classes) {
-        print_classes(e);
+    if (e->classes || e->numbers) {
+        if (e->classes) print_classes(e);
+        else print_numbers(e);
         return;
     }
     printf("%" PRId64 " target%s of %" PRId64 " document%s, %" PRId64 " latent%s, context %" PRId64

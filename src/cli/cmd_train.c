@@ -22,8 +22,8 @@ int cmd_train(arguments *a, pcv_error *err) {
     fprintf(stderr, "trained %" PRId64 " update%s, %" PRId64 " target token%s in %s", report.steps,
             pcv_plural(report.steps), report.tokens, pcv_plural(report.tokens), time);
     if (report.best_validation_bits > 0)
-        fprintf(stderr, "; best validation %.4f bits per token, after update %" PRId64 ", whose weights are kept",
-                report.best_validation_bits, report.best_update);
+        fprintf(stderr, "; best validation %.4f %s, after update %" PRId64 ", whose weights are kept",
+                report.best_validation_bits, report.unit, report.best_update);
     fputc('\n', stderr);
     cli_say("run %s, report %s/report.html", o.run, o.run);
     return 0;

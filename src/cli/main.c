@@ -84,7 +84,7 @@ const command commands[] = {
     {"predict", "RUN FILE... [-o OUT]", "Say what files are, or what is hidden in texts: perceiver and perceiver-io", 2,
      MOST_ARGUMENTS, cmd_predict,
      {{"o", OPTION_PLACE, "OUT", "file to make in place of standard output: a table, .csv; with --output latents "
-       ".safetensors"},
+       ".safetensors; motions between two frames, .flo, or drawn, .png"},
       {"output", OPTION_VALUE, "answers|latents",
        "what to write: answers, or the latents behind them (default answers)"},
       {"hidden", OPTION_VALUE, "TEXT", "in a text stands for a token that is to be found"},

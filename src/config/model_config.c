@@ -18,6 +18,12 @@ static const char *const kinds[] = {"none", "learned", "sinusoidal", "fourier", 
 static const char *const origins[] = {"zero", "one", "data", "end", "negative_end", NULL};
 static const char *const joins[] = {"concat", "add", NULL};
 static const char *const asks[] = {"learned", "fourier", "inputs", NULL};
+const loss_unit loss_units[] = {[LOSS_CROSS_ENTROPY] = {"bits per token", 1.4426950408889634},
+                                [LOSS_SQUARED] = {"mean squared error", 1},
+                                [LOSS_ABSOLUTE] = {"mean absolute error", 1},
+                                [LOSS_END_POINT] = {"end-point error", 1},
+                                [LOSS_SIGMOID] = {"nats per number", 1}};
+const char *const loss_names[] = {"cross_entropy", "squared", "absolute", "end_point", "sigmoid", NULL};
 static const char *const layouts[] = {"interleaved", "halves", NULL};
 static const char *const inits[] = {"fan_in", "normal", NULL};
 
@@ -174,6 +180,11 @@ static const field rows[] = {
      "it adds to its query"},
     {"outputs", "outputs", FIELD_INT, AT(outputs), 0, MOST_CHANNELS, NULL, "0",
      "numbers of an output, one for each class; 0: as the data's labels, or the vocabulary"},
+    {"loss", "loss", FIELD_CHOICE, AT(loss), 0, 0, loss_names, "cross_entropy",
+     "what outputs are compared with: ids or classes; or numbers, by mean squared or absolute differences, by "
+     "Euclidean distance, or as chances"},
+    {"output_scale", "output-scale", FIELD_REAL, AT(output_scale), 1e-6, 1e6, NULL, "1",
+     "factor on outputs that are numbers"},
     {"memory", "memory", FIELD_INT, AT(memory), -1, MOST_TOKENS, NULL, "-1",
      "tokens in front of a segment that a transformer-xl remembers; -1: as many as --context"},
     {"dropout", "dropout", FIELD_REAL, AT(dropout), 0, 0.95, NULL, "0",

@@ -106,6 +106,8 @@ typedef struct model_config {
         bool residual;     /* it adds to its query */
     } decoder;
     int64_t outputs; /* numbers of each output: classes, or values; 0: as the vocabulary or the data's labels */
+    int loss;        /* loss_name: what an output is compared with */
+    double output_scale; /* factor on outputs that are numbers */
     int64_t memory; /* of a transformer-xl: tokens in front of a segment of `context` that its layers see */
     double dropout, prefix_dropout, latent_dropout;
     int init;
@@ -113,6 +115,18 @@ typedef struct model_config {
 } model_config;
 
 extern const field_table model_fields;
+
+/* An output is what chances follow from, of ids or of classes; or numbers, whose distance from others counts
+ * (distance_args). */
+typedef enum loss_name { LOSS_CROSS_ENTROPY, LOSS_SQUARED, LOSS_ABSOLUTE, LOSS_END_POINT, LOSS_SIGMOID } loss_name;
+extern const char *const loss_names[]; /* ends with NULL */
+
+/* What a mean loss is told in, and what it is multiplied by for that: bits, of nats. */
+typedef struct loss_unit {
+    const char *name;
+    double factor;
+} loss_unit;
+extern const loss_unit loss_units[]; /* by loss_name */
 
 /* Widths and counts that several places need. */
 int64_t model_attention_width(const model_config *c);             /* C of the cross-attention */

@@ -122,6 +122,16 @@ const preset presets[] = {
     {"shapes",
      ANSWERS "context=96 positions.bands=8 training.minutes=1",
      "what point clouds are, in a minute on two cores", NULL},
+    {"sprites",
+     ANSWERS "latents=32 channels=96 positions.bands=8 decoder.query=inputs loss=end_point training.batch=16 "
+     "training.lr=0.0015 training.minutes=30",
+     "optical flow: how far the pixels of frames of 16 x 16 move, in half an hour on two cores", NULL},
+    {"optical-flow",
+     "architecture=perceiver-io context=182528 input_features=54 input_channels=64 outputs=2 loss=end_point "
+     "output_scale=0.2 latents=2048 channels=512 heads=16 cross_heads=1 layers=24 positions.kind=fourier "
+     "positions.axes=368,496 positions.bands=64 tied_embeddings=false cross_mlp_ratio=1 decoder.query=inputs "
+     "decoder.heads=1 zero_head=true",
+     "the published Perceiver IO for optical flow (41.1 million)", "deepmind"},
     {"imagenet-2021",
      "architecture=perceiver " IMAGENET IMAGENET_FOURIER "encoder.cross_attends=8 zero_head=true",
      "the published Perceiver for pictures (44.9 million parameters)", "deepmind"},

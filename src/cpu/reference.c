@@ -557,6 +557,55 @@ static void cross_entropy_bwd(void *context, const cross_entropy_args *a) {
     }
 }
 
+/* One term of a distance, and its slope along x. */
+static double distance_term(distance_kind kind, double x, double t, double *slope) {
+    double d = x - t;
+    switch (kind) {
+    case DISTANCE_ABSOLUTE: *slope = (d > 0) - (d < 0); return fabs(d);
+    case DISTANCE_SIGMOID:
+        *slope = 1 / (1 + exp(-x)) - t;
+        return (x > 0 ? x : 0) - t * x + log1p(exp(-fabs(x)));
+    default: *slope = 2 * d; return d * d;
+    }
+}
+
+/* The distance of row r; what its terms' slopes are to be multiplied by goes to *gain. */
+static double distance_of(const distance_args *a, int64_t r, double *gain) {
+    int64_t K = a->y.cols;
+    double sum = 0, slope;
+    for (int64_t k = 0; k < K; k++)
+        sum += distance_term(a->kind, (double)(row(a->y, r)[k] * a->scale), (double)row(a->target, r)[k], &slope);
+    *gain = a->kind != DISTANCE_END_POINT ? 1 / (double)K : sum > 0 ? 0.5 / sqrt(sum) : 0;
+    return a->kind == DISTANCE_END_POINT ? sqrt(sum) : sum / (double)K;
+}
+
+static void distance_fwd(void *context, const distance_args *a) {
+    (void)context;
+    for (int64_t r = 0; r < a->y.rows; r++) {
+        double gain, far = int_at(a->counts, r) < 0 ? 0 : distance_of(a, r, &gain);
+        row(a->loss, r)[LOSS_VALUE] = row(a->loss, r)[LOSS_NATS] = (real)far;
+        row(a->loss, r)[LOSS_HIT] = 0;
+    }
+}
+
+static void distance_bwd(void *context, const distance_args *a) {
+    (void)context;
+    for (int64_t r = 0; r < a->y.rows; r++) {
+        bool counts = int_at(a->counts, r) >= 0;
+        double gain = 0, slope;
+        if (counts) distance_of(a, r, &gain);
+        for (int64_t k = 0; k < a->y.cols; k++) {
+            real *dy = &row(a->dy, r)[k];
+            double x = (double)(row(a->y, r)[k] * a->scale), old = a->beta == 0 ? 0 : (double)(a->beta * *dy), more = 0;
+            if (counts) {
+                distance_term(a->kind, x, (double)row(a->target, r)[k], &slope);
+                more = (double)row(a->weight, r)[0] * (double)a->scale * gain * slope;
+            }
+            *dy = (real)(old + more);
+        }
+    }
+}
+
 /* ------------------------------------------------------------------ flat ranges */
 
 static void adamw(void *context, const adamw_args *a) {

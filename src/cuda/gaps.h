@@ -41,6 +41,7 @@ GAPS(attend_bwd_args, fwd, grad_o, dq, dk, dv, dp, dr, delta, chunks, partial, p
 GAPS(found_args, o, value, length, slope, next, matched, octaves, heads, places, parts)
 GAPS(found_bwd_args, fwd, grad_o, dvalue, dlength, dslope, p, ds)
 GAPS(cross_entropy_args, logits, targets, loss, weight, grad, smoothing, z_loss)
+GAPS(distance_args, y, target, counts, loss, weight, dy, kind, scale, beta)
 GAPS(adamw_args, w, m, v, g, rounded, lr, beta1, beta2, epsilon, decay, correction1, correction2, grad_scale)
 GAPS(average_args, average, w, decay)
 GAPS(sum_squares_args, result, x)

@@ -1,4 +1,5 @@
-/* Cross-entropy: a warp takes a row of logits. Sums of exponentials are formed in float, against the largest. */
+/* Cross-entropy: a warp takes a row of logits. Sums of exponentials are formed in float, against the largest.
+ * Distances: a thread takes a row, which has few numbers. */
 #include "cuda/elements.h"
 #include "cuda/kernels_cuda.h"
 
@@ -78,4 +79,77 @@ void cuda_cross_entropy_bwd(void *context, const cross_entropy_args *a) {
                smooth_target_of(a));
     });
     cuda_launched(c, "cross_entropy_bwd");
+}
+
+/* ------------------------------------------------------------------ distances */
+
+/* One term of a distance, and its slope along x. */
+__device__ __forceinline__ float distance_term(distance_kind kind, float x, float t, float *slope) {
+    float d = x - t;
+    if (kind == DISTANCE_ABSOLUTE) {
+        *slope = (float)((d > 0) - (d < 0));
+        return fabsf(d);
+    }
+    if (kind == DISTANCE_SIGMOID) {
+        *slope = 1 / (1 + expf(-x)) - t;
+        return fmaxf(x, 0) - t * x + log1pf(expf(-fabsf(x)));
+    }
+    *slope = 2 * d;
+    return d * d;
+}
+
+/* The distance of row r; what its terms' slopes are to be multiplied by goes to *gain. */
+template <class T> __device__ __forceinline__ float distance_of(const distance_args &a, int64_t r, float *gain) {
+    int64_t K = a.y.cols;
+    float sum = 0, slope;
+    for (int64_t k = 0; k < K; k++)
+        sum += distance_term(a.kind, to_float(row_of<T>(a.y, r)[k]) * a.scale, row_of<float>(a.target, r)[k], &slope);
+    *gain = a.kind != DISTANCE_END_POINT ? 1 / (float)K : sum > 0 ? 0.5f / sqrtf(sum) : 0;
+    return a.kind == DISTANCE_END_POINT ? sqrtf(sum) : sum / (float)K;
+}
+
+template <class T> __global__ void distance_fwd_kernel(distance_args a) {
+    int64_t step = (int64_t)gridDim.x * blockDim.x;
+    for (int64_t r = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; r < a.y.rows; r += step) {
+        float gain, *loss = row_of<float>(a.loss, r);
+        loss[LOSS_VALUE] = loss[LOSS_NATS] = int_at(a.counts, r) < 0 ? 0 : distance_of<T>(a, r, &gain);
+        loss[LOSS_HIT] = 0;
+    }
+}
+
+template <class T> __global__ void distance_bwd_kernel(distance_args a) {
+    int64_t step = (int64_t)gridDim.x * blockDim.x;
+    for (int64_t r = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; r < a.y.rows; r += step) {
+        bool counts = int_at(a.counts, r) >= 0;
+        float gain = 0, slope = 0;
+        if (counts) distance_of<T>(a, r, &gain);
+        for (int64_t k = 0; k < a.y.cols; k++) {
+            T *dy = row_of<T>(a.dy, r) + k;
+            float sum = scaled(dy, a.beta);
+            if (counts) {
+                float x = to_float(row_of<T>(a.y, r)[k]) * a.scale;
+                distance_term(a.kind, x, row_of<float>(a.target, r)[k], &slope);
+                sum += row_of<float>(a.weight, r)[0] * a.scale * gain * slope;
+            }
+            put(dy, sum);
+        }
+    }
+}
+
+void cuda_distance_fwd(void *context, const distance_args *a) {
+    cuda_context *c = (cuda_context *)context;
+    if (!a->y.rows) return;
+    by_type(a->y.type, [&](auto t) {
+        LAUNCH(distance_fwd_kernel<decltype(t)>, blocks_for(a->y.rows), BLOCK, 0, c->stream, *a);
+    });
+    cuda_launched(c, "distance_fwd");
+}
+
+void cuda_distance_bwd(void *context, const distance_args *a) {
+    cuda_context *c = (cuda_context *)context;
+    if (!a->y.rows) return;
+    by_type(a->y.type, [&](auto t) {
+        LAUNCH(distance_bwd_kernel<decltype(t)>, blocks_for(a->y.rows), BLOCK, 0, c->stream, *a);
+    });
+    cuda_launched(c, "distance_bwd");
 }

@@ -12,6 +12,7 @@
 /* What documents hold: numbers, or ids of a text. */
 static bool is_numbers(const tokenizer *t) { return t->type->values != NULL; }
 static bool is_picture(const tokenizer *t) { return t->shape[0] > 0; }
+static bool is_pair(const tokenizer *t) { return t->frames == 2; } /* of pictures */
 static bool is_points(const tokenizer *t) { return !t->shape[0] && t->shape[2]; } /* in any order */
 static bool is_sound(const tokenizer *t) { return !t->shape[0] && !t->shape[2]; }
 
@@ -31,6 +32,25 @@ static bool context_is_said(const pcv_settings *settings) {
 /* Positions of this kind, unless others were asked for, or none. */
 static void place_inputs(const pcv_settings *settings, position_kind kind, model_config *m) {
     if (m->positions.kind == POSITION_NONE && !settings_get(settings, "positions")) m->positions.kind = (int)kind;
+}
+
+/* Every pixel of the first frame is an input, and an answer. */
+static int pair_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
+    const int64_t *shape = d->tokens.shape, pixels = shape[0] * shape[1], answers = d->tokens.answers;
+    if (model_type_of(m) != &perceiver_io)
+        return fail(err, PCV_CONFIG, "%s: each pixel has an answer, which a perceiver-io alone can give; take --arch "
+                    "perceiver-io", d->name);
+    if (settings_get(settings, "context") && m->context != pixels)
+        return differs("context", m->context, pixels, d, err);
+    if (m->outputs && m->outputs != answers) return differs("outputs", m->outputs, answers, d, err);
+    if (m->loss == LOSS_CROSS_ENTROPY) m->loss = LOSS_END_POINT;
+    if (m->decoder.query == ASK_LEARNED && !settings_get(settings, "decoder-query")) m->decoder.query = ASK_INPUTS;
+    m->decoder.queries = m->decoder.query == ASK_INPUTS ? 0 : pixels;
+    m->context = pixels;
+    m->outputs = answers;
+    m->input_features = 9 * d->tokens.frames * shape[2];
+    m->positions.axes = (field_ints){.count = 2, .v = {shape[0], shape[1]}};
+    return 0;
 }
 
 /* A picture is as many inputs as it has patches. */
@@ -91,11 +111,12 @@ static int point_shape(const dataset *d, const pcv_settings *settings, model_con
 
 static int number_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
     int64_t asked = m->input_features;
-    if (!d->classes)
+    if (!d->classes && !d->tokens.answers)
         return fail(err, PCV_CONFIG, "%s: documents without labels, so there is nothing to answer; prepare them with "
                     "--labels", d->name);
     int status = 0;
-    if (is_picture(&d->tokens)) status = picture_shape(d, settings, m, err);
+    if (is_pair(&d->tokens)) status = pair_shape(d, settings, m, err);
+    else if (is_picture(&d->tokens)) status = picture_shape(d, settings, m, err);
     else if (is_points(&d->tokens)) status = point_shape(d, settings, m, err);
     else status = sound_shape(d, settings, m, err);
     if (status) return status;
@@ -127,6 +148,10 @@ int example_shape(const dataset *d, const pcv_settings *settings, model_config *
     int status = is_numbers(&d->tokens) ? number_shape(d, settings, m, err) : text_shape(d, settings, m, err);
     if (status) return status;
     m->vocab_size = d->tokens.vocab;
+    if (d->tokens.answers) return 0;
+    if (m->loss != LOSS_CROSS_ENTROPY)
+        return fail(err, PCV_CONFIG, "loss is %s, but the answers of %s are no numbers; expected cross_entropy",
+                    loss_names[m->loss], d->name);
     if (!d->classes) return m->outputs ? differs("outputs", m->outputs, 0, d, err) : 0;
     if (m->outputs && m->outputs != d->classes) return differs("outputs", m->outputs, d->classes, d, err);
     m->outputs = d->classes;
@@ -151,7 +176,12 @@ static int64_t content_of(const dataset *d, split_name split, int64_t document) 
 }
 
 /* Labelled documents are one example each, whatever they hold; texts without labels are read from end to end. */
-static bool is_whole(const dataset *d) { return d->classes > 0; }
+static bool is_whole(const dataset *d) { return d->classes > 0 || d->tokens.answers; }
+
+double example_answers(const dataset *d, const model_config *m, double mask_rate) {
+    if (d->tokens.answers) return (double)m->context;
+    return d->classes ? 1 : fmax(1, (double)m->context * mask_rate);
+}
 
 static window whole_document(const dataset *d, split_name split, const model_config *m, int64_t document) {
     int64_t count = content_of(d, split, document), most = most_tokens(&d->tokens, m);
@@ -215,6 +245,9 @@ int example_rows_open(example_rows *r, const model *m, int64_t capacity, int64_t
     r->outputs = model_type_of(c) != &perceiver_io ? 1 : c->decoder.queries ? c->decoder.queries : context;
     TRY(mem_get(&r->row, (size_t)capacity * sizeof *r->row, "a batch", err));
     TRY(mem_get(&r->wanted, (size_t)(capacity * r->outputs) * sizeof *r->wanted, "a batch", err));
+    if (c->loss != LOSS_CROSS_ENTROPY)
+        TRY(mem_get(&r->numbers, (size_t)(capacity * r->outputs * model_outputs(c)) * sizeof *r->numbers, "a batch",
+                    err));
     if (F) TRY(mem_get(&r->features, (size_t)(capacity * r->inputs * F) * sizeof *r->features, "a batch", err));
     else TRY(mem_get(&r->ids, (size_t)(capacity * r->inputs) * sizeof *r->ids, "a batch", err));
 out:
@@ -225,6 +258,7 @@ out:
 void example_rows_close(example_rows *r) {
     mem_free(r->row);
     mem_free(r->wanted);
+    mem_free(r->numbers);
     mem_free(r->features);
     mem_free(r->ids);
     mem_free(r->tokens);
@@ -249,6 +283,7 @@ static sequence *next_row(example_rows *r) {
     int64_t F = r->m->config.input_features, i = r->count++;
     CHECK(i < r->capacity, "%lld rows", (long long)r->capacity);
     r->row[i] = (sequence){.wanted = r->wanted + i * r->outputs};
+    if (r->numbers) r->row[i].numbers = r->numbers + i * r->outputs * model_outputs(&r->m->config);
     if (F) r->row[i].features = r->features + i * r->inputs * F;
     else r->row[i].ids = r->ids + i * r->inputs;
     for (int64_t k = 0; k < r->outputs; k++) r->wanted[i * r->outputs + k] = -1;
@@ -257,19 +292,33 @@ static sequence *next_row(example_rows *r) {
 
 /* ------------------------------------------------------------------ numbers */
 
+/* x [H, W, C] from right to left. */
+static void mirror(float *x, int64_t H, int64_t W, int64_t C) {
+    for (int64_t y = 0; y < H; y++, x += W * C)
+        for (int64_t a = 0, b = W - 1; a < b; a++, b--)
+            for (int64_t k = 0; k < C; k++) {
+                float swap = x[a * C + k];
+                x[a * C + k] = x[b * C + k];
+                x[b * C + k] = swap;
+            }
+}
+
+/* Mirrored, and so is what moves to the right. */
+static void change_pair(float *x, const tokenizer *t, const train_config *c, rng *random) {
+    const int64_t H = t->shape[0], W = t->shape[1], C = t->shape[2], A = t->answers;
+    if (!c->flip || !rng_below(random, 2)) return;
+    for (int64_t f = 0; f < t->frames; f++, x += H * W * C) mirror(x, H, W, C);
+    mirror(x, H, W, A);
+    for (int64_t i = 0; i < H * W; i++) x[i * A] = -x[i * A];
+}
+
 /* Mirrored, moved with zeros in what is left behind, and with a square of zeros in it. */
 static void change_picture(float *x, const int64_t shape[3], const train_config *c, rng *random) {
     const int64_t H = shape[0], W = shape[1], C = shape[2], row = W * C;
     bool mirrored = c->flip && rng_below(random, 2);
     int64_t reach = 2 * c->shift + 1, down = (int64_t)rng_below(random, (uint64_t)reach) - c->shift;
     int64_t right = (int64_t)rng_below(random, (uint64_t)reach) - c->shift;
-    for (int64_t y = 0; y < H && mirrored; y++)
-        for (int64_t a = 0, b = W - 1; a < b; a++, b--)
-            for (int64_t k = 0; k < C; k++) {
-                float swap = x[y * row + a * C + k];
-                x[y * row + a * C + k] = x[y * row + b * C + k];
-                x[y * row + b * C + k] = swap;
-            }
+    if (mirrored) mirror(x, H, W, C);
     for (int64_t i = 0; i < H && (down || right); i++) {
         int64_t y = down > 0 ? H - 1 - i : i, from = y - down; /* nothing is overwritten before it is read */
         int64_t kept = W - (right < 0 ? -right : right), at = right > 0 ? right : 0, was = right < 0 ? -right : 0;
@@ -322,11 +371,34 @@ static void put_points(example_rows *r, sequence *row, const float *xyz, int64_t
     }
 }
 
+/* Two frames and, where they are known, the motions between them. Places where a motion is not known want nothing. */
+static void put_pair(sequence *row, const tokenizer *t, const float *values, int64_t count) {
+    const film_shape film = {t->frames, t->shape[0], t->shape[1], t->shape[2]};
+    const int64_t pixels = film.H * film.W, frames = film.T * pixels * film.C, A = t->answers;
+    float *numbers = (float *)(uintptr_t)row->numbers;
+    int32_t *wanted = (int32_t *)(uintptr_t)row->wanted; /* ours, all of them */
+    patches_around(values, &film, (float *)(uintptr_t)row->features);
+    row->length = pixels;
+    for (int64_t i = 0; i < pixels && count > frames; i++) {
+        bool known = true;
+        for (int64_t k = 0; k < A; k++) {
+            float x = values[frames + i * A + k];
+            known = known && !isnan(x);
+            numbers[i * A + k] = isnan(x) ? 0 : x;
+        }
+        wanted[i] = known ? 0 : -1;
+    }
+}
+
 static int put_values(example_rows *r, sequence *row, const tokenizer *t, const float *values, int64_t count,
                       rng *random, pcv_error *err) {
     const model_config *c = &r->m->config;
     if (is_points(t)) {
         put_points(r, row, values, count / 3, random);
+        return 0;
+    }
+    if (is_pair(t)) {
+        put_pair(row, t, values, count);
         return 0;
     }
     const int64_t P = c->patch;
@@ -352,7 +424,8 @@ static int read_numbers(example_rows *r, sequence *row, const dataset *d, split_
     TRY(dataset_read(d, split, w->document, w->from, w->count, r->tokens, err));
     t->type->values(t, r->tokens, (size_t)w->count, r->values);
     rng random = rng_make(w->variant, RNG_EXAMPLE, 1);
-    if (train && is_picture(t)) change_picture(r->values, t->shape, train, &random);
+    if (train && is_pair(t)) change_pair(r->values, t, train, &random);
+    else if (train && is_picture(t)) change_picture(r->values, t->shape, train, &random);
     if (is_sound(t)) level_sound(r->values, w->count);
     if (train && is_sound(t)) change_sound(r->values, w->count, train, &random);
     TRY(put_values(r, row, t, r->values, w->count, &random, err));

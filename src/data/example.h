@@ -2,6 +2,7 @@
  *
  *     numbers   a picture's or a sound's values, `patch` pixels of a side or samples as one vector, or the Fourier
  *               features of points; the answer is the document's label
+ *     pairs     two frames: around each pixel its neighbours in both; the answers are how far each pixel moves
  *     ids       a text of which some words are hidden (Devlin et al. 2019, by whole words as in Jaegle et al. 2022,
  *               appendix F.3); the answers are the hidden tokens
  *
@@ -32,6 +33,9 @@ int example_plan_open(example_plan *p, const dataset *d, split_name split, const
 void example_plan_close(example_plan *p);
 window example_draw(const example_plan *p, int64_t number); /* of the run's windows */
 
+/* Answers of a window, about. */
+double example_answers(const dataset *d, const model_config *m, double mask_rate);
+
 /* Windows that together hold every example of a split once. */
 int64_t example_windows(const dataset *d, split_name split, const model_config *m);
 window example_at(const dataset *d, split_name split, const model_config *m, int64_t number);
@@ -45,6 +49,7 @@ typedef struct example_rows {
     float *features; /* [capacity inputs features], or NULL */
     int32_t *ids;    /* [capacity inputs], or NULL */
     int32_t *wanted; /* [capacity outputs] */
+    float *numbers;  /* [capacity outputs, model_outputs], where outputs are numbers; or NULL */
     int32_t *tokens; /* of the document that is read: [room], */
     float *values;   /* and what they stand for */
     size_t room;

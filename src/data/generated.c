@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const generator *const generators[] = {&mirrored_copy, &associative_recall, &repeated_passage, &labelled_shapes};
+static const generator *const generators[] = {&mirrored_copy, &associative_recall, &repeated_passage, &labelled_shapes,
+                                            &moving_sprites};
 
 static const int64_t ENDLESS = (int64_t)1 << 31;
 
@@ -27,7 +28,7 @@ int generated_length(const char *name, int64_t *tokens, pcv_error *err) {
     const char *text = name + strlen(by->name) + 1;
     char where[64];
     snprintf(where, sizeof where, "%s:%.40s", by->name, text);
-    int status = number_read_whole(where, text, by->least, GENERATED_LONGEST, tokens, err);
+    int status = number_read_whole(where, text, by->least, by->most ? by->most : GENERATED_LONGEST, tokens, err);
     if (!status && by->even && *tokens % 2) status = fail(err, PCV_USAGE, "%s: expected an even length", where);
     return status;
 }
@@ -109,7 +110,10 @@ int generated_open(dataset *d, const char *name, pcv_error *err) {
     if (status) return status;
     status = mem_get(&s, sizeof *s, "a generated data set", err);
     if (status) return status;
-    int64_t whole = by->tokens ? by->tokens * tokens + 1 : tokens;
+    int64_t whole = by->tokens ? by->tokens * tokens * (by->square ? tokens : 1) + 1 : tokens;
+    token_config config;
+    fields_default(&token_fields, &config);
+    if (by->square) config.size = tokens;
     *s = (generated){.by = by, .length = whole, .longest = whole};
     d->type = by->next_target ? &some_count : &all_count;
     d->state = s;
@@ -119,7 +123,7 @@ int generated_open(dataset *d, const char *name, pcv_error *err) {
     snprintf(d->kind, sizeof d->kind, "%s", by->name);
     int size = snprintf(d->place, sizeof d->place, "%s:%lld", by->name, (long long)tokens);
     hash_bytes(d->place, (size_t)size, d->digest);
-    status = tokenizer_open(&d->tokens, by->tokenizer ? by->tokenizer : "bytes", NULL, err);
+    status = tokenizer_open(&d->tokens, by->tokenizer ? by->tokenizer : "bytes", &config, err);
     if (!status) status = name_classes(d, by->classes, err);
     return status ? status : tokenizer_meaning(&d->tokens, d->meaning, err);
 }

@@ -22,7 +22,9 @@ typedef struct generator {
     const char *name; /* of "NAME:LENGTH", and the data set's kind */
     int64_t least;    /* tokens of a document */
     bool even;        /* lengths are */
+    int64_t most;     /* 0: GENERATED_LONGEST */
     int64_t tokens;   /* behind the start token, of each of LENGTH; 0: LENGTH is the tokens of a document */
+    bool square;      /* of each of LENGTH squared: it is the pixels of a side */
     const char *tokenizer;      /* NULL: bytes */
     const char *const *classes; /* names of labels, NULL-terminated; or NULL */
     int32_t (*label)(const generated_document *g);
@@ -32,7 +34,7 @@ typedef struct generator {
     void (*read)(const generated_document *g, int64_t from, int64_t count, int32_t *ids);
 } generator;
 
-extern const generator mirrored_copy, associative_recall, repeated_passage, labelled_shapes;
+extern const generator mirrored_copy, associative_recall, repeated_passage, labelled_shapes, moving_sprites;
 
 /* The generator that a data set's name asks for, whatever LENGTH says; NULL: none, so the name is a folder's. */
 const generator *generator_of(const char *name);

@@ -107,6 +107,14 @@ static int visit_folder(folder_walk *walk, pcv_error *err) {
     return status;
 }
 
+/* Does a file of a folder only belong to another, which names the document? */
+static bool is_part(const folder_walk *walk) {
+    const data_kind *kind = data_kind_of(walk->o->kind);
+    const char *ending = kind ? kind->named_by : NULL;
+    size_t size = strlen(walk->path), more = ending ? strlen(ending) : 0;
+    return ending && (size <= more || strcmp(walk->path + size - more, ending));
+}
+
 static int visit(folder_walk *walk, bool is_named, pcv_error *err) {
     struct stat s;
     const char *relative = walk->path + walk->base;
@@ -125,6 +133,7 @@ static int visit(folder_walk *walk, bool is_named, pcv_error *err) {
     if (is_folder && S_ISLNK(s.st_mode) && !is_named) /* they may form a circle */
         return skipped_add(walk->s, SKIP_LINK, walk->path, err, "%s: a link to a folder", walk->path);
     if (is_folder) return visit_folder(walk, err);
+    if (!is_named && is_part(walk)) return 0;
     if (!is_named && name_is_checksums(path_name(walk->path)))
         return skipped_add(walk->s, SKIP_CHECKSUMS, walk->path, err, "%s: a list of checksums", walk->path);
     return push(walk, NULL, S_ISREG(s.st_mode) ? (uint64_t)s.st_size : 0, err);

@@ -9,6 +9,11 @@
 
 enum { BINS = 15, TOP = 5 };
 
+/* Of numbers: sums over what is wanted of its distance from zeros, and from each example's own mean. */
+typedef struct yardsticks {
+    double zeros, means;
+} yardsticks;
+
 /* Of classes: what their probabilities say. */
 typedef struct sureness {
     int64_t hits[BINS], top;
@@ -56,8 +61,37 @@ static void count_answer(const evaluation_job *job, const float *logits, int64_t
     if (job->confusion) job->confusion[right * classes + best]++;
 }
 
+/* How far numbers are from others, as the loss of this name says. */
+static double distance_between(int loss, const float *a, const double *b, int64_t count) {
+    double sum = 0;
+    for (int64_t k = 0; k < count; k++) {
+        double d = (double)a[k] - b[k];
+        sum += loss == LOSS_ABSOLUTE ? fabs(d) : d * d;
+    }
+    return loss == LOSS_END_POINT ? sqrt(sum) : sum / (double)count;
+}
+
+enum { MOST_NUMBERS = 16 }; /* of an answer that is measured so */
+
+static void hold_against(const model_config *c, const sequence *row, int64_t outputs, yardsticks *y) {
+    const int64_t K = model_outputs(c);
+    double mean[MOST_NUMBERS] = {0}, zero[MOST_NUMBERS] = {0}, count = 0;
+    if (!row->numbers || K > MOST_NUMBERS || c->loss == LOSS_SIGMOID) return;
+    for (int64_t i = 0; i < outputs; i++) {
+        for (int64_t k = 0; k < K && row->wanted[i] >= 0; k++) mean[k] += (double)row->numbers[i * K + k];
+        count += row->wanted[i] >= 0;
+    }
+    for (int64_t k = 0; k < K && count > 0; k++) mean[k] /= count;
+    for (int64_t i = 0; i < outputs; i++) {
+        if (row->wanted[i] < 0) continue;
+        y->zeros += distance_between(c->loss, row->numbers + i * K, zero, K);
+        y->means += distance_between(c->loss, row->numbers + i * K, mean, K);
+    }
+}
+
 /* One pass over the rows that wait. */
-static int run(const evaluation_job *job, example_rows *rows, tally *t, sureness *s, float *logits, pcv_error *err) {
+static int run(const evaluation_job *job, example_rows *rows, tally *t, sureness *s, yardsticks *y, float *logits,
+               pcv_error *err) {
     const int64_t classes = job->d->classes;
     int status = 0;
     if (!rows->count) return 0;
@@ -79,6 +113,7 @@ static int run(const evaluation_job *job, example_rows *rows, tally *t, sureness
             if (classes) count_answer(job, logits + i * classes, p.target[i], s);
         }
         tally_window(t, sum, count);
+        hold_against(&job->m->config, &rows->row[r], p.positions, y);
     }
     backend_pass_end(job->m->be, PASS_SCORING, (double)rows->count);
     status = tape_end(job->t, "to evaluate; lower --batch", err);
@@ -109,8 +144,7 @@ static void fill_classes(const evaluation_job *job, const tally *t, const surene
 /* As many windows as hold about so many targets, spread evenly; 0: all. */
 static int64_t windows_of(const evaluation_job *job, int64_t all) {
     const eval_config *c = job->config;
-    double each = job->d->classes ? 1 : fmax(1, 0.15 * (double)job->m->config.context);
-    double wanted = ceil((double)c->tokens / each);
+    double wanted = ceil((double)c->tokens / example_answers(job->d, &job->m->config, 0.15));
     return c->tokens && wanted < (double)all ? (int64_t)wanted : all;
 }
 
@@ -123,6 +157,7 @@ int answers_evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *er
     example_rows rows = {0};
     tally t = {0};
     sureness s = {.top = 0};
+    yardsticks y = {0};
     float *logits = NULL;
     int status = 0;
     double start = clock_now();
@@ -137,7 +172,7 @@ int answers_evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *er
         window w = example_at(job->d, split, &job->m->config, number);
         TRY(example_rows_read(&rows, job->d, split, &w, NULL, err));
         if (rows.count < rows.capacity && i + 1 < some) continue;
-        TRY(run(job, &rows, &t, &s, logits, err));
+        TRY(run(job, &rows, &t, &s, &y, logits, err));
         double seconds = clock_now() - start;
         pcv_progress p = {.stage = "evaluating", .done = (double)i + 1, .total = (double)some, .seconds = seconds,
                           .rate = seconds > 0 ? (double)(i + 1) / seconds : 0, .unit = "examples"};
@@ -152,12 +187,16 @@ int answers_evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *er
     }
     e->seconds = clock_now() - start;
     e->tokens = t.tokens;
-    e->documents = job->d->classes ? t.windows : dataset_documents(job->d, split);
+    e->documents = job->d->classes || job->d->tokens.answers ? t.windows : dataset_documents(job->d, split);
     e->loss = t.loss / (double)t.tokens;
     e->standard_error = tally_error(&t);
-    e->bits_per_token = e->loss / 0.69314718055994531;
+    e->unit = loss_units[job->m->config.loss].name;
+    e->bits_per_token = e->loss * loss_units[job->m->config.loss].factor;
     e->perplexity = exp(e->loss);
     e->accuracy = (double)t.hits / (double)t.tokens;
+    e->numbers = job->m->config.loss != LOSS_CROSS_ENTROPY;
+    e->of_zeros = y.zeros / (double)t.tokens;
+    e->of_means = y.means / (double)t.tokens;
     if (job->d->classes) fill_classes(job, &t, &s, e);
     if (!isfinite(e->loss)) status = job->engine ? engine_not_finite(job->engine, err)
                                                  : fail(err, PCV_NUMERIC, "the loss is not finite");

@@ -148,6 +148,8 @@ int predict_file(pcv_engine *e, const pcv_predict_options *o, const pcv_settings
         return fail(err, PCV_USAGE, "--hidden: this model does not fill in text");
     TRY(settings_eval(settings, &c, err));
     TRY(evaluate_defaults(&c, &e->m->config, err));
+    if (e->tokens.frames == 2) return predict_flow(e, o, &c, p, err);
+    if (o->second) return fail(err, PCV_USAGE, "%s: this run reads one file at a time, no frames", e->run);
     TRY(example_rows_open(&rows, e->m, 1, c.context, err));
     TRY(predict_read(e, o, &rows, &ids, err));
     TRY(run(e, o, &c, &rows, &ids, p, err));
@@ -161,6 +163,7 @@ out:
 void prediction_free(pcv_prediction *p) {
     mem_free(p->probability);
     mem_free(p->latents);
+    mem_free(p->motion);
     mem_free(p->text);
     *p = (pcv_prediction){0};
 }

@@ -9,6 +9,13 @@ int predict_file(pcv_engine *engine, const pcv_predict_options *options, const p
                  pcv_prediction *prediction, pcv_error *err);
 /* The file as a row of a pass, and where it is a text its ids. */
 int predict_read(const pcv_engine *e, const pcv_predict_options *o, example_rows *rows, id_list *ids, pcv_error *err);
+/* Of a model of frames (token/flow.h): how far pixels of options->path move until options->second. */
+int predict_flow(pcv_engine *engine, const pcv_predict_options *options, const eval_config *c, pcv_prediction *p,
+                 pcv_error *err);
+/* These as .flo or .png. */
+int motion_check(const char *path, pcv_error *err);
+int motion_write(const pcv_prediction *p, const char *path, pcv_error *err);
+
 void prediction_free(pcv_prediction *p);
 
 /* All predictions of latents as one safetensors file, a tensor for each file. */

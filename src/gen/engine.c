@@ -146,7 +146,8 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     snprintf(e->digest, sizeof e->digest, "%s", digest ? digest : "");
     snprintf(e->kind, sizeof e->kind, "%s", kind ? kind : "bytes");
     TRY(read_classes(e, json_object_get(extra, "labels"), err));
-    if (model_type_of(c)->answers && c->outputs != e->classes) {
+    bool numbers = c->loss != LOSS_CROSS_ENTROPY;
+    if (model_type_of(c)->answers && c->outputs != e->classes && !numbers) {
         status = fail(err, PCV_DATA, "%s: config.json names %lld labels, but the model has %lld outputs", run,
                       (long long)e->classes, (long long)c->outputs);
         goto out;

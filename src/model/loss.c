@@ -3,32 +3,44 @@
 
 #include <string.h>
 
+/* [rows, 1]: the gradient of every row's loss. NULL: no backward pass follows. */
+static tensor *weights_of(tape *t, const tensor *hidden, const loss_spec *spec) {
+    if (spec->scale == 0) return NULL;
+    tensor *weight = tape_exact(t, hidden->m.rows, 1);
+    weight->keep = true;
+    tape_kernel(t, fill, .y = weight->m, .value = spec->scale);
+    return weight;
+}
+
 /* -log softmax(head(hidden))[target] */
 static tensor *cross_entropy_loss(tape *t, model *m, tensor *hidden, const pass *p, const loss_spec *spec) {
     linear_weights head = m->type->head(m);
     cross_entropy_spec s = {.w = head.w, .b = head.b, .targets = p->targets, .smoothing = spec->smoothing,
-                            .z_loss = spec->z_loss};
-    if (spec->scale != 0) {
-        s.weight = tape_exact(t, hidden->m.rows, 1);
-        s.weight->keep = true;
-        tape_kernel(t, fill, .y = s.weight->m, .value = spec->scale);
-    }
+                            .z_loss = spec->z_loss, .weight = weights_of(t, hidden, spec)};
     return cross_entropy(t, hidden, &s);
 }
 
-static const struct {
-    const char *name;
-    tensor *(*apply)(tape *t, model *m, tensor *hidden, const pass *p, const loss_spec *spec);
-} losses[] = {{"cross_entropy", cross_entropy_loss}};
+/* |head(hidden) - numbers|, by one measure or another */
+static tensor *distance_loss(tape *t, model *m, tensor *hidden, const pass *p, const loss_spec *spec,
+                             distance_kind kind) {
+    CHECK(p->numbers, "a distance from nothing");
+    distance_spec s = {.kind = kind, .scale = (float)m->config.output_scale, .target = p->numbers,
+                       .counts = p->targets, .weight = weights_of(t, hidden, spec)};
+    return distance(t, model_logits(t, m, hidden), &s);
+}
+
+/* In the order of loss_name. */
+static const distance_kind kinds[] = {[LOSS_SQUARED] = DISTANCE_SQUARED, [LOSS_ABSOLUTE] = DISTANCE_ABSOLUTE,
+                                      [LOSS_END_POINT] = DISTANCE_END_POINT, [LOSS_SIGMOID] = DISTANCE_SIGMOID};
 
 tensor *model_loss(tape *t, model *m, tensor *hidden, const pass *p, const loss_spec *spec) {
-    const char *name = spec->name ? spec->name : losses[0].name;
+    int which = spec->name ? 0 : m->config.loss;
     if (t->status) return &t->nothing;
-    size_t which = 0, count = sizeof losses / sizeof *losses;
-    while (which < count && strcmp(losses[which].name, name)) which++;
-    CHECK(which < count, "there is no loss '%s'", name);
+    while (spec->name && loss_names[which] && strcmp(loss_names[which], spec->name)) which++;
+    CHECK(loss_names[which], "there is no loss '%s'", spec->name);
     CHECK(p->targets, "a loss without targets");
-    return losses[which].apply(t, m, hidden, p, spec);
+    return which == LOSS_CROSS_ENTROPY ? cross_entropy_loss(t, m, hidden, p, spec)
+                                       : distance_loss(t, m, hidden, p, spec, kinds[which]);
 }
 
 const float *loss_fetch(tape *t, const tensor *loss) {

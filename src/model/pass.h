@@ -32,6 +32,7 @@ typedef struct sequence {
     int64_t indexed;
     const int32_t *asked;     /* which outputs of a model that answers; NULL: the first ones. [pass.outputs] */
     const int32_t *wanted;    /* [outputs] what each of them is to be; negative: nothing. Or NULL */
+    const float *numbers;     /* [outputs, model_outputs] where outputs are numbers: those that wanted ones are to be */
     int64_t known;            /* so many tokens, at ids[-known] and behind it, which are there for the index alone */
 } sequence;
 
@@ -84,11 +85,12 @@ typedef struct pass {
     int64_t positions;      /* outputs of each row */
     const int32_t *target;  /* [batch positions] */
     tensor *targets;        /* the same on the device; NULL where no row has any */
+    tensor *numbers;        /* [batch positions, model_outputs], where outputs are numbers */
 } pass;
 
 /* How far the outputs are from their targets. */
 typedef struct loss_spec {
-    const char *name; /* NULL: "cross_entropy" */
+    const char *name; /* NULL: the model's own */
     float scale;      /* of each target's gradient; 0: no backward pass follows */
     float smoothing, z_loss;
 } loss_spec;
@@ -96,7 +98,7 @@ typedef struct loss_spec {
 /* The sums of a loss over the targets that count. */
 typedef struct loss_sum {
     double value; /* of what is minimized, regularizers included */
-    double loss;  /* of the plain loss: nats of cross-entropy */
+    double loss;  /* of the plain loss: nats of cross-entropy, or distances */
     int64_t hits; /* targets that came first */
     int64_t targets;
 } loss_sum;

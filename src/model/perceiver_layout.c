@@ -60,6 +60,17 @@ static tensor *read_features(const model *m, const pass *p, tape *t, const place
     return values ? tape_floats(t, values, s->B * s->M, F) : &t->nothing;
 }
 
+/* What outputs are to be, where they are numbers. */
+static tensor *read_numbers(const model *m, const pass *p, tape *t, const places *s) {
+    int64_t K = model_outputs(&m->config), width = s->O * K;
+    if (m->config.loss == LOSS_CROSS_ENTROPY || !p->target) return NULL;
+    if (s->B == 1 && p->rows[0].numbers) return tape_exact_floats(t, p->rows[0].numbers, s->O, K);
+    float *values = tape_host(t, (size_t)(s->B * width) * sizeof *values);
+    for (int64_t r = 0; r < s->B && values; r++)
+        if (p->rows[r].numbers) memcpy(values + r * width, p->rows[r].numbers, (size_t)width * sizeof *values);
+    return values ? tape_exact_floats(t, values, s->B * s->O, K) : &t->nothing;
+}
+
 /* Latents see the inputs of their row and each other, queries the latents. Queries that ask for padding of the inputs
  * see nothing, as published. */
 static void see_all(const model *m, const pass *p, tape *t, const places *s, int32_t *end[3]) {
@@ -98,5 +109,6 @@ void perceiver_lay_out(const model *m, pass *p, tape *t, places *s) {
                               {&s->decoder.end, end[2], queries}, {&p->targets, target, queries}};
     tape_int_arrays(t, list, sizeof list / sizeof *list);
     s->features = read_features(m, p, t, s);
+    if (target) p->numbers = read_numbers(m, p, t, s);
     s->cross.batch = s->layers.batch = s->decoder.batch = s->B;
 }

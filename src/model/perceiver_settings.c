@@ -5,7 +5,7 @@ const char *const perceiver_settings[] = {
     "latents", "input_channels", "cross_heads", "cross_mlp_ratio", "query_residual", "cross_width", "positions.kind",
     "positions.axes", "positions.bands", "positions.resolution", "positions.channels", "positions.projected",
     "positions.join", "patch", "spectrum", "encoder.blocks", "encoder.qk_channels", "encoder.v_channels", "outputs",
-    "training.flip", "training.shift", "training.cutout", "training.mask_rate", NULL};
+    "loss", "output_scale", "training.flip", "training.shift", "training.cutout", "training.mask_rate", NULL};
 const char *const perceiver_repeats[] = {"encoder.cross_attends", "encoder.share_first_cross",
                                          "encoder.share_first_block", NULL};
 const char *const perceiver_decoder[] = {
@@ -83,8 +83,15 @@ static int check_attention(const model_config *c, pcv_error *err) {
     return status;
 }
 
+static int check_outputs(const model_config *c, pcv_error *err) {
+    if (c->loss == LOSS_CROSS_ENTROPY || c->outputs) return 0;
+    return fail(err, PCV_CONFIG, "loss is %s, which is for outputs that are numbers; say with --outputs how many",
+                loss_names[c->loss]);
+}
+
 int perceiver_check(const model_config *c, pcv_error *err) {
     int status = check_inputs(c, err);
+    if (!status) status = check_outputs(c, err);
     if (!status) status = check_attention(c, err);
     if (status) return status;
     if (c->encoder.cross_attends > c->encoder.blocks)

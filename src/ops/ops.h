@@ -118,4 +118,14 @@ typedef struct cross_entropy_spec {
 } cross_entropy_spec;
 tensor *cross_entropy(tape *t, tensor *x, const cross_entropy_spec *spec);
 
+/* How far each row of y, times scale, is from its target (distance_args). -> [rows, LOSS_COLUMNS], as cross_entropy. */
+typedef struct distance_spec {
+    distance_kind kind;
+    float scale;
+    tensor *target; /* exact, [rows, K] */
+    tensor *counts; /* I32 [rows, 1], negative: no loss */
+    tensor *weight; /* [rows, 1], or NULL when there is no backward pass */
+} distance_spec;
+tensor *distance(tape *t, tensor *y, const distance_spec *spec);
+
 #endif

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "config/model_config.h"
 #include "config/run_files.h"
 #include "report/embedded.h"
 #include "token/token.h"
@@ -29,13 +30,13 @@ typedef struct series {
 enum { LOSS, VALIDATION, LR, NORM, RATE, SERIES };
 static const struct {
     const char *key, *name;
-    double factor;
+    bool is_loss;
 } kinds[SERIES] = {
-    [LOSS] = {"loss", "loss", 1.4426950408889634}, /* nats to bits */
-    [VALIDATION] = {"validation_loss", "validation", 1.4426950408889634},
-    [LR] = {"lr", "lr", 1},
-    [NORM] = {"grad_norm", "norm", 1},
-    [RATE] = {"tokens_per_second", "rate", 1},
+    [LOSS] = {"loss", "loss", true},
+    [VALIDATION] = {"validation_loss", "validation", true},
+    [LR] = {"lr", "lr", false},
+    [NORM] = {"grad_norm", "norm", false},
+    [RATE] = {"tokens_per_second", "rate", false},
 };
 
 typedef struct sample {
@@ -46,6 +47,8 @@ typedef struct sample {
 
 typedef struct report {
     series s[SERIES];
+    char measure[64]; /* that losses are told in, */
+    double factor;    /* which are multiplied by this */
     sample samples[MOST_SAMPLES]; /* the latest ones, a ring */
     int64_t sample_count;
     int64_t last_step;
@@ -79,7 +82,7 @@ static int add_line(report *r, const json_t *line, pcv_error *err) {
     r->last_step = json_integer_value(step);
     for (int i = 0; i < SERIES && !status; i++) {
         value = json_object_get(line, kinds[i].key);
-        double number = json_number_value(value) * kinds[i].factor;
+        double number = json_number_value(value) * (kinds[i].is_loss ? r->factor : 1);
         if (json_is_number(value) && isfinite(number))
             status = push_point(&r->s[i], (double)r->last_step, number, err);
     }
@@ -148,23 +151,29 @@ static void add_fact(text *t, const char *label, const char *format, double valu
     text_add(t, "<div><b>%s</b><span class=\"soft\">%s</span></div>", number, label);
 }
 
-/* What a token of this data is. */
-static const char *unit_of(const json_t *config) {
+/* Bits of what a token of this data is; or what the model's loss measures. */
+static void choose_measure(report *r, const json_t *config) {
     const char *name = json_string_value(json_object_get(config, "kind"));
+    const char *loss = json_string_value(json_object_get(config, "loss"));
     const data_kind *kind = name ? data_kind_of(name) : NULL;
     int64_t ids = json_integer_value(json_object_get(config, "vocab_size"));
-    return kind && ids < kind->ids ? kind->unit : "token";
+    int which = LOSS_CROSS_ENTROPY;
+    if (loss && name_find(&which, loss, loss_names, "loss", NULL)) which = LOSS_CROSS_ENTROPY;
+    r->factor = loss_units[which].factor;
+    if (which == LOSS_CROSS_ENTROPY)
+        snprintf(r->measure, sizeof r->measure, "bits per %s", kind && ids < kind->ids ? kind->unit : "token");
+    else snprintf(r->measure, sizeof r->measure, "%s", loss_units[which].name);
 }
 
-static void add_facts(text *t, const report *r, const char *unit) {
-    char label[64];
+static void add_facts(text *t, const report *r) {
+    char label[96];
     const series *v = &r->s[VALIDATION], *l = &r->s[LOSS];
     double best = INFINITY;
     for (size_t i = 0; i < v->count; i++) best = fmin(best, v->list[i].value);
-    snprintf(label, sizeof label, "bits per %s, validation", unit);
+    snprintf(label, sizeof label, "%s, validation", r->measure);
     if (v->count) add_fact(t, label, "%.4f", v->list[v->count - 1].value);
     if (v->count > 1) add_fact(t, "best validation", "%.4f", best);
-    snprintf(label, sizeof label, "bits per %s, training", unit);
+    snprintf(label, sizeof label, "%s, training", r->measure);
     if (l->count) add_fact(t, label, "%.4f", l->list[l->count - 1].value);
     add_fact(t, "updates", "%.0f", (double)r->last_step);
     add_fact(t, "million target tokens", "%.2f", r->tokens / 1e6);
@@ -258,8 +267,8 @@ static void fill_page(text *out, const report *r, const json_t *config, const ch
         snprintf(mark, sizeof mark, "%.*s", (int)(close - open - 2), open + 2);
         if (!strcmp(mark, "title")) text_html(out, path_name(run), strlen(path_name(run)));
         else if (!strcmp(mark, "subtitle")) add_subtitle(out, config);
-        else if (!strcmp(mark, "facts")) add_facts(out, r, unit_of(config));
-        else if (!strcmp(mark, "unit")) text_add(out, "%s", unit_of(config));
+        else if (!strcmp(mark, "facts")) add_facts(out, r);
+        else if (!strcmp(mark, "measure")) text_add(out, "%s", r->measure);
         else if (!strcmp(mark, "samples")) add_samples(out, r, run);
         else if (!strcmp(mark, "configuration")) add_rows(out, config, "");
         else if (!strcmp(mark, "chart")) text_bytes(out, chart_js, (size_t)(chart_js_end - chart_js));
@@ -275,9 +284,10 @@ int report_write(const char *run, pcv_error *err) {
     json_t *config = NULL;
     text page = {0};
     int status = 0;
-    TRY(read_metrics(&r, run, err));
     TRY(path_join(path, run, RUN_CONFIG, err));
     TRY(json_read(&config, path, CONFIG_LIMIT, err));
+    choose_measure(&r, config);
+    TRY(read_metrics(&r, run, err));
     fill_page(&page, &r, config, run);
     if (!text_ok(&page)) {
         status = fail(err, PCV_MEMORY, "not enough memory for the report");

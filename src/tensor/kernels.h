@@ -203,11 +203,26 @@ typedef struct found_bwd_args {
  * target has the largest logit. The backward slot gives the logits' gradient times weight[r] ([rows, 1]):
  *     grad_v = weight ((1 + 2 z log Z) softmax_v - t_v),
  * as reals [rows, V]; it may be the logits' own memory where they are of that type. */
-enum { LOSS_VALUE, LOSS_NATS, LOSS_HIT, LOSS_COLUMNS };
+enum { LOSS_VALUE, LOSS_NATS, LOSS_HIT, LOSS_COLUMNS }; /* of distances the second is no nats, but the first again */
 typedef struct cross_entropy_args {
     matrix logits, targets, loss, weight, grad;
     float smoothing, z_loss;
 } cross_entropy_args;
+
+/* How far rows of y, times `scale`, are from the exact target [rows, K], counts I32 [rows, 1] (negative: the row counts
+ * nothing):
+ *     squared    mean over k (scale y_k - t_k)^2
+ *     absolute   mean over k |scale y_k - t_k|
+ *     end point  |scale y - t|, the Euclidean distance
+ *     sigmoid    mean over k of - t_k log s(scale y_k) - (1 - t_k) log s(- scale y_k), s(x) = 1 / (1 + exp(-x))
+ * loss [rows, LOSS_COLUMNS] takes it twice, and 0. The backward slot: dy = beta dy + weight[r] times its gradient,
+ * which is 0 where a distance is. */
+typedef enum distance_kind { DISTANCE_SQUARED, DISTANCE_ABSOLUTE, DISTANCE_END_POINT, DISTANCE_SIGMOID } distance_kind;
+typedef struct distance_args {
+    matrix y, target, counts, loss, weight, dy;
+    distance_kind kind;
+    float scale, beta;
+} distance_args;
 
 /* One step of AdamW (Loshchilov and Hutter 2019) over a flat range:
  *     m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2, g scaled by grad_scale first
@@ -253,6 +268,8 @@ typedef struct sum_squares_args {
     X(found_bwd, found_bwd_args)                                                                   \
     X(cross_entropy_fwd, cross_entropy_args)                                                       \
     X(cross_entropy_bwd, cross_entropy_args)                                                       \
+    X(distance_fwd, distance_args)                                                                 \
+    X(distance_bwd, distance_args)                                                                 \
     X(adamw, adamw_args)                                                                           \
     X(average, average_args)                                                                       \
     X(sum_squares, sum_squares_args)

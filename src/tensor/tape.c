@@ -132,12 +132,19 @@ tensor *tape_exact(tape *t, int64_t rows, int64_t cols) {
     return new_tensor(t, rows, cols, t->be->exact);
 }
 
-tensor *tape_floats(tape *t, const float *values, int64_t rows, int64_t cols) {
-    tensor *x = tape_tensor(t, rows, cols);
+static tensor *constant_of(tape *t, tensor *x, const float *values) {
     if (t->status) return x;
     backend_write_floats(t->be, &x->m, values);
     x->keep = true;
     return x;
+}
+
+tensor *tape_floats(tape *t, const float *values, int64_t rows, int64_t cols) {
+    return constant_of(t, tape_tensor(t, rows, cols), values);
+}
+
+tensor *tape_exact_floats(tape *t, const float *values, int64_t rows, int64_t cols) {
+    return constant_of(t, tape_exact(t, rows, cols), values);
 }
 
 /* Each array begins at a multiple of 64 bytes. The copy stays until the tape is reset, which waits for the write. */

@@ -110,6 +110,7 @@ tensor *tape_exact(tape *t, int64_t rows, int64_t cols);
 
 /* New tensors with values copied from host memory: reals [rows, cols] and I32 [rows, 1]. */
 tensor *tape_floats(tape *t, const float *values, int64_t rows, int64_t cols);
+tensor *tape_exact_floats(tape *t, const float *values, int64_t rows, int64_t cols); /* what is no real: targets */
 tensor *tape_ints(tape *t, const int32_t *values, int64_t rows);
 
 /* Many arrays of integers in one upload: each slot gets its own tensor, I32 [rows, 1], or NULL where there are no

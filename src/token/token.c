@@ -13,7 +13,7 @@
 
 const token_type *const token_types[] = {
     &token_bytes, &token_bytes_262, &token_sentencepiece, &token_image, &token_midi,
-    &token_midi_389, &token_mulaw, &token_rvq, &token_points, NULL};
+    &token_midi_389, &token_mulaw, &token_rvq, &token_points, &token_flow, NULL};
 
 int id_list_add(id_list *list, const int32_t *ids, size_t count, pcv_error *err) {
     if (list->count + count > list->capacity) {
@@ -41,6 +41,7 @@ const data_kind data_kinds[] = {
     {.name = "midi", .types = "midi"},
     {.name = "audio", .types = "audio"},
     {.name = "points", .types = "points"},
+    {.name = "pairs", .types = "pairs", .named_by = ".flo"},
     {0}};
 
 const data_kind *data_kind_of(const char *name) {

@@ -80,7 +80,8 @@ typedef struct token_type {
      * squared length of 1, or zeros where nothing is known. */
     void (*vector)(const tokenizer *t, int32_t id, float *v);
     /* The numbers in [-1, 1] that content stands for, of tokens ids[count] behind the start token: out [count] in the
-     * order of rows, columns and channels, where the tokenizer has a shape. */
+     * order of rows, columns and channels, where the tokenizer has a shape. Answers have a unit of their own, and are
+     * not-a-numbers where they are not known. */
     void (*values)(const tokenizer *t, const int32_t *ids, size_t count, float *out);
     /* Whether read would take a file, before the type has learned what it needs for that; NULL: it may be any. */
     int (*check)(const tokenizer *t, const char *path, pcv_error *err);
@@ -107,6 +108,8 @@ struct tokenizer {
     int axes;                /* of positions; 0: a token's index is all there is */
     int64_t axis_rows[TOKEN_AXES]; /* positions of each axis are below this */
     int64_t shape[3];        /* rows, columns and channels of a document's values; 0, 0: a line of any length */
+    int64_t frames;          /* pictures of that shape in a document; 0: one, or none */
+    int64_t answers;         /* numbers behind them for each pixel, which are to be told from them; 0: none */
     int32_t mask;            /* the id that stands for what is hidden; pad where the type has none */
     int64_t period;          /* positions repeat after so many tokens behind the start token; 0: never */
     int64_t vector_size;     /* of type->vector */
@@ -114,7 +117,7 @@ struct tokenizer {
 };
 
 extern const token_type token_bytes, token_bytes_262, token_sentencepiece, token_image, token_midi, token_midi_389,
-    token_mulaw, token_rvq, token_points;
+    token_mulaw, token_rvq, token_points, token_flow;
 extern const token_type *const token_types[]; /* ends with NULL */
 
 /* config NULL: the defaults. A tokenizer that learns is of use after train or load. */
@@ -131,6 +134,7 @@ typedef struct data_kind {
     const char *unit;  /* what a token is, for people, with less than so many ids; else a token is a token */
     int64_t ids;
     bool raw; /* a text of any bytes, which need form no characters */
+    const char *named_by; /* the ending of files that name documents, of which a folder's others are parts; or NULL */
 } data_kind;
 extern const data_kind data_kinds[];             /* ends with a NULL name */
 const data_kind *data_kind_of(const char *name); /* NULL: it is none of them */

@@ -9,7 +9,6 @@
 #include <math.h>
 #include <stdio.h>
 
-static const double LN2 = 0.69314718055994531;
 
 enum { LEAST_TARGETS = 1000, LEAST_EXAMPLES = 100, GENERATED_EXAMPLES = 500 };
 enum { VALIDATIONS = 10 }; /* in a run, unless --eval-every says otherwise */
@@ -27,7 +26,7 @@ static void use_average(trainer *r, bool on) {
  * two windows at least, must be known, too, and not be above all that the validations of this run differ by. Where a
  * validation cannot judge, the newest weights are kept, and why is said once. */
 static bool can_judge(trainer *r, const pcv_evaluation *e) {
-    double bits = e->bits_per_token, error = e->standard_error / LN2;
+    double bits = e->bits_per_token, error = e->standard_error * loss_units[r->mc.loss].factor;
     const long long tokens = (long long)e->tokens;
     run_state *s = &r->state;
     bool first = s->highest == 0;
@@ -40,7 +39,7 @@ static bool can_judge(trainer *r, const pcv_evaluation *e) {
     else if (tokens < LEAST_TARGETS && !r->d->generated && !r->d->classes)
         snprintf(why, sizeof why, "%lld targets, fewer than %d", tokens, LEAST_TARGETS);
     else if (!first && error > s->highest - s->lowest)
-        snprintf(why, sizeof why, "the standard error of its %lld targets, %.4f bits, is above the %.4f by which the "
+        snprintf(why, sizeof why, "the standard error of its %lld targets, %.4f, is above the %.4f by which the "
                  "validations differ", tokens, error, s->highest - s->lowest);
     if (!why[0]) return true;
     if (!r->small_said) trainer_say(r, "the validation is too small to judge: %s; the newest weights are kept", why);
@@ -60,7 +59,7 @@ static int validate(trainer *r, bool *best, pcv_error *err) {
     c.seed = r->c.seed + 1000003; /* generated documents that training never sees */
     c.stride = r->mc.latents / r->mc.latents_per_position;
     if (r->m->type->answers) c.batch = r->c.batch;
-    if (r->d->classes && r->d->generated) c.examples = GENERATED_EXAMPLES;
+    if (r->m->type->answers && r->d->generated) c.examples = GENERATED_EXAMPLES;
     status = evaluate_defaults(&c, &r->mc, err);
     if (status) return status;
     uint64_t seed = r->d->seed;
@@ -80,14 +79,17 @@ static int validate(trainer *r, bool *best, pcv_error *err) {
     r->validation_bits = e.bits_per_token;
     r->judged = can_judge(r, &e);
     *best = !r->judged || r->state.best_bits == 0 || e.bits_per_token < r->state.best_bits;
-    metric list[] = {{"validation_loss", e.loss}, {"validation_bits_per_token", e.bits_per_token},
-                     {"validation_accuracy", e.accuracy}, {"validation_error", e.standard_error}};
-    metrics_write(&r->log, r->state.step, list, 4);
+    const loss_unit *unit = &loss_units[r->mc.loss];
+    bool chances = r->mc.loss == LOSS_CROSS_ENTROPY; /* of which there is a likeliest, right or wrong */
+    metric list[] = {{"validation_loss", e.loss}, {"validation_error", e.standard_error},
+                     {"validation_bits_per_token", e.bits_per_token}, {"validation_accuracy", e.accuracy}};
+    metrics_write(&r->log, r->state.step, list, chances ? 4 : 2);
     char error[64] = "standard error undefined: one window";
-    if (isfinite(e.standard_error)) snprintf(error, sizeof error, "+- %.4f", e.standard_error / LN2);
-    trainer_say(r, "update %lld: validation %.4f bits per token (%s), accuracy %.1f %%%s", (long long)r->state.step,
-                e.bits_per_token, error, 100 * e.accuracy,
-                !r->judged ? ", not judged" : *best ? ", best so far" : "");
+    if (isfinite(e.standard_error)) snprintf(error, sizeof error, "+- %.4f", e.standard_error * unit->factor);
+    char accuracy[64] = "";
+    if (chances) snprintf(accuracy, sizeof accuracy, ", accuracy %.1f %%", 100 * e.accuracy);
+    trainer_say(r, "update %lld: validation %.4f %s (%s)%s%s", (long long)r->state.step, e.bits_per_token, unit->name,
+                error, accuracy, !r->judged ? ", not judged" : *best ? ", best so far" : "");
     if (!*best) return 0;
     r->state.best_bits = e.bits_per_token;
     r->state.best_step = r->state.step;

@@ -117,7 +117,7 @@ out:
 
 /* Targets of one piece, about. */
 static int64_t targets_of_piece(const trainer *r, int64_t positions) {
-    if (r->m->type->answers) return r->d->classes ? 1 : (int64_t)((double)r->mc.context * r->c.mask_rate) + 1;
+    if (r->m->type->answers) return (int64_t)example_answers(r->d, &r->mc, r->c.mask_rate);
     int64_t scored = r->state.length + 1 - r->d->first_target; /* a window has a token more than inputs */
     if (scored > positions) scored = positions;
     if (r->d->type->next_target) scored = dataset_last_targets(r->d, SPLIT_TRAIN, positions);
@@ -312,11 +312,12 @@ static void record(trainer *r, double lr, double norm) {
     double targets = (double)(s->line_targets ? s->line_targets : 1);
     r->loss = s->line_loss / targets;
     if (r->state.step % r->c.log_every && r->state.step != 1) return;
-    metric list[] = {{"loss", r->loss}, {"bits_per_token", r->loss / 0.69314718055994531},
-                     {"accuracy", (double)s->line_hits / targets}, {"length", (double)r->state.length}, {"lr", lr},
-                     {"grad_norm", norm}, {"tokens_per_second", r->rate},
-                     {"tokens", (double)r->state.tokens}, {"seconds", r->state.seconds}};
-    metrics_write(&r->log, r->state.step, list, sizeof list / sizeof *list);
+    metric list[] = {{"loss", r->loss}, {"length", (double)r->state.length}, {"lr", lr}, {"grad_norm", norm},
+                     {"tokens_per_second", r->rate}, {"tokens", (double)r->state.tokens},
+                     {"seconds", r->state.seconds},
+                     {"bits_per_token", r->loss / 0.69314718055994531}, {"accuracy", (double)s->line_hits / targets}};
+    bool chances = r->mc.loss == LOSS_CROSS_ENTROPY; /* to which the last two belong */
+    metrics_write(&r->log, r->state.step, list, sizeof list / sizeof *list - (chances ? 0 : 2));
     r->line_start = now;
     r->line_tokens = s->line_targets = s->line_hits = 0;
     s->line_loss = 0;
@@ -383,10 +384,12 @@ static int update(trainer *r, bool *whole, pcv_error *err) {
 /* ------------------------------------------------------------------ the loop */
 
 int trainer_ask(trainer *r) {
-    char line[256];
-    char validation[64] = "";
-    if (r->validation_bits > 0) snprintf(validation, sizeof validation, ", validation %.4f bits", r->validation_bits);
-    snprintf(line, sizeof line, "loss %.4f, %.4f bits%s, update %lld", r->loss, r->loss / 0.693147, validation,
+    bool chances = r->mc.loss == LOSS_CROSS_ENTROPY;
+    char line[256], validation[64] = "", bits[64] = "";
+    if (chances) snprintf(bits, sizeof bits, ", %.4f bits", r->loss / 0.693147);
+    if (r->validation_bits > 0)
+        snprintf(validation, sizeof validation, ", validation %.4f%s", r->validation_bits, chances ? " bits" : "");
+    snprintf(line, sizeof line, "loss %.4f%s%s, update %lld", r->loss, bits, validation,
              (long long)r->state.step); /* what matters most comes first, where a terminal is narrow */
     pcv_progress p = {.stage = "training", .done = trainer_done(r), .total = 1, .seconds = r->state.seconds,
                       .rate = r->rate, .unit = "tokens", .line = line};
@@ -501,7 +504,8 @@ int train_run(const pcv_train_options *options, const pcv_settings *settings, co
     status = run(r, err);
     if (report)
         *report = (pcv_train_report){r->state.step, r->state.tokens, r->state.seconds, r->loss,
-                                     r->validation_bits, r->judged ? r->state.best_bits : 0, r->state.best_step};
+                                     r->validation_bits, r->judged ? r->state.best_bits : 0, r->state.best_step,
+                                     loss_units[r->mc.loss].name};
     close_all(r, status);
     mem_free(r);
     return status;
