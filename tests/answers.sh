@@ -140,6 +140,14 @@ has out '^the c. ?t sees a dog.$|^the c.t sees a dog.$'
 works predict filled gap.txt
 has err 'nothing is hidden in it'
 
+begin "sets"
+works train sets:6 -o weighed --arch perceiver-io --context 7 --latents 4 --channels 16 --heads 2 --layers 1 --batch 8 --threads 1 --steps 10
+works eval weighed --examples 20
+has out '^20 examples of 6 classes, 4 latents, 7 inputs$'
+works eval weighed --data sets:30 --context 31 --examples 20
+has out '^20 examples of 6 classes, 4 latents, 31 inputs$'
+! grep -q '"position_embedding' weighed/model.safetensors || fail "a set has positions"
+
 begin "motions"
 still="--arch perceiver-io --latents 4 --channels 16 --heads 2 --layers 1 --bands 2 --batch 2 --threads 1 --steps 4"
 works train sprites:8 -o motion $still --eval-every 2

@@ -444,11 +444,38 @@ static void trained_and_evaluated(void **state) {
 
 #define T(test) cmocka_unit_test(test)
 
+/* The label of a set is the kind whose values, by what its bytes say, sum up to most; and every kind comes up. */
+static void sets(void **state) {
+    (void)state;
+    enum { ITEMS = 9, KINDS = 6 };
+    dataset *d = open_at("sets", ITEMS, 4);
+    int seen[KINDS] = {0};
+    assert_true(d->unordered);
+    assert_int_equal(d->classes, KINDS);
+    for (int n = 0; n < 300; n++) {
+        int sum[KINDS] = {0}, best = 0;
+        assert_int_equal(dataset_length(d, SPLIT_TEST, n), ITEMS + 1);
+        must(dataset_read(d, SPLIT_TEST, n, 0, ITEMS + 1, ids, &err));
+        assert_int_equal(ids[0], d->tokens.start);
+        for (int i = 1; i <= ITEMS; i++) {
+            int byte = ids[i] - d->tokens.first;
+            assert_in_range(byte, 0, KINDS * 16 - 1);
+            sum[byte / 16] += byte % 16;
+        }
+        for (int k = 1; k < KINDS; k++)
+            if (sum[k] > sum[best]) best = k;
+        assert_int_equal(d->type->label(d, SPLIT_TEST, n), best);
+        seen[best]++;
+    }
+    for (int k = 0; k < KINDS; k++) assert_in_range(seen[k], 20, 120);
+    dataset_close(d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         T(recall_answers), T(recall_places), T(recall_at_full_length), T(repeat_answers), T(repeat_places), T(pieces),
         T(documents_differ), T(streams_differ), T(lengths_grow), T(names_and_lengths), T(places_of_documents), T(blocks_score_what_counts),
-        T(crops_end_with_what_counts), T(targets_of_pieces), T(trained_and_evaluated),
+        T(crops_end_with_what_counts), T(targets_of_pieces), T(trained_and_evaluated), T(sets),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

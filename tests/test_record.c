@@ -387,9 +387,10 @@ static void report_numbers(void **state) {
 static void no_report(void **state) {
     (void)state;
     must(folder_make(at("bare"), &err));
+    refused(report_write(at("bare"), &err), PCV_NOINPUT, "bare/config.json");
+    put("bare/config.json", "{}", 2);
     refused(report_write(at("bare"), &err), PCV_NOINPUT, "bare/metrics.jsonl");
     put("bare/metrics.jsonl", "", 0);
-    refused(report_write(at("bare"), &err), PCV_NOINPUT, "bare/config.json");
     put("bare/config.json", "{", 1);
     refused(report_write(at("bare"), &err), PCV_DATA, "bare/config.json");
     assert_false(path_exists(at("bare/report.html")));

@@ -123,7 +123,7 @@ const preset presets[] = {
      ANSWERS "context=96 positions.bands=8 training.minutes=1",
      "what point clouds are, in a minute on two cores", NULL},
     {"sprites",
-     ANSWERS "latents=32 channels=96 positions.bands=8 decoder.query=inputs loss=end_point training.batch=16 "
+     ANSWERS "latents=32 channels=96 positions.bands=8 decoder.query=inputs outputs=2 loss=end_point training.batch=16 "
      "training.lr=0.0015 training.minutes=30",
      "optical flow: how far the pixels of frames of 16 x 16 move, in half an hour on two cores", NULL},
     {"optical-flow",
@@ -132,6 +132,9 @@ const preset presets[] = {
      "positions.axes=368,496 positions.bands=64 tied_embeddings=false cross_mlp_ratio=1 decoder.query=inputs "
      "decoder.heads=1 zero_head=true",
      "the published Perceiver IO for optical flow (41.1 million)", "deepmind"},
+    {"sets",
+     ANSWERS "context=25 training.minutes=2",
+     "which kind of the items of a set weighs most, in two minutes on two cores", NULL},
     {"imagenet-2021",
      "architecture=perceiver " IMAGENET IMAGENET_FOURIER "encoder.cross_attends=8 zero_head=true",
      "the published Perceiver for pictures (44.9 million parameters)", "deepmind"},

@@ -129,7 +129,7 @@ static int text_shape(const dataset *d, const pcv_settings *settings, model_conf
     if (m->input_features)
         return fail(err, PCV_CONFIG, "input_features is %lld, but the inputs of %s are ids",
                     (long long)m->input_features, d->name);
-    place_inputs(settings, POSITION_LEARNED, m);
+    if (!d->unordered) place_inputs(settings, POSITION_LEARNED, m);
     if (!settings_get(settings, "join")) m->positions.join = JOIN_ADD;
     if (d->classes) return 0;
     if (model_type_of(m) != &perceiver_io)

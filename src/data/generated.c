@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const generator *const generators[] = {&mirrored_copy, &associative_recall, &repeated_passage, &labelled_shapes,
-                                            &moving_sprites};
+                                            &labelled_sets, &moving_sprites};
 
 static const int64_t ENDLESS = (int64_t)1 << 31;
 
@@ -118,6 +118,7 @@ int generated_open(dataset *d, const char *name, pcv_error *err) {
     d->type = by->next_target ? &some_count : &all_count;
     d->state = s;
     d->generated = true;
+    d->unordered = by->unordered;
     resize(d, whole);
     d->first_target = by->first_target(s->length);
     snprintf(d->kind, sizeof d->kind, "%s", by->name);

@@ -28,13 +28,15 @@ typedef struct generator {
     const char *tokenizer;      /* NULL: bytes */
     const char *const *classes; /* names of labels, NULL-terminated; or NULL */
     int32_t (*label)(const generated_document *g);
+    bool unordered;   /* a document is a set */
     bool middle;      /* what its positions mean is counted from a document's middle: dataset_middle */
     int64_t (*first_target)(int64_t length); /* no document has a target in front of it that counts */
     int64_t (*next_target)(const generated_document *g, int64_t i); /* dataset_next_target; NULL: all behind it count */
     void (*read)(const generated_document *g, int64_t from, int64_t count, int32_t *ids);
 } generator;
 
-extern const generator mirrored_copy, associative_recall, repeated_passage, labelled_shapes, moving_sprites;
+extern const generator mirrored_copy, associative_recall, repeated_passage, labelled_shapes, labelled_sets,
+    moving_sprites;
 
 /* The generator that a data set's name asks for, whatever LENGTH says; NULL: none, so the name is a folder's. */
 const generator *generator_of(const char *name);

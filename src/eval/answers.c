@@ -24,7 +24,7 @@ int answers_defaults(eval_config *c, const model_config *m, pcv_error *err) {
     if (!c->context) c->context = m->context;
     if (!c->latents) c->latents = m->latents;
     c->stride = c->context;
-    bool any = m->input_features && m->positions.kind == POSITION_NONE; /* inputs say where they are */
+    bool any = m->positions.kind == POSITION_NONE; /* inputs say where they are, or are a set */
     if (c->context != m->context && !any)
         return fail(err, PCV_CONFIG, "--context: %lld, but an example of this model has %lld inputs",
                     (long long)c->context, (long long)m->context);

@@ -81,9 +81,12 @@ static int validate(trainer *r, bool *best, pcv_error *err) {
     *best = !r->judged || r->state.best_bits == 0 || e.bits_per_token < r->state.best_bits;
     const loss_unit *unit = &loss_units[r->mc.loss];
     bool chances = r->mc.loss == LOSS_CROSS_ENTROPY; /* of which there is a likeliest, right or wrong */
-    metric list[] = {{"validation_loss", e.loss}, {"validation_error", e.standard_error},
-                     {"validation_bits_per_token", e.bits_per_token}, {"validation_accuracy", e.accuracy}};
-    metrics_write(&r->log, r->state.step, list, chances ? 4 : 2);
+    metric list[4] = {{"validation_loss", e.loss}};
+    int count = 1;
+    if (chances) list[count++] = (metric){"validation_bits_per_token", e.bits_per_token};
+    if (chances) list[count++] = (metric){"validation_accuracy", e.accuracy};
+    list[count++] = (metric){"validation_error", e.standard_error};
+    metrics_write(&r->log, r->state.step, list, count);
     char error[64] = "standard error undefined: one window";
     if (isfinite(e.standard_error)) snprintf(error, sizeof error, "+- %.4f", e.standard_error * unit->factor);
     char accuracy[64] = "";

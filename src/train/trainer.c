@@ -312,12 +312,17 @@ static void record(trainer *r, double lr, double norm) {
     double targets = (double)(s->line_targets ? s->line_targets : 1);
     r->loss = s->line_loss / targets;
     if (r->state.step % r->c.log_every && r->state.step != 1) return;
-    metric list[] = {{"loss", r->loss}, {"length", (double)r->state.length}, {"lr", lr}, {"grad_norm", norm},
-                     {"tokens_per_second", r->rate}, {"tokens", (double)r->state.tokens},
-                     {"seconds", r->state.seconds},
-                     {"bits_per_token", r->loss / 0.69314718055994531}, {"accuracy", (double)s->line_hits / targets}};
-    bool chances = r->mc.loss == LOSS_CROSS_ENTROPY; /* to which the last two belong */
-    metrics_write(&r->log, r->state.step, list, sizeof list / sizeof *list - (chances ? 0 : 2));
+    const bool chances = r->mc.loss == LOSS_CROSS_ENTROPY; /* of which there is a likeliest, right or wrong */
+    const metric ours[] = {{"bits_per_token", r->loss / 0.69314718055994531},
+                           {"accuracy", (double)s->line_hits / targets}};
+    const metric all[] = {{"length", (double)r->state.length}, {"lr", lr}, {"grad_norm", norm},
+                          {"tokens_per_second", r->rate}, {"tokens", (double)r->state.tokens},
+                          {"seconds", r->state.seconds}};
+    metric list[1 + sizeof ours / sizeof *ours + sizeof all / sizeof *all] = {{"loss", r->loss}};
+    int count = 1;
+    for (size_t i = 0; chances && i < sizeof ours / sizeof *ours; i++) list[count++] = ours[i];
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) list[count++] = all[i];
+    metrics_write(&r->log, r->state.step, list, count);
     r->line_start = now;
     r->line_tokens = s->line_targets = s->line_hits = 0;
     s->line_loss = 0;
