@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Seconds and memory of one answer of a published Perceiver IO in transformers, beside `perceiver bench answer`.
 
-    bench/perceiver_pytorch.py imagenet-fourier|imagenet-learned|masked-bytes [THREADS]
+    bench/perceiver_pytorch.py imagenet-fourier|imagenet-learned|masked-bytes|optical-flow [THREADS]
 
 Random weights, one example, no gradients; the median of three passes behind one to warm up. Needs torch, transformers."""
 import resource
@@ -11,7 +11,7 @@ import time
 
 import torch
 from transformers import (PerceiverConfig, PerceiverForImageClassificationFourier,
-                          PerceiverForImageClassificationLearned, PerceiverForMaskedLM)
+                          PerceiverForImageClassificationLearned, PerceiverForMaskedLM, PerceiverForOpticalFlow)
 
 what, threads = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 2
 torch.set_num_threads(threads)
@@ -23,6 +23,11 @@ if what == "imagenet-fourier":
 elif what == "imagenet-learned":
     model = PerceiverForImageClassificationLearned(PerceiverConfig(d_model=512, **picture))
     inputs = torch.randn(1, 3, 224, 224)
+elif what == "optical-flow":
+    model = PerceiverForOpticalFlow(PerceiverConfig(
+        num_latents=2048, d_latents=512, d_model=322, num_self_attends_per_block=24, num_self_attention_heads=16,
+        num_cross_attention_heads=1, train_size=[368, 496]))
+    inputs = torch.randn(1, 2, 27, 368, 496)
 else:
     model = PerceiverForMaskedLM(PerceiverConfig(qk_channels=256, v_channels=1280))
     inputs = torch.randint(6, 262, (1, 2048))

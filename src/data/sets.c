@@ -26,5 +26,5 @@ static void read(const generated_document *g, int64_t from, int64_t count, int32
 
 static int64_t first_target(int64_t length) { return length; }
 
-const generator labelled_sets = {.name = "sets", .least = 2, .most = 1 << 20, .tokens = 1, .classes = names, .label = label,
-                                 .unordered = true, .first_target = first_target, .read = read};
+const generator labelled_sets = {.name = "sets", .least = 2, .most = 1 << 20, .tokens = 1, .classes = names,
+                                 .label = label, .unordered = true, .first_target = first_target, .read = read};

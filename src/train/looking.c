@@ -39,8 +39,9 @@ static bool can_judge(trainer *r, const pcv_evaluation *e) {
     else if (tokens < LEAST_TARGETS && !r->d->generated && !r->d->classes)
         snprintf(why, sizeof why, "%lld targets, fewer than %d", tokens, LEAST_TARGETS);
     else if (!first && error > s->highest - s->lowest)
-        snprintf(why, sizeof why, "the standard error of its %lld targets, %.4f, is above the %.4f by which the "
-                 "validations differ", tokens, error, s->highest - s->lowest);
+        snprintf(why, sizeof why, "the standard error of its %lld targets, %.4f%s, is above the %.4f by which "
+                 "the validations differ", tokens, error, r->mc.loss == LOSS_CROSS_ENTROPY ? " bits" : "",
+                 s->highest - s->lowest);
     if (!why[0]) return true;
     if (!r->small_said) trainer_say(r, "the validation is too small to judge: %s; the newest weights are kept", why);
     r->small_said = true;
