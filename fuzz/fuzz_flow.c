@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (flow_parse(&f, data, size, "in", &err)) return 0;
     for (int64_t i = 0; i < (int64_t)f.width * f.height * 2; i++)
         if (isinf(f.uv[i])) abort();
-    if (!flow_picture(&f, 0, &p, &err)) picture_free(&p);
+    if (!flow_picture(&f, &p, &err)) picture_free(&p);
     flow_free(&f);
     return 0;
 }

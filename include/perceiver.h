@@ -204,6 +204,7 @@ PCV_API int pcv_engine_is_text(const pcv_engine *engine); /* its documents can g
 PCV_API const char *pcv_engine_text(const pcv_engine *engine, int32_t id, size_t *size);
 
 PCV_API int64_t pcv_engine_vocabulary(const pcv_engine *engine);
+PCV_API int pcv_engine_tells_motion(const pcv_engine *engine); /* from one frame to the next: pcv_predict takes two */
 PCV_API const char *pcv_engine_kind(const pcv_engine *engine); /* of data: "text", "image", ... */
 PCV_API int64_t pcv_session_length(const pcv_session *session);
 

@@ -170,9 +170,10 @@ works predict motion frames/f-1.png frames/f-2.png -o frames/f-1.flo
 wide=$(sed -n 's/.*motions of \([0-9]*\) x .*/\1/p' out) high=$(sed -n 's/.* x \([0-9]*\) pixels/\1/p' out)
 equal "bytes of motions" "$(bytes frames/f-1.flo)" "$((12 + 8 * wide * high))"
 works predict motion frames/f-1.png frames/f-2.png -o motion.png
-fails $usage '3 files, but motions are those between two frames' predict motion map.png map.png map.png -o x.flo
-fails $usage 'so it needs two' predict motion map.png
-fails $usage 'reads one file at a time' predict run map.png map.png -o x.flo
+fails $usage 'expected RUN FRAME1 FRAME2 -o FLOW.flo|.png' predict motion map.png map.png map.png -o x.flo
+fails $usage 'expected RUN FRAME1 FRAME2 -o FLOW.flo|.png' predict motion map.png map.png
+fails $usage "no '.csv' file can be written here, expected .flo, .png" predict motion map.png map.png -o x.csv
+fails $usage "no '.safetensors' file can be written here" predict motion map.png map.png --output latents -o x.safetensors
 cp frames/f-1.flo frames/f-7.flo
 head -c 100 frames/f-1.flo >frames/g_flow.flo
 works prepare pairs --train frames --size 8 -o pairs
@@ -184,6 +185,7 @@ works eval again --split train
 has out '^64 answers of 1 example,'
 fails $config 'which a perceiver-io alone can give' train pairs -o x --arch perceiver --steps 1
 fails $config 'outputs is 3, but pairs has 2' train pairs -o x $still --outputs 3
+fails $config 'loss is cross_entropy, but the answers of pairs are motions' train pairs -o x $still --loss cross_entropy
 fails $config 'loss is squared, but the answers of set are no numbers' train set -o x --arch perceiver-io --loss squared
 fails $data '1 not of this kind' prepare pairs --train frames/f-1.flo --size 4096 -o x
 

@@ -415,6 +415,7 @@ const op_case op_cases[] = {
     {"attend, wide head", run_attend, 3, {{37, 80}, {65, 80}, {65, 80}}, {1, 1, MASK_CAUSAL, 0}, CASE_OP},
     {"attend, heads of 64", run_attend, 3, {{70, 128}, {150, 128}, {150, 128}}, {1, 2, MASK_CAUSAL, 0}, CASE_OP},
     {"attend, heads of 64, batch", run_attend, 3, {{60, 64}, {420, 64}, {420, 64}}, {3, 1, MASK_RAGGED, 0}, CASE_OP},
+    {"attend, many queries", run_attend, 3, {{550, 16}, {600, 16}, {600, 16}}, {1, 1, MASK_CAUSAL, 0}, CASE_OP},
     {"attend, heads of 128", run_attend, 3, {{33, 128}, {90, 128}, {90, 128}}, {1, 1, MASK_BLIND, 0}, CASE_OP},
     {"attend relative", run_relative, 5, {{40, 24}, {40, 24}, {70, 24}, {70, 24}, {70, 24}}, {1, 2, MASK_CAUSAL, 0}, CASE_OP},
     {"attend relative, batch", run_relative, 5, {{30, 10}, {30, 10}, {210, 10}, {210, 10}, {75, 10}},

@@ -62,7 +62,7 @@ static void pictures(void **state) {
     float uv[] = {2, 0, -2, 0, 0, 0, NAN, 0, 1, 0};
     const flow f = {.width = 5, .height = 1, .uv = uv};
     picture p;
-    must(flow_picture(&f, 0, &p, &err));
+    must(flow_picture(&f, &p, &err));
     const uint8_t expected[] = {255, 0, 0, 0, 197, 255, 255, 255, 255, 0, 0, 0, 255, 128, 128};
     assert_memory_equal(p.rgb, expected, sizeof expected);
     picture_free(&p);

@@ -17,6 +17,8 @@ int64_t pcv_engine_vocabulary(const pcv_engine *e) { return e->tokens.vocab; }
 
 int pcv_engine_is_text(const pcv_engine *e) { return e->tokens.type->piece != NULL; }
 
+int pcv_engine_tells_motion(const pcv_engine *e) { return e->tokens.frames == 2; }
+
 const char *pcv_engine_kind(const pcv_engine *e) { return e->kind; }
 
 /* ------------------------------------------------------------------ sessions */

@@ -134,37 +134,40 @@ static int read_request(request *r, const arguments *a, pcv_error *err) {
 }
 
 /* From one frame to the next. */
-static int tell_motion(pcv_engine *engine, arguments *a, const char *output, pcv_error *err) {
+static int tell_motion(pcv_engine *engine, arguments *a, const request *r, pcv_error *err) {
     pcv_prediction p;
-    if (a->count != 3)
-        return cli_fail(err, PCV_USAGE, "-o %s: %d file%s, but motions are those between two frames", output,
-                        a->count - 1, pcv_plural(a->count - 1));
+    if (a->count != 3 || !r->output)
+        return cli_fail(err, PCV_USAGE, "this run tells how pixels move from one frame to the next; expected RUN "
+                        "FRAME1 FRAME2 -o FLOW.flo|.png");
     pcv_predict_options o = {.path = a->plain[1], .second = a->plain[2]};
-    int status = pcv_predict(engine, &o, a->settings, &p, err);
+    int status = pcv_motion_check(r->output, err);
+    if (!status) status = pcv_predict(engine, &o, a->settings, &p, err);
     if (status) return status;
-    status = pcv_motion_save(&p, output, err);
-    if (!status) printf("%s: motions of %" PRId64 " x %" PRId64 " pixels\n", output, p.width, p.height);
+    status = pcv_motion_save(&p, r->output, err);
+    if (!status) printf("%s: motions of %" PRId64 " x %" PRId64 " pixels\n", r->output, p.width, p.height);
     pcv_prediction_free(&p);
+    return status;
+}
+
+/* Of each file by itself. */
+static int tell_answers(pcv_engine *engine, arguments *a, const request *r, pcv_error *err) {
+    FILE *table = NULL;
+    int status = 0;
+    if (r->output && !r->latents && !(table = fopen(r->output, "w")))
+        status = cli_fail(err, PCV_CANTCREATE, "%s: %s", r->output, strerror(errno));
+    if (!status) status = answer_all(engine, a, r, table, err);
+    bool broken = table && (ferror(table) | fclose(table));
+    if (broken && !status) status = cli_fail(err, PCV_IO, "%s: %s", r->output, strerror(errno));
     return status;
 }
 
 int cmd_predict(arguments *a, pcv_error *err) {
     request r;
     pcv_engine *engine = NULL;
-    FILE *table = NULL;
     int status = read_request(&r, a, err);
     if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     signals_install(true);
-    if (!status && r.output && (ends_with(r.output, ".flo") || ends_with(r.output, ".png"))) {
-        status = tell_motion(engine, a, r.output, err);
-        pcv_engine_close(engine);
-        return status;
-    }
-    if (!status && r.output && !r.latents && !(table = fopen(r.output, "w")))
-        status = cli_fail(err, PCV_CANTCREATE, "%s: %s", r.output, strerror(errno));
-    if (!status) status = answer_all(engine, a, &r, table, err);
-    bool broken = table && (ferror(table) | fclose(table));
-    if (broken && !status) status = cli_fail(err, PCV_IO, "%s: %s", r.output, strerror(errno));
+    if (!status) status = (pcv_engine_tells_motion(engine) ? tell_motion : tell_answers)(engine, a, &r, err);
     pcv_engine_close(engine);
     return status;
 }

@@ -195,25 +195,39 @@ static bool forward_matters(const attend_args *a, const shape *s, forward_work *
     return true;
 }
 
+/* Of a panel of a block, where it sees any key of the tile. */
+static void forward_scores(const shape *s, const forward_work *work, int64_t at, int64_t count, int64_t panel) {
+    const visible *seen = &work->state[panel].seen;
+    int64_t W = s->padded;
+    if (at >= seen->last || at + count <= seen->first) return;
+    product(TILE, PANEL, W, (operand){work->k, W, DEPTH}, work->q_t + panel * W / 2 * PANEL, PANEL, work->st[panel % 2],
+            PANEL, false);
+}
+
+/* Adds what a panel gets from the tile; panel -1: nothing. */
+static void forward_output(const shape *s, const forward_work *work, int64_t filled, int64_t panel) {
+    int64_t W = s->padded;
+    if (panel >= 0)
+        product(W, PANEL, filled, (operand){work->v_t, TILE, DEPTH}, work->pairs[panel % 2], PANEL,
+                work->o_t + panel * W * PANEL, PANEL, true);
+}
+
 /* All panels of a block and a tile of keys. Between what is stored and the product that reads it stands another panel's
  * product, so that none waits for what was only just stored. */
 static void forward_tile(const attend_args *a, const shape *s, forward_work *work, int64_t b, int64_t at, int64_t count,
                          int64_t panels) {
-    int64_t W = s->padded, filled = (count + DEPTH - 1) / DEPTH * DEPTH, made = -1;
-    for (int64_t p = -1; p <= panels; p++) {
-        const visible *next = &work->state[p + 1].seen;
-        if (p + 1 < panels && at < next->last && at + count > next->first)
-            product(TILE, PANEL, W, (operand){work->k, W, DEPTH}, work->q_t + (p + 1) * W / 2 * PANEL, PANEL,
-                    work->st[(p + 1) % 2], PANEL, false);
-        bool matters = p >= 0 && p < panels && forward_matters(a, s, work, b, at, count, p);
-        if (made >= 0)
-            product(W, PANEL, filled, (operand){work->v_t, TILE, DEPTH}, work->pairs[made % 2], PANEL,
-                    work->o_t + made * W * PANEL, PANEL, true);
+    int64_t filled = (count + DEPTH - 1) / DEPTH * DEPTH, made = -1; /* the panel whose pairs are there */
+    forward_scores(s, work, at, count, 0);
+    for (int64_t p = 0; p < panels; p++) {
+        if (p + 1 < panels) forward_scores(s, work, at, count, p + 1);
+        bool matters = forward_matters(a, s, work, b, at, count, p);
+        forward_output(s, work, filled, made);
         made = matters ? p : -1;
         if (!matters) continue;
         fill_tile(count, work->st[p % 2]);
         softmax_tile(&work->state[p], filled, work->st[p % 2], work->pairs[p % 2]);
     }
+    forward_output(s, work, filled, made);
 }
 
 static void forward_block(cpu_context *context, const attend_args *a, const shape *s, int64_t b, int64_t head,
@@ -356,26 +370,39 @@ static bool backward_matters(const attend_bwd_args *a, const shape *s, const bac
     return scores_matter(count, st, work->lse + panel * PANEL, unused);
 }
 
+/* Of a panel, where it sees any key of the tile. */
+static void backward_scores(const shape *s, const backward_work *work, int64_t at, int64_t count, int64_t panel) {
+    const visible *seen = &work->seen[panel];
+    int64_t W = s->padded;
+    if (at >= seen->last || at + count <= seen->first) return;
+    product(TILE, PANEL, W, (operand){work->k, W, DEPTH}, work->q_t + panel * PANEL * W / 2, PANEL, work->st[panel % 2],
+            PANEL, false);
+}
+
+/* Adds the tile's share of a panel's gradient of queries; panel -1: nothing. */
+static void backward_queries(const shape *s, const backward_work *work, int64_t filled, int64_t panel) {
+    int64_t W = s->padded;
+    if (panel >= 0)
+        product(W, PANEL, filled, (operand){work->k_t, TILE, DEPTH}, work->pairs[panel % 2], PANEL,
+                work->dq_t + panel * PANEL * W, PANEL, true);
+}
+
 /* Panels [first, last) and a tile of keys, with products apart as in the forward pass. dK and dV take the rows of all
  * panels in one product each, whose sums stay in registers. */
 static void backward_tile(const attend_bwd_args *a, const shape *s, const backward_work *work, int64_t b, int64_t at,
                           int64_t count, int64_t first, int64_t last) {
     int64_t W = s->padded, size = TILE * PANEL, words = PANEL * W / 2, filled = (count + DEPTH - 1) / DEPTH * DEPTH;
-    int64_t from = last, to = last, made = -1;
-    for (int64_t p = first - 1; p <= last; p++) {
-        const visible *next = &work->seen[p + 1];
-        float *st = work->st[(p + 2) % 2];
+    int64_t from = last, to = last, made = -1; /* panels that matter lie in [from, to) */
+    backward_scores(s, work, at, count, first);
+    for (int64_t p = first; p < last; p++) {
+        float *st = work->st[p % 2];
         uint16_t *p_rows = work->p_rows + (p - first) * size, *ds_rows = work->ds_rows + (p - first) * size;
-        if (p + 1 < last && at < next->last && at + count > next->first)
-            product(TILE, PANEL, W, (operand){work->k, W, DEPTH}, work->q_t + (p + 1) * words, PANEL,
-                    work->st[(p + 1) % 2], PANEL, false);
-        bool matters = p >= first && p < last && backward_matters(a, s, work, b, at, count, p, st);
+        if (p + 1 < last) backward_scores(s, work, at, count, p + 1);
+        bool matters = backward_matters(a, s, work, b, at, count, p, st);
         if (matters)
             product(filled, PANEL, W, (operand){work->v, W, DEPTH}, work->do_t + p * words, PANEL, work->ds, PANEL,
                     false);
-        if (made >= 0)
-            product(W, PANEL, filled, (operand){work->k_t, TILE, DEPTH}, work->pairs[made % 2], PANEL,
-                    work->dq_t + 2 * made * words, PANEL, true);
+        backward_queries(s, work, filled, made);
         made = matters ? p : -1;
         if (matters) {
             fill_tile(count, st);
@@ -383,11 +410,12 @@ static void backward_tile(const attend_bwd_args *a, const shape *s, const backwa
                            work->pairs[p % 2]);
             from = smaller(from, p);
             to = p + 1;
-        } else if (from < p && p < last) {
+        } else if (from < p) {
             memset(p_rows, 0, (size_t)size * sizeof *p_rows);
             memset(ds_rows, 0, (size_t)size * sizeof *ds_rows);
         }
     }
+    backward_queries(s, work, filled, made);
     if (from == last) return;
     product(filled, W, (to - from) * PANEL, (operand){work->p_rows + (from - first) * size, PANEL, size},
             work->do_pairs + from * words, W, work->dv, W, true);

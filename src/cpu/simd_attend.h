@@ -113,7 +113,6 @@ static inline void store_panel(const attend_args *a, const shape *s, int64_t b, 
     }
 }
 
-
 /* Rows [from, from + count) of one head of m = factor x, x [count, padded]. */
 static inline void store_rows(matrix m, int64_t from, int64_t count, int64_t head, const shape *s, const float *x,
                               float factor) {
@@ -147,7 +146,6 @@ static inline void find_delta(cpu_context *context, const attend_bwd_args *a, co
             ((float *)a->delta.data)[r * a->delta.stride + h] = vf_sum(sum);
         }
 }
-
 
 /* whole = the sum of its parts, which lie below each other, in order. */
 static inline void add_parts(cpu_context *context, matrix whole, matrix partial, int64_t parts) {

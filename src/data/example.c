@@ -43,7 +43,10 @@ static int pair_shape(const dataset *d, const pcv_settings *settings, model_conf
     if (settings_get(settings, "context") && m->context != pixels)
         return differs("context", m->context, pixels, d, err);
     if (m->outputs && m->outputs != answers) return differs("outputs", m->outputs, answers, d, err);
-    if (m->loss == LOSS_CROSS_ENTROPY) m->loss = LOSS_END_POINT;
+    if (m->loss == LOSS_CROSS_ENTROPY && !settings_get(settings, "loss")) m->loss = LOSS_END_POINT;
+    if (m->loss == LOSS_CROSS_ENTROPY || m->loss == LOSS_SIGMOID)
+        return fail(err, PCV_CONFIG, "loss is %s, but the answers of %s are motions; expected end_point, squared or "
+                    "absolute", loss_names[m->loss], d->name);
     if (m->decoder.query == ASK_LEARNED && !settings_get(settings, "decoder-query")) m->decoder.query = ASK_INPUTS;
     m->decoder.queries = m->decoder.query == ASK_INPUTS ? 0 : pixels;
     m->context = pixels;

@@ -51,6 +51,9 @@ int generated_open(dataset *d, const char *name, pcv_error *err);
 /* Random numbers of a document: number i, below 2^24, of one of its streams, which are numbered from 0. */
 rng_block generated_numbers(const generated_document *g, uint32_t stream, int64_t i);
 
+/* One of them as a number between 0 and 1. */
+static inline double generated_uniform(uint32_t v) { return ((double)v + 0.5) / 4294967296.0; }
+
 /* Byte i, below 2^28, of a stream whose numbers serve nothing else. */
 int generated_byte(const generated_document *g, uint32_t stream, int64_t i);
 

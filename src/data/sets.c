@@ -12,7 +12,10 @@ static int item(const generated_document *g, int64_t i) {
 static int32_t label(const generated_document *g) {
     int64_t sum[KINDS] = {0};
     int32_t best = 0;
-    for (int64_t i = 0; i < g->length - 1; i++) sum[item(g, i) / VALUES] += item(g, i) % VALUES;
+    for (int64_t i = 0; i < g->length - 1; i++) {
+        int x = item(g, i);
+        sum[x / VALUES] += x % VALUES;
+    }
     for (int32_t k = 1; k < KINDS; k++)
         if (sum[k] > sum[best]) best = k;
     return best;

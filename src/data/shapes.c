@@ -12,8 +12,6 @@ static const char *const names[] = {"sphere", "cube", "cylinder", "cone", "torus
 static const double PI = 3.14159265358979323846;
 static const double NOISE_SIZE = 0.03, SIZE = 0.6;
 
-static double uniform(uint32_t v) { return ((double)v + 0.5) / 4294967296.0; }
-
 static int32_t label(const generated_document *g) { return (int32_t)(generated_numbers(g, SHAPE, 0).v[0] % SHAPES); }
 
 static void on_circle(double angle, double radius, double z, double at[3]) {
@@ -38,7 +36,8 @@ static void on_triangle(const double a[3], const double b[3], const double c[3],
 
 static void on_shape(int32_t shape, const rng_block *random, double at[3]) {
     static const double corner[4][3] = {{1, 1, 1}, {1, -1, -1}, {-1, 1, -1}, {-1, -1, 1}};
-    double u = uniform(random->v[0]), v = uniform(random->v[1]), w = uniform(random->v[2]);
+    double u = generated_uniform(random->v[0]), v = generated_uniform(random->v[1]);
+    double w = generated_uniform(random->v[2]);
     int side = (int)(random->v[3] % 12);
     switch (shape) {
     case SPHERE: on_circle(2 * PI * u, sqrt(1 - (2 * v - 1) * (2 * v - 1)), 2 * v - 1, at); break;
@@ -63,7 +62,8 @@ static void on_shape(int32_t shape, const rng_block *random, double at[3]) {
 /* A turn, as the matrix of a random unit quaternion (Shoemake 1992). */
 static void turn_of(const generated_document *g, double turn[3][3]) {
     rng_block any = generated_numbers(g, SHAPE, 1);
-    double a = uniform(any.v[0]), b = 2 * PI * uniform(any.v[1]), c = 2 * PI * uniform(any.v[2]);
+    double a = generated_uniform(any.v[0]), b = 2 * PI * generated_uniform(any.v[1]);
+    double c = 2 * PI * generated_uniform(any.v[2]);
     double x = sqrt(1 - a) * sin(b), y = sqrt(1 - a) * cos(b), z = sqrt(a) * sin(c), w = sqrt(a) * cos(c);
     const double rows[3][3] = {{1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)},
                                {2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)},
@@ -86,7 +86,7 @@ static void read(const generated_document *g, int64_t from, int64_t count, int32
             on_shape(shape, &random, at);
         }
         rng_block noise = generated_numbers(g, NOISE, 3 * number + k);
-        double normal = sqrt(-2 * log(uniform(noise.v[0]))) * cos(2 * PI * uniform(noise.v[1]));
+        double normal = sqrt(-2 * log(generated_uniform(noise.v[0]))) * cos(2 * PI * generated_uniform(noise.v[1]));
         double x = turn[k][0] * at[0] + turn[k][1] * at[1] + turn[k][2] * at[2];
         ids[i] = points_id(SIZE * (x + NOISE_SIZE * normal));
     }

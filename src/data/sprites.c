@@ -18,8 +18,7 @@ typedef struct layer {
     double gain[COLOURS][WAVES], mean[COLOURS];
 } layer;
 
-static double uniform(uint32_t v) { return ((double)v + 0.5) / 4294967296.0; }
-static double between(uint32_t v, double low, double high) { return low + (high - low) * uniform(v); }
+static double between(uint32_t v, double low, double high) { return low + (high - low) * generated_uniform(v); }
 
 static void make_layer(const generated_document *g, uint32_t number, int64_t size, layer *l) {
     rng_block place = generated_numbers(g, number, 0), motion = generated_numbers(g, number, 1);
@@ -30,10 +29,11 @@ static void make_layer(const generated_document *g, uint32_t number, int64_t siz
     l->v = between(motion.v[1], -FASTEST, FASTEST);
     for (int w = 0; w < WAVES; w++) {
         rng_block r = generated_numbers(g, number, 2 + w);
-        double angle = 2 * PI * uniform(r.v[0]), fast = 2 * PI / between(r.v[1], 7, 24); /* pixels of a wave */
+        double angle = 2 * PI * generated_uniform(r.v[0]);
+        double fast = 2 * PI / between(r.v[1], 7, 24); /* pixels of a wave */
         l->wave[w][0] = fast * cos(angle);
         l->wave[w][1] = fast * sin(angle);
-        l->phase[w] = 2 * PI * uniform(r.v[2]);
+        l->phase[w] = 2 * PI * generated_uniform(r.v[2]);
     }
     for (int c = 0; c < COLOURS; c++) {
         rng_block r = generated_numbers(g, number, 2 + WAVES + c);

@@ -76,7 +76,8 @@ enum { MOST_NUMBERS = 16 }; /* of an answer that is measured so */
 static void hold_against(const model_config *c, const sequence *row, int64_t outputs, yardsticks *y) {
     const int64_t K = model_outputs(c);
     double mean[MOST_NUMBERS] = {0}, zero[MOST_NUMBERS] = {0}, count = 0;
-    if (!row->numbers || K > MOST_NUMBERS || c->loss == LOSS_SIGMOID) return;
+    if (!row->numbers) return;
+    CHECK(K <= MOST_NUMBERS, "%lld numbers of an answer", (long long)K);
     for (int64_t i = 0; i < outputs; i++) {
         for (int64_t k = 0; k < K && row->wanted[i] >= 0; k++) mean[k] += (double)row->numbers[i * K + k];
         count += row->wanted[i] >= 0;

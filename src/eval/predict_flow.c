@@ -7,7 +7,6 @@
 #include "token/flow.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { OVERLAP = 20, AXES = 2 }; /* pixels of neighbouring tiles, at least; as published */
 
@@ -36,14 +35,15 @@ static int64_t tile_begin(const tiling *g, int64_t i, int64_t side) {
     return at < last ? at : last;
 }
 
-static void take_tile(const picture frame[2], const tiling *g, int64_t x0, int64_t y0, float *values) {
-    for (int f = 0; f < 2; f++)
-        for (int64_t y = y0; y < y0 + g->size; y++)
-            for (int64_t i = 0; i < 3 * g->size; i++)
-                *values++ = (float)frame[f].rgb[3 * (y * frame[f].width + x0) + i] / 127.5f - 1;
+/* What the tokens of a tile of both frames stand for. */
+static int take_tile(const tokenizer *t, const picture frame[2], int64_t x0, int64_t y0, id_list *ids, float *values,
+                     pcv_error *err) {
+    int status = 0;
+    ids->count = 0;
+    for (int f = 0; f < 2 && !status; f++) status = flow_square(t, &frame[f], (int)x0, (int)y0, ids, err);
+    if (!status) t->type->values(t, ids->v, ids->count, values);
+    return status;
 }
-
-static double least(double a, double b) { return a < b ? a : b; }
 
 /* Adds a tile's motions, and what they count to `weight`. */
 static void add_tile(flow *f, float *weight, const tiling *g, int64_t x0, int64_t y0, const float *motion,
@@ -51,8 +51,8 @@ static void add_tile(flow *f, float *weight, const tiling *g, int64_t x0, int64_
     for (int64_t y = 0; y < g->size; y++)
         for (int64_t x = 0; x < g->size; x++, motion += AXES) {
             int64_t at = (y0 + y) * f->width + x0 + x;
-            double across = least((double)(x + 1), (double)(g->size - x));
-            double down = least((double)(y + 1), (double)(g->size - y)), counts = least(across, down);
+            double across = fmin((double)(x + 1), (double)(g->size - x));
+            double down = fmin((double)(y + 1), (double)(g->size - y)), counts = fmin(across, down);
             for (int k = 0; k < AXES; k++) f->uv[at * AXES + k] += (float)(counts * scale * (double)motion[k]);
             weight[at] += (float)counts;
         }
@@ -89,6 +89,7 @@ int predict_flow(pcv_engine *e, const pcv_predict_options *o, const eval_config 
     const int64_t size = e->tokens.config.size, count = 2 * 3 * size * size;
     picture frame[2] = {{0}, {0}};
     example_rows rows = {0};
+    id_list ids = {0};
     flow f = {0};
     float *values = NULL, *motion = NULL, *weight = NULL;
     int status = 0;
@@ -105,7 +106,7 @@ int predict_flow(pcv_engine *e, const pcv_predict_options *o, const eval_config 
     const tiling g = tiling_of(&e->tokens, &f);
     for (int64_t i = 0; i < g.across * g.down; i++) {
         int64_t x = tile_begin(&g, i % g.across, f.width), y = tile_begin(&g, i / g.across, f.height);
-        take_tile(frame, &g, x, y, values);
+        TRY(take_tile(&e->tokens, frame, x, y, &ids, values, err));
         TRY(run_tile(e, c, &rows, values, count, motion, err));
         add_tile(&f, weight, &g, x, y, motion, e->m->config.output_scale);
     }
@@ -116,6 +117,7 @@ out:
     picture_free(&frame[0]);
     picture_free(&frame[1]);
     example_rows_close(&rows);
+    id_list_free(&ids);
     flow_free(&f);
     mem_free(values);
     mem_free(motion);
@@ -123,24 +125,23 @@ out:
     return status;
 }
 
-static bool is_drawn(const char *path) {
-    size_t size = strlen(path);
-    return size > 4 && !strcmp(path + size - 4, ".png");
+static int format_of(const char *path, int *which, pcv_error *err) {
+    static const char *const formats[] = {".flo", ".png", NULL};
+    return path_format(path, formats, which, err);
 }
 
 int motion_check(const char *path, pcv_error *err) {
-    size_t size = strlen(path);
-    if (is_drawn(path) || (size > 4 && !strcmp(path + size - 4, ".flo"))) return 0;
-    return fail(err, PCV_USAGE, "%s: motions are written as .flo, or drawn as .png", path);
+    int which;
+    return format_of(path, &which, err);
 }
 
 int motion_write(const pcv_prediction *p, const char *path, pcv_error *err) {
     const flow f = {.width = (int)p->width, .height = (int)p->height, .uv = p->motion};
     picture drawn = {0};
-    int status = motion_check(path, err);
+    int which, status = format_of(path, &which, err);
     if (status) return status;
-    if (!is_drawn(path)) return flow_write(&f, path, err);
-    status = flow_picture(&f, 0, &drawn, err);
+    if (which == 0) return flow_write(&f, path, err);
+    status = flow_picture(&f, &drawn, err);
     if (!status) status = picture_write(&drawn, path, err);
     picture_free(&drawn);
     return status;

@@ -117,14 +117,12 @@ static void colour_motion(double u, double v, uint8_t out[3]) {
     for (int k = 0; k < 3; k++) out[k] = (uint8_t)(255 * (1 - far * (1 - rgb[k])) + 0.5);
 }
 
-int flow_picture(const flow *f, float most, picture *p, pcv_error *err) {
+int flow_picture(const flow *f, picture *p, pcv_error *err) {
     int64_t pixels = (int64_t)f->width * f->height;
+    double most = 0;
+    for (int64_t i = 0; i < pixels; i++) most = fmax(most, hypot((double)f->uv[2 * i], (double)f->uv[2 * i + 1]));
+    double scale = most > 0 ? 1 / most : 0;
     int status = picture_open(p, f->width, f->height, err);
-    for (int64_t i = 0; i < pixels && most <= 0; i++) {
-        float far = hypotf(f->uv[2 * i], f->uv[2 * i + 1]);
-        if (far > -most) most = -far; /* the largest so far, negative */
-    }
-    double scale = most == 0 ? 0 : 1 / fabs((double)most);
     for (int64_t i = 0; i < pixels && !status; i++)
         if (!isnan(f->uv[2 * i]) && !isnan(f->uv[2 * i + 1]))
             colour_motion((double)f->uv[2 * i] * scale, (double)f->uv[2 * i + 1] * scale, p->rgb + 3 * i);

@@ -24,7 +24,7 @@ int flow_read(flow *f, const char *path, pcv_error *err);
 int flow_parse(flow *f, const void *data, size_t size, const char *name, pcv_error *err);
 int flow_write(const flow *f, const char *path, pcv_error *err);
 
-/* White is no motion, full colours are `most` pixels, black is not known. most 0: the largest motion there is. */
-int flow_picture(const flow *f, float most, picture *p, pcv_error *err);
+/* White is no motion, full colours are the largest motion there is, black is not known. */
+int flow_picture(const flow *f, picture *p, pcv_error *err);
 
 #endif

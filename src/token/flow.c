@@ -98,18 +98,18 @@ static bool is_flow(const char *path) {
 
 /* ------------------------------------------------------------------ ids */
 
-static int add_square(const picture *p, int size, id_list *ids, pcv_error *err) {
-    int left = (p->width - size) / 2, top = (p->height - size) / 2, status = 0;
+int flow_square(const tokenizer *t, const picture *p, int left, int top, id_list *ids, pcv_error *err) {
+    int size = (int)t->config.size, status = 0;
     for (int i = 0; i < size * size * COLOURS && !status; i++) {
         int y = top + i / COLOURS / size, x = left + i / COLOURS % size;
-        int32_t id = 3 + p->rgb[((int64_t)y * p->width + x) * COLOURS + i % COLOURS];
+        int32_t id = t->first + p->rgb[((int64_t)y * p->width + x) * COLOURS + i % COLOURS];
         status = id_list_add(ids, &id, 1, err);
     }
     return status;
 }
 
-static int add_motions(const flow *f, int size, id_list *ids, pcv_error *err) {
-    int left = (f->width - size) / 2, top = (f->height - size) / 2, status = 0;
+static int add_motions(const flow *f, int size, int left, int top, id_list *ids, pcv_error *err) {
+    int status = 0;
     for (int i = 0; i < size * size * AXES && !status; i++) {
         int y = top + i / AXES / size, x = left + i / AXES % size;
         int32_t id = flow_id((double)f->uv[((int64_t)y * f->width + x) * AXES + i % AXES]);
@@ -134,8 +134,9 @@ static int read_flow(const tokenizer *t, const char *path, id_list *ids, pcv_err
                       frame[0].width, frame[0].height);
     else if (f.width < size || f.height < size)
         status = fail(err, PCV_DATA, "%s: %d x %d pixels, smaller than --size %d", path, f.width, f.height, size);
-    for (int i = 0; i < 2 && !status; i++) status = add_square(&frame[i], size, ids, err);
-    if (!status) status = add_motions(&f, size, ids, err);
+    int left = (f.width - size) / 2, top = (f.height - size) / 2;
+    for (int i = 0; i < 2 && !status; i++) status = flow_square(t, &frame[i], left, top, ids, err);
+    if (!status) status = add_motions(&f, size, left, top, ids, err);
 out:
     picture_free(&frame[0]);
     picture_free(&frame[1]);

@@ -20,7 +20,7 @@ typedef struct run_state {
     int64_t windows; /* data position: windows drawn */
     int64_t skipped; /* updates left out because a loss or gradient was not finite */
     double seconds;  /* training time so far */
-    double best_bits;  /* best validation, bits per token; 0: none yet */
+    double best_bits;  /* best validation, in the unit of the loss (loss_units); 0: none yet */
     int64_t best_step;
     int64_t length;  /* of the pieces trained on now (train_config.start_length) */
     double accuracy; /* of recent targets: a running mean, from 0 at each length */
