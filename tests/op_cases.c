@@ -74,6 +74,26 @@ static tensor *run_pool(tape *t, tensor *const in[], const op_case *c) {
     return pool_rows(t, in[0], c->p[0]);
 }
 
+/* p: rows each is the largest of. Every row is in several, and some have none. */
+static tensor *run_max_rows(tape *t, tensor *const in[], const op_case *c) {
+    int32_t index[4096];
+    int of = c->p[0], rows = c->in[0].rows, count = (rows + 2) * of;
+    CHECK(count <= 4096, "%d", count);
+    for (int i = 0; i < count; i++) index[i] = i / of == 3 || i % 4 == 2 ? -1 : (i / of + i % of * 3) % rows;
+    return max_rows(t, in[0], tape_ints(t, index, count), of);
+}
+
+/* p: whether mean and variance are measured */
+static tensor *run_column_norm(tape *t, tensor *const in[], const op_case *c) {
+    float known[4096];
+    int cols = c->in[0].cols;
+    for (int i = 0; i < 2 * cols; i++) known[i] = i < cols ? case_value(61, i) : 1 + 0.5f * case_value(62, i);
+    column_norm_spec s = {.w = in[1], .b = in[2], .epsilon = 1e-5f, .measure = c->p[0]};
+    s.mean = tape_exact_floats(t, known, 1, cols);
+    s.variance = tape_exact_floats(t, known + cols, 1, cols);
+    return column_norm(t, in[0], &s);
+}
+
 /* The second input is repeated below itself where it is shorter. */
 static tensor *run_join(tape *t, tensor *const in[], const op_case *c) {
     (void)c;
@@ -182,7 +202,14 @@ static tensor *run_stack(tape *t, tensor *const in[], const op_case *c) {
     float above[4096];
     int rows = 2 * c->p[0], cols = c->in[0].cols;
     for (int i = 0; i < rows * cols; i++) above[i] = case_value(99, i);
-    return linear(t, stack_rows(t, tape_floats(t, above, rows, cols), in[0], c->p[0]), in[1], NULL);
+    tensor *parts[] = {tape_floats(t, above, rows, cols), in[0]};
+    return linear(t, stack_rows(t, parts, 2, c->p[0]), in[1], NULL);
+}
+
+/* All that is stacked takes gradients, one of them twice. p: sequences */
+static tensor *run_stack_three(tape *t, tensor *const in[], const op_case *c) {
+    tensor *y = stack_rows(t, in, 3, c->p[0]);
+    return stack_rows(t, (tensor *[]){in[1], y}, 2, c->p[0]);
 }
 
 /* Self-attention through one fused projection: strided views, one input for q, k and v. */
@@ -222,6 +249,14 @@ static tensor *run_distance(tape *t, tensor *const in[], const op_case *c) {
     s.weight = tape_exact_floats(t, weight, rows, 1);
     s.target = tape_exact_floats(t, target, rows, cols);
     return distance(t, linear(t, in[0], in[1], NULL), &s);
+}
+
+/* Two losses of one input, of as many rows as their weights repeat after. p: kinds of distance */
+static tensor *run_losses(tape *t, tensor *const in[], const op_case *c) {
+    op_case one = *c, other = *c;
+    other.p[0] = c->p[2];
+    tensor *loss[] = {run_distance(t, in, &one), run_distance(t, in, &other)};
+    return stack_losses(t, loss, 2);
 }
 
 /* A block run with recomputation, with dropout inside: the same numbers must be drawn again. */
@@ -397,6 +432,11 @@ const op_case op_cases[] = {
     {"wider heads", run_resize_heads, 2, {{9, 21}, {21, 21}}, {3, 11}, CASE_OP},
     {"narrower heads", run_resize_heads, 2, {{9, 21}, {21, 21}}, {3, 5}, CASE_OP},
     {"pool", run_pool, 1, {{12, 21}}, {3}, CASE_OP},
+    {"max of rows", run_max_rows, 1, {{23, 21}}, {9}, CASE_OP},
+    {"max of rows, one", run_max_rows, 1, {{5, 37}}, {1}, CASE_OP},
+    {"column norm", run_column_norm, 3, {{37, 19}, {1, 19}, {1, 19}}, {1}, CASE_OP},
+    {"column norm, many rows", run_column_norm, 3, {{900, 3}, {1, 3}, {1, 3}}, {1}, CASE_OP},
+    {"column norm, given", run_column_norm, 3, {{11, 70}, {1, 70}, {1, 70}}, {0}, CASE_OP},
     {"embed", run_embed, 1, {{13, 131}}, {40, 0}, CASE_OP},
     {"embed, axes and code", run_embed, 3, {{13, 21}, {7, 21}, {5, 21}}, {40, 1}, CASE_OP},
     {"rotate interleaved", run_rotate, 2, {{9, 24}, {24, 24}}, {3, 4, 3, 3, 1}, CASE_OP},
@@ -433,6 +473,8 @@ const op_case op_cases[] = {
     {"found places, one each", run_found, 3, {{2, 1}, {3, 2}, {1, 3}}, {33, 1, 1}, CASE_OP},
     {"found places, value of a product", run_found, 4, {{6, 9}, {2, 33}, {1, 2}, {40, 9}}, {11, 16, 1}, CASE_OP},
     {"stack", run_stack, 2, {{9, 7}, {5, 7}}, {3}, CASE_OP},
+    {"stack of three", run_stack_three, 3, {{9, 7}, {6, 7}, {3, 7}}, {3}, CASE_OP},
+    {"losses of two kinds", run_losses, 2, {{14, 9}, {3, 9}}, {DISTANCE_SQUARED, 700, DISTANCE_ABSOLUTE}, CASE_LOSS},
     {"self-attention", run_self_attend, 2, {{35, 18}, {54, 18}}, {0, 3}, CASE_OP},
     {"cross-entropy", run_cross_entropy, 3, {{11, 9}, {23, 9}, {1, 23}}, {0, 0}, CASE_LOSS},
     {"cross-entropy, smooth", run_cross_entropy, 2, {{11, 9}, {37, 9}}, {100, 5}, CASE_LOSS},

@@ -20,6 +20,7 @@ float published_value(const char *name, int64_t inputs, uint32_t i) {
     double u = hashed(name, i);
     if (!strcmp(kind, "w")) return (float)(u * sqrt(3.0 / (double)inputs));
     if (!strcmp(kind, "b") || !strcmp(kind, "offset") || !strcmp(kind, "bias")) return (float)(0.1 * u);
+    if (!strcmp(kind, "average")) return (float)(strstr(name, "var_ema") ? 1 + 0.5 * u : 0.5 * u);
     return (float)(strcmp(kind, "scale") ? u : 1 + 0.1 * u);
 }
 

@@ -16,11 +16,13 @@
 #define CLASSES "classification_decoder/~/basic_decoder"
 #define BASIC   "basic_decoder"
 #define FLOW    "flow_decoder/~/basic_decoder"
+#define STEM    "image_preprocessor/~/conv2_d_downsample/~/"
+#define FILM    "multimodal_decoder/~/basic_decoder"
 
 /* What a case reads. */
-typedef enum given { GIVEN_VECTORS, GIVEN_IDS, GIVEN_IMAGE, GIVEN_VIDEO, GIVEN_FRAMES } given;
+typedef enum given { GIVEN_VECTORS, GIVEN_IDS, GIVEN_IMAGE, GIVEN_VIDEO, GIVEN_FRAMES, GIVEN_FILM, GIVEN_LARGE } given;
 /* What it is compared with. */
-typedef enum shown { SHOWN_LATENTS, SHOWN_HIDDEN, SHOWN_OUTPUTS } shown;
+typedef enum shown { SHOWN_LATENTS, SHOWN_HIDDEN, SHOWN_OUTPUTS, SHOWN_AUDIO, SHOWN_IMAGE, SHOWN_LABEL } shown;
 
 typedef struct fixture {
     const char *name, *changes;
@@ -43,6 +45,11 @@ typedef struct fixture {
                  "positions.kind=learned positions.join=add tied_embeddings=true output_bias=true decoder.queries=0 " \
                  "decoder.channels=8 decoder.heads=2 decoder.qk_channels=4 decoder.v_channels=8 "
 #define LEARNED  PICTURE "input_channels=6 positions.kind=learned positions.channels=6 positions.projected=4 "
+#define FILMS    "architecture=perceiver-io latents=6 channels=12 heads=2 cross_heads=1 layers=2 mlp_ratio=1 " \
+                 "cross_mlp_ratio=1 tied_embeddings=false loss=absolute outputs=8 decoder.heads=1 modality_padding=4 " \
+                 "audio.features=3 audio.axes=4 audio.grid=4 audio.outputs=3 audio.bands=2 audio.resolution=12 " \
+                 "image.features=12 image.axes=2,2,2 image.grid=2,4,4 image.outputs=3 image.bands=2 image.resolution=4,6,6 " \
+                 "label.features=5 label.outputs=5 label.query_channels=9 "
 #define BLOCKS(n, crosses) "encoder.blocks=" #n " encoder.cross_attends=" #crosses " "
 #define ALL      {7, 7}
 
@@ -72,8 +79,12 @@ static const fixture fixtures[] = {
     {"P19 pixels", PICTURE FOURIER "positions.axes=4,5 decoder.residual=true ", CLASSES, GIVEN_IMAGE, SHOWN_OUTPUTS, {20, 20}, 1, -1.292830, 4.512680, -3.677035, {-0.275613, -1.637004, 0.918264}, {0.185119, 0.194296}},
     {"P20 learned positions", LEARNED, CLASSES, GIVEN_IMAGE, SHOWN_OUTPUTS, {20, 20}, 1, 0.125423, 3.756965, 3.927493, {-0.300230, -1.038587, 1.093129}, {1.016684, 0.066236}},
     {"P20r with residual", LEARNED "decoder.residual=true ", CLASSES, GIVEN_IMAGE, SHOWN_OUTPUTS, {20, 20}, 1, -1.208916, 2.354742, -2.849334, {0.165025, -1.165614, 0.410328}, {0.248350, -0.261161}},
+    {"P21 convolution", PICTURE FOURIER "context=6 input_features=588 convolution=6 positions.axes=2,3 positions.resolution=4,6 decoder.residual=true ", CLASSES, GIVEN_LARGE, SHOWN_OUTPUTS, {6, 6}, 1, -4.261467, 9.307723, -13.100818, {-0.662950, -1.948267, 0.726873}, {0.687390, -0.350495}},
     {"P22 blocks of a film", PICTURE FOURIER "context=4 input_features=24 positions.axes=2,2 decoder.residual=true ", CLASSES, GIVEN_VIDEO, SHOWN_OUTPUTS, {4, 4}, 1, -2.426530, 9.068468, -6.535038, {0.074215, -0.394668, 1.051247}, {1.413067, -1.171687}},
     {"P23 flow", PICTURE FOURIER "input_features=54 input_channels=6 positions.axes=4,5 outputs=2 decoder.query=inputs loss=end_point output_scale=0.2 ", FLOW, GIVEN_FRAMES, SHOWN_OUTPUTS, {20, 20}, 0.2, -3.357950, 1.008413, -12.395390, {0.030850, -0.062760, -0.071089}, {0.077563, -0.248095}},
+    {"P24c film, audio", FILMS, FILM, GIVEN_FILM, SHOWN_AUDIO, {13, 13}, 1, -7.757786, 11.803265, -31.057060, {-1.532970, 0.375475, -1.232309}, {0.281133, -0.604062}},
+    {"P24d film, video", FILMS, FILM, GIVEN_FILM, SHOWN_IMAGE, {13, 13}, 1, -5.319752, 43.767104, -20.003088, {-0.888902, 1.906693, -1.610286}, {1.327718, -1.238336}},
+    {"P24e film, label", FILMS, FILM, GIVEN_FILM, SHOWN_LABEL, {13, 13}, 1, 3.482537, 4.190490, 12.841911, {0.306511, 1.668988, 0.190104}, {0.045329, -0.064201}},
 };
 
 /* ------------------------------------------------------------------ names */
@@ -110,9 +121,27 @@ static void other_path(const char *ours, char *path, size_t size) {
              : "image_preprocessor/~_build_network_inputs/trainable_position_encoding:pos_embs"},
         {"input.linear.", flow ? "image_preprocessor/patches_linear" : "image_preprocessor/~/conv2_d"},
         {"input.position_projection.", "image_preprocessor/~_build_network_inputs/position_encoding_projector/linear"},
+        {"input.convolution.weight", STEM "conv:w"},
+        {"input.norm.weight", STEM "batchnorm:scale"},
+        {"input.norm.bias", STEM "batchnorm:offset"},
+        {"input.norm.mean", STEM "batchnorm/~/mean_ema:average"},
+        {"input.norm.variance", STEM "batchnorm/~/var_ema:average"},
         {"decoder.query.weight", "=/~/trainable_position_encoding:pos_embs"},
         {"decoder.query_projection.", "=/~/position_encoding_projector/linear"},
         {"decoder.output.", mean ? "=" : "=/output"},
+        {"input.audio.padding", "multimodal_preprocessor/audio_padding:pos_embs"},
+        {"input.image.padding", "multimodal_preprocessor/image_padding:pos_embs"},
+        {"input.label.padding", "multimodal_preprocessor/label_padding:pos_embs"},
+        {"input.audio.mask", "multimodal_preprocessor/audio_mask_token:pos_embs"},
+        {"input.image.mask", "multimodal_preprocessor/image_mask_token:pos_embs"},
+        {"input.label.mask", "multimodal_preprocessor/label_mask_token:pos_embs"},
+        {"decoder.audio.padding", "multimodal_decoder/~decoder_query/audio_padding:pos_embs"},
+        {"decoder.image.padding", "multimodal_decoder/~decoder_query/image_padding:pos_embs"},
+        {"decoder.label.padding", "multimodal_decoder/~decoder_query/label_padding:pos_embs"},
+        {"decoder.label.query", CLASSES "/~/trainable_position_encoding:pos_embs"},
+        {"decoder.audio.output.", "audio_postprocessor/linear"},
+        {"decoder.image.output.", "projection_postprocessor/linear"},
+        {"decoder.label.output.", "classification_postprocessor/linear"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strncmp(ours, names[i].ours, strlen(names[i].ours))) continue;
@@ -160,19 +189,48 @@ static const int32_t token_ids[2][7] = {{4, 9, 3, 12, 3, 7, 16}, {4, 10, 3, 5, 0
 static const int32_t masked[2][7] = {{-1, -1, 11, -1, 8, -1, -1}, {-1, -1, 13, -1, -1, -1, -1}};
 static const int32_t classes[2] = {2, 0};
 
+/* What is asked of films: two pieces of sound, four pixels and the class; `hidden` hides what the class is. */
+static const int64_t asked_of_films[MODALITIES] = {2, 4, 1};
+
+static const modality_row *film_of(int r) {
+    static const int32_t pieces[2] = {0, 3}, pixels[4] = {0, 5, 17, 31}, counts[4] = {0};
+    static const uint8_t is_hidden[1] = {1};
+    static float sound[2][4 * 3], video[2][2 * 4 * 4 * 3], blocks[2][8 * 12], label[5], heard[2][2 * 3], seen[2][4 * 3];
+    static modality_row film[2][MODALITIES];
+    static float all[2 * 2 * 4 * 4 * 3];
+    const film_shape shape = {2, 4, 4, 3};
+    values_of("input:audio", all, 2 * 12);
+    memcpy(sound[r], all + r * 12, sizeof sound[r]);
+    values_of("input:video", all, 2 * 2 * 4 * 4 * 3);
+    memcpy(video[r], all + r * 96, sizeof video[r]);
+    patches_blocks(video[r], &shape, 1, 2, blocks[r]);
+    for (int i = 0; i < 2; i++) memcpy(heard[r] + i * 3, sound[r] + pieces[i] * 3, 3 * sizeof(float));
+    for (int i = 0; i < 4; i++) memcpy(seen[r] + i * 3, video[r] + pixels[i] * 3, 3 * sizeof(float));
+    film[r][0] = (modality_row){.features = sound[r], .asked = pieces, .wanted = counts, .numbers = heard[r]};
+    film[r][1] = (modality_row){.features = blocks[r], .asked = pixels, .wanted = counts, .numbers = seen[r]};
+    film[r][2] = (modality_row){.features = label, .hidden = is_hidden, .wanted = &classes[r]};
+    return film[r];
+}
+
 /* Two rows, and what they are to become. */
 static void rows_of(const fixture *f, int64_t features, sequence rows[2]) {
-    static float raw[MOST_VALUES], made[2][MOST_VALUES];
+    static float raw[MOST_VALUES], made[2][MOST_VALUES]; /* read by the passes that follow */
     static int32_t first_output[2][32]; /* of all outputs that a row may have, the first is a class */
     static float motion[2 * 20 * 2];
-    int length = f->given == GIVEN_VIDEO ? 4 : f->given == GIVEN_IMAGE || f->given == GIVEN_FRAMES ? 20 : 7;
+    int length = f->given == GIVEN_LARGE ? 6 : f->given == GIVEN_VIDEO ? 4 : f->given == GIVEN_IMAGE || f->given == GIVEN_FRAMES ? 20 : 7;
+    if (f->given == GIVEN_FILM) {
+        for (int r = 0; r < 2; r++) rows[r] = (sequence){.length = 13, .part = film_of(r)};
+        return;
+    }
     if (f->given == GIVEN_VECTORS) values_of("input:x", raw, 2 * 7 * 10);
     if (f->given == GIVEN_IMAGE) values_of("input:image", raw, 2 * 20 * 3);
+    if (f->given == GIVEN_LARGE) values_of("input:image8", raw, 2 * 8 * 12 * 3);
     if (f->given == GIVEN_VIDEO) values_of("input:video", raw, 2 * 2 * 4 * 4 * 3);
     if (f->given == GIVEN_FRAMES) values_of("input:frames", raw, 2 * 2 * 4 * 5 * 3);
     for (int r = 0; r < 2; r++) {
-        const film_shape video = {2, 4, 4, 3}, frames = {2, 4, 5, 3};
-        if (f->given == GIVEN_VIDEO) patches_blocks(raw + r * 2 * 4 * 4 * 3, &video, 2, 2, made[r]);
+        const film_shape video = {2, 4, 4, 3}, frames = {2, 4, 5, 3}, large = {1, 8, 12, 3};
+        if (f->given == GIVEN_LARGE) patches_windows(raw + r * 8 * 12 * 3, &large, 7, made[r]);
+        else        if (f->given == GIVEN_VIDEO) patches_blocks(raw + r * 2 * 4 * 4 * 3, &video, 2, 2, made[r]);
         else if (f->given == GIVEN_FRAMES) patches_around(raw + r * 2 * 4 * 5 * 3, &frames, made[r]);
         else memcpy(made[r], raw + r * length * features, (size_t)(length * features) * sizeof(float));
         for (int i = 0; i < 32; i++) first_output[r][i] = i ? -1 : classes[r];
@@ -210,6 +268,7 @@ static tensor *forward(tape *t, model *m, const fixture *f, pass *p) {
     *p = pass_over(m, rows, 2, m->config.latents);
     p->see = SEE_ALL;
     p->only_latents = f->shown == SHOWN_LATENTS;
+    if (f->given == GIVEN_FILM) p->asked = asked_of_films;
     return model_hidden(t, m, p);
 }
 
@@ -227,6 +286,7 @@ static void check_fixture(backend *be, const fixture *f, double tolerance) {
     must(tape_init(&t, be, 0, &err));
     tensor *out = forward(&t, m, f, &p);
     if (f->shown == SHOWN_OUTPUTS) out = model_logits(&t, m, out);
+    if (f->shown >= SHOWN_AUDIO) out = model_part_outputs(&t, m, out, &p, (int)(f->shown - SHOWN_AUDIO));
     tape_read(&t, out, y);
     backend_finish(be);
     int64_t count = out->m.rows * out->m.cols;
@@ -270,7 +330,7 @@ typedef struct descent {
     double smoothing, entropy; /* as ours takes it; what it then leaves out of the loss */
     int targets;
     double loss, norm, along;
-    slope slope[11];
+    slope slope[12];
 } descent;
 
 static const descent descents[] = {
@@ -291,6 +351,14 @@ static const descent descents[] = {
       {"image_preprocessor/patches_linear:b", 0.020289}, {FLOW "/cross_attention/attention/linear:w", 0.055592},
       {FLOW "/cross_attention/layer_norm:scale", 0.014145}, {ENCODER "/cross_attention/attention/linear_1:w", 0.034864},
       {ENCODER "/trainable_position_encoding:pos_embs", 0.028667}}},
+    {"P24c film, audio", 0, 0, 14, 0.919340, 7.432167, 3.883209,
+     {{"audio_postprocessor/linear:w", 1.132901}, {"projection_postprocessor/linear:w", 0.042506},
+      {"classification_postprocessor/linear:w", 0.000174}, {FILM "/output:w", 1.844754},
+      {"multimodal_decoder/~decoder_query/audio_padding:pos_embs", 0.058656},
+      {"multimodal_decoder/~decoder_query/image_padding:pos_embs", 0.000879},
+      {"multimodal_preprocessor/audio_padding:pos_embs", 0.339355}, {"multimodal_preprocessor/image_padding:pos_embs", 0.287633},
+      {"multimodal_preprocessor/label_mask_token:pos_embs", 0.215428}, {"multimodal_preprocessor/label_padding:pos_embs", 0},
+      {ENCODER "/trainable_position_encoding:pos_embs", 0.519093}}},
 };
 
 static const fixture *fixture_named(const char *name) {
@@ -461,6 +529,25 @@ static void order_of_pixels(void **state) {
     be->close(be);
 }
 
+/* And those that queries ask for by their numbers (case F6). */
+static void features_of_places(void **state) {
+    (void)state;
+    static const int64_t places[] = {0, 5, 17, 31};
+    const field_ints axes = {.count = 3, .v = {2, 4, 4}}, resolution = {.count = 3, .v = {4, 6, 6}};
+    float all[4 * 15];
+    double sum = 0, squares = 0, weighted = 0;
+    for (int i = 0; i < 4; i++) fourier_place(places[i], &axes, &resolution, 2, all + i * 15);
+    for (int i = 0; i < 60; i++) {
+        sum += (double)all[i];
+        squares += (double)all[i] * (double)all[i];
+        weighted += (double)all[i] * (1 + i % 7);
+    }
+    close_to(sum, -7.5, 1e-5, "F6, sum");
+    close_to(squares, 30.25, 1e-5, "F6, squares");
+    close_to(weighted, -19.5, 1e-5, "F6, weighted");
+    for (int i = 0; i < 3; i++) close_to((double)all[i], -1, 1e-6, "F6, first");
+}
+
 /* Places and their features, as published (cases F1, F2, F5). */
 static void features(void **state) {
     (void)state;
@@ -504,6 +591,7 @@ static void published_sizes(void **state) {
         {"imagenet-2021", 44912254, 706.3}, {"imagenet-fourier", 48440627, 406.1},
         {"imagenet-learned", 62255848, 471.4}, {"masked-bytes", 201108230, 120.9},
         {"optical-flow", 41057134, 1886.7}, /* 1885 and the map in front */
+        {"kinetics", 19858855, 7460}, {"imagenet-convolution", 48646522, 369.1},
     };
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         backend *be;
@@ -530,7 +618,7 @@ static void published_sizes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(forward_passes), cmocka_unit_test(gradients),
                                        cmocka_unit_test(what_must_not_matter), cmocka_unit_test(order_of_pixels),
-                                       cmocka_unit_test(features),
+                                       cmocka_unit_test(features), cmocka_unit_test(features_of_places),
                                        cmocka_unit_test(published_sizes)};
     return run_on_device(tests, NULL, NULL);
 }

@@ -17,12 +17,14 @@ static const char *const widths[] = {"input", "latent", NULL};
 static const char *const kinds[] = {"none", "learned", "sinusoidal", "fourier", NULL};
 static const char *const origins[] = {"zero", "one", "data", "end", "negative_end", NULL};
 static const char *const joins[] = {"concat", "add", NULL};
+static const char *const masks[] = {"words", "tokens", NULL};
 static const char *const asks[] = {"learned", "fourier", "inputs", NULL};
 const loss_unit loss_units[] = {[LOSS_CROSS_ENTROPY] = {"bits per token", 1.4426950408889634},
                                 [LOSS_SQUARED] = {"mean squared error", 1},
                                 [LOSS_ABSOLUTE] = {"mean absolute error", 1},
                                 [LOSS_END_POINT] = {"end-point error", 1},
                                 [LOSS_SIGMOID] = {"nats per number", 1}};
+const char *const modality_names[] = {"audio", "image", "label"};
 const char *const loss_names[] = {"cross_entropy", "squared", "absolute", "end_point", "sigmoid", NULL};
 static const char *const layouts[] = {"interleaved", "halves", NULL};
 static const char *const inits[] = {"fan_in", "normal", NULL};
@@ -30,6 +32,27 @@ static const char *const inits[] = {"fan_in", "normal", NULL};
 enum { MOST_CHANNELS = 1 << 16, MOST_LAYERS = 4096, MOST_VOCAB = 1 << 24 };
 
 #define AT(member) offsetof(model_config, member)
+
+/* The rows of one kind of inputs among several. */
+#define MODALITY(i, name, share)                                                                                 \
+    {name ".features", name "-features", FIELD_INT, AT(modality[i].features), 0, MOST_CHANNELS, NULL, "0",       \
+     "numbers of an input of " name ", of several kinds of inputs; 0: there is none"},                           \
+    {name ".axes", NULL, FIELD_INTS, AT(modality[i].axes), 1, MOST_TOKENS, NULL, "", "their grid"},              \
+    {name ".grid", NULL, FIELD_INTS, AT(modality[i].grid), 1, MOST_TOKENS, NULL, "", "that of the outputs"},     \
+    {name ".outputs", NULL, FIELD_INT, AT(modality[i].outputs), 0, MOST_CHANNELS, NULL, "0",                     \
+     "numbers of an output, or classes"},                                                                        \
+    {name ".asked", name "-asked", FIELD_INT, AT(modality[i].asked), 0, MOST_TOKENS, NULL, "0",                  \
+     "outputs of " name " that a training step asks for; 0: all"},                                               \
+    {name ".bands", name "-bands", FIELD_INT, AT(modality[i].bands), 1, 4096, NULL, "32",                        \
+     "frequencies of the places of " name " on each axis"},                                                      \
+    {name ".resolution", NULL, FIELD_INTS, AT(modality[i].resolution), 1, MOST_TOKENS, NULL, "",                 \
+     "twice the highest of them on each axis; empty: the axes"},                                                 \
+    {name ".query_channels", NULL, FIELD_INT, AT(modality[i].query_channels), 1, MOST_CHANNELS, NULL, "64",      \
+     "width of the learned query of what has no places"},                                                        \
+    {name ".weight", name "-weight", FIELD_REAL, AT(modality[i].weight), 0, 1e6, NULL, share,                    \
+     "weight of the mean loss of " name},                                                                        \
+    {name ".hidden", "hide-" name, FIELD_REAL, AT(modality[i].hidden), 0, 1, NULL, "0",                          \
+     "probability that an input of " name " is hidden in training"}
 static const field rows[] = {
     {"architecture", "arch", FIELD_CHOICE, AT(architecture), 0, 0, architectures, "perceiver-ar",
      "kind of model"},
@@ -45,6 +68,11 @@ static const field rows[] = {
      "width of the input embeddings; 0: as --channels"},
     {"input_features", "input-features", FIELD_INT, AT(input_features), 0, MOST_CHANNELS, NULL, "0",
      "numbers of an input that is a vector; 0: inputs are ids"},
+    {"convolution", "convolution", FIELD_INT, AT(convolution), 0, MOST_CHANNELS, NULL, "0",
+     "channels of a 7 x 7 convolution in front of pictures, with a batch norm and a maximum, each of which halves the "
+     "sides; 0: there is none"},
+    {"mask", "mask", FIELD_CHOICE, AT(mask), 0, 0, masks, "words",
+     "what of a text without labels is hidden, and to be found: whole words, or single tokens"},
     {"patch", "patch", FIELD_INT, AT(patch), 1, MOST_CHANNELS, NULL, "1",
      "pixels of a side, or samples of a sound, that are one input"},
     {"spectrum", "spectrum", FIELD_INT, AT(spectrum), 0, 4096, NULL, "0",
@@ -160,6 +188,8 @@ static const field rows[] = {
      "width of queries and keys; 0: in layers --channels, in the cross-attention --cross-width"},
     {"encoder.v_channels", "v-channels", FIELD_INT, AT(encoder.v_channels), 0, MOST_CHANNELS, NULL, "0",
      "width of values; 0: as queries and keys"},
+    {"encoder.places", "latents-at-places", FIELD_BOOL, AT(encoder.places), 0, 0, NULL, "false",
+     "latents begin spread over the fourier positions of the inputs, look around these first, and queries at them"},
     {"decoder.query", "decoder-query", FIELD_CHOICE, AT(decoder.query), 0, 0, asks, "learned",
      "what outputs are asked for with: learned vectors, the positions of a grid, or the inputs"},
     {"decoder.queries", "decoder-queries", FIELD_INT, AT(decoder.queries), 0, MOST_TOKENS, NULL, "1",
@@ -178,6 +208,13 @@ static const field rows[] = {
      "hidden units of its MLP per channel of a query"},
     {"decoder.residual", "decoder-residual", FIELD_BOOL, AT(decoder.residual), 0, 0, NULL, "false",
      "it adds to its query"},
+    {"decoder.padding", NULL, FIELD_INT, AT(decoder.padding), 1, MOST_CHANNELS, NULL, "2",
+     "learned numbers at the end of the widest kind of queries, of several kinds"},
+    MODALITY(0, "audio", "1"),
+    MODALITY(1, "image", "0.03"),
+    MODALITY(2, "label", "0.0001"),
+    {"modality_padding", NULL, FIELD_INT, AT(modality_padding), 1, MOST_CHANNELS, NULL, "4",
+     "learned numbers at the end of the widest kind of inputs, of several kinds"},
     {"outputs", "outputs", FIELD_INT, AT(outputs), 0, MOST_CHANNELS, NULL, "0",
      "numbers of an output, one for each class; 0: as the data's labels, or the vocabulary"},
     {"loss", "loss", FIELD_CHOICE, AT(loss), 0, 0, loss_names, "cross_entropy",
@@ -225,6 +262,32 @@ int64_t model_query_width(const model_config *c) {
     if (c->decoder.query == ASK_INPUTS) return model_input_width(c);
     if (c->decoder.query == ASK_FOURIER && !c->decoder.channels) return model_fourier_width(c, &c->decoder.axes);
     return c->decoder.channels;
+}
+
+bool model_has_modalities(const model_config *c) {
+    for (int i = 0; i < MODALITIES; i++)
+        if (c->modality[i].features) return true;
+    return false;
+}
+
+static int64_t places_of(const field_ints *axes) {
+    int64_t places = 1;
+    for (int64_t a = 0; a < axes->count; a++) places *= axes->v[a];
+    return places;
+}
+
+bool modality_is_class(const modality_config *k) { return k->grid.count == 0; }
+
+int64_t modality_inputs(const modality_config *k) { return k->features ? places_of(&k->axes) : 0; }
+
+int64_t modality_outputs(const modality_config *k) { return k->features && k->outputs ? places_of(&k->grid) : 0; }
+
+static int64_t features_of(const field_ints *axes, int64_t bands) { return axes->count * (2 * bands + 1); }
+
+int64_t modality_input_width(const modality_config *k) { return k->features + features_of(&k->axes, k->bands); }
+
+int64_t modality_query_width(const modality_config *k) {
+    return modality_is_class(k) ? k->query_channels : features_of(&k->grid, k->bands);
 }
 
 bool model_has_rotary(const model_config *c) { return c->positions.rotary.fraction > 0; }

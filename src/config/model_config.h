@@ -28,12 +28,30 @@ typedef enum position_kind { POSITION_NONE, POSITION_LEARNED, POSITION_SINUSOIDA
 typedef enum position_origin {
     ORIGIN_ZERO, ORIGIN_ONE, ORIGIN_DATA, ORIGIN_END, ORIGIN_NEGATIVE_END
 } position_origin;
+/* Words as a whole, or tokens one by one: which are found more easily. */
+typedef enum mask_choice { MASK_WORDS, MASK_TOKENS } mask_choice;
 /* How a perceiver's positions meet what its inputs hold. */
 typedef enum position_join { JOIN_CONCAT, JOIN_ADD } position_join;
 /* What the decoder of a perceiver-io asks with: a learned table, the positions of a grid, or the inputs themselves. */
 typedef enum decoder_query { ASK_LEARNED, ASK_FOURIER, ASK_INPUTS } decoder_query;
 typedef enum rotary_layout { ROTARY_INTERLEAVED, ROTARY_HALVES } rotary_layout;
 typedef enum weight_init { WEIGHTS_FAN_IN, WEIGHTS_NORMAL } weight_init;
+
+/* One kind of inputs among several, and what is asked about it. Inputs and outputs are numbers on a grid with Fourier
+ * features of their places; or, without a grid, one vector that says a class. */
+typedef struct modality_config {
+    int64_t features;      /* numbers of an input; 0: the model has no such inputs, and everything else is as it is */
+    field_ints axes, grid; /* places of the inputs, and of the outputs; empty: one, without a place */
+    int64_t outputs;       /* numbers of an output, or classes */
+    int64_t asked;         /* outputs that a training step asks for, drawn anew; 0: all */
+    int64_t bands;         /* as positions.bands and positions.resolution */
+    field_ints resolution;
+    int64_t query_channels; /* of the learned query without a grid */
+    double weight;          /* of its mean loss in the whole */
+    double hidden;          /* probability that an input is hidden in training */
+} modality_config;
+enum { MODALITIES = 3 };
+extern const char *const modality_names[MODALITIES]; /* in the order of their inputs and outputs */
 
 typedef struct rotary_config {
     double fraction;       /* of a head's channels, 0: no rotary positions */
@@ -50,6 +68,8 @@ typedef struct model_config {
     int architecture; /* row of ARCHITECTURES */
     int64_t vocab_size, context, latents;
     int64_t input_features; /* 0: the inputs are ids; else vectors of so many numbers, mapped by a linear layer */
+    int64_t convolution; /* channels of a 7 x 7 convolution in front of pictures; 0: there is none */
+    int mask; /* mask_choice: what of a text is hidden, and to be found */
     int64_t patch; /* pixels of a side, or samples, that are one such vector */
     int64_t spectrum; /* of a sound the vector is the spectrum of so many samples around them; 0: the samples */
     int64_t channels, input_channels; /* Z and E; input_channels 0: as channels */
@@ -95,6 +115,7 @@ typedef struct model_config {
         bool share_first_block; /* and the layers' first run those of the later ones */
         int64_t qk_channels;    /* of queries and keys; 0: layers as channels, cross-attention as cross_width says */
         int64_t v_channels;     /* of values; 0: as qk_channels */
+        bool places;            /* latents begin at places of the inputs (model/perceiver_begin.c) */
     } encoder;
     struct {
         int query;         /* decoder_query */
@@ -104,7 +125,10 @@ typedef struct model_config {
         int64_t heads, qk_channels, v_channels; /* 0: as channels, and as qk_channels */
         double mlp_ratio;
         bool residual;     /* it adds to its query */
+        int64_t padding;   /* as modality_padding, of queries */
     } decoder;
+    modality_config modality[MODALITIES];
+    int64_t modality_padding; /* learned numbers that the widest kind of inputs ends with; the others more */
     int64_t outputs; /* numbers of each output: classes, or values; 0: as the vocabulary or the data's labels */
     int loss;        /* loss_name: what an output is compared with */
     double output_scale; /* factor on outputs that are numbers */
@@ -135,6 +159,12 @@ int64_t model_position_width(const model_config *c); /* of a perceiver's positio
 int64_t model_fourier_width(const model_config *c, const field_ints *axes);
 int64_t model_input_width(const model_config *c);    /* of its inputs, positions among them */
 int64_t model_query_width(const model_config *c);    /* of its decoder's queries */
+bool model_has_modalities(const model_config *c);
+bool modality_is_class(const modality_config *k);
+int64_t modality_inputs(const modality_config *k);  /* places of the inputs, */
+int64_t modality_outputs(const modality_config *k); /* and of the outputs; 0: there are none */
+int64_t modality_input_width(const modality_config *k); /* before padding */
+int64_t modality_query_width(const modality_config *k);
 int64_t model_mlp_width(int64_t channels, double ratio);          /* hidden units */
 int64_t model_rotary_bands(const model_config *c, int64_t width); /* pairs turned in a head; both floors of products */
 int64_t model_rotary_heads(const model_config *c, int64_t heads); /* in double, as published: 57 of 100 with 0.58 */

@@ -132,6 +132,14 @@ const preset presets[] = {
      "positions.axes=368,496 positions.bands=64 tied_embeddings=false cross_mlp_ratio=1 decoder.query=inputs "
      "decoder.heads=1 zero_head=true",
      "the published Perceiver IO for optical flow (41.1 million)", "deepmind"},
+    {"kinetics",
+     "architecture=perceiver-io latents=784 channels=512 heads=8 cross_heads=1 layers=8 cross_mlp_ratio=1 "
+     "tied_embeddings=false loss=absolute outputs=512 decoder.heads=1 modality_padding=4 decoder.padding=2 "
+     "audio.features=16 audio.axes=1920 audio.grid=1920 audio.outputs=16 audio.bands=192 audio.resolution=30720 "
+     "audio.asked=32 image.features=48 image.axes=16,56,56 image.grid=16,224,224 image.outputs=3 image.bands=32 "
+     "image.resolution=16,56,56 image.asked=512 label.features=700 label.outputs=700 label.query_channels=1024 "
+     "label.hidden=0.5",
+     "the published Perceiver IO for films with sound and a class (19.9 million)", "deepmind"},
     {"sets",
      ANSWERS "context=25 training.minutes=2",
      "which kind of the items of a set weighs most, in two minutes on two cores", NULL},
@@ -145,6 +153,10 @@ const preset presets[] = {
      "architecture=perceiver-io " IMAGENET "input_channels=256 positions.kind=learned positions.channels=256 "
      "positions.projected=256",
      "the same with learned positions (62.3 million)", "deepmind"},
+    {"imagenet-convolution",
+     "architecture=perceiver-io " IMAGENET "context=3136 input_features=588 convolution=64 positions.kind=fourier "
+     "positions.axes=56,56 positions.bands=64 decoder.residual=true",
+     "the same behind a convolution (48.6 million)", "deepmind"},
     {"masked-bytes",
      "architecture=perceiver-io vocab_size=262 context=2048 input_channels=768 latents=256 channels=1280 heads=8 "
      "cross_heads=8 layers=26 cross_mlp_ratio=1 encoder.qk_channels=256 encoder.v_channels=1280 "

@@ -606,6 +606,75 @@ static void distance_bwd(void *context, const distance_args *a) {
     }
 }
 
+/* ------------------------------------------------------------------ what stands in front of pictures */
+
+static void max_rows_fwd(void *context, const max_rows_args *a) {
+    (void)context;
+    for (int64_t r = 0; r < a->y.rows; r++)
+        for (int64_t c = 0; c < a->y.cols; c++) {
+            int32_t best = -1;
+            for (int64_t i = r * a->of; i < (r + 1) * a->of; i++) {
+                int32_t from = int_at(a->index, i);
+                if (from >= 0 && (best < 0 || row(a->x, from)[c] > row(a->x, best)[c])) best = from;
+            }
+            ((int32_t *)a->best.data)[r * a->best.stride + c] = best;
+            row(a->y, r)[c] = best < 0 ? 0 : row(a->x, best)[c];
+        }
+}
+
+static void max_rows_bwd(void *context, const max_rows_bwd_args *a) {
+    (void)context;
+    for (int64_t r = 0; r < a->dx.rows; r++)
+        for (int64_t c = 0; c < a->dx.cols; c++) row(a->dx, r)[c] = scaled(row(a->dx, r)[c], a->beta);
+    for (int64_t r = 0; r < a->dy.rows; r++)
+        for (int64_t c = 0; c < a->dy.cols; c++) {
+            int32_t best = ((const int32_t *)a->best.data)[r * a->best.stride + c];
+            if (best >= 0) row(a->dx, best)[c] += row(a->dy, r)[c];
+        }
+}
+
+static void measure_columns(const column_norm_args *a) {
+    double n = (double)a->x.rows;
+    for (int64_t c = 0; c < a->x.cols; c++) {
+        double mean = 0, squares = 0;
+        for (int64_t r = 0; r < a->x.rows; r++) mean += (double)row(a->x, r)[c] / n;
+        for (int64_t r = 0; r < a->x.rows; r++)
+            squares += ((double)row(a->x, r)[c] - mean) * ((double)row(a->x, r)[c] - mean);
+        row(a->mean, 0)[c] = (real)mean;
+        row(a->variance, 0)[c] = (real)(squares / n);
+    }
+}
+
+static void column_norm_fwd(void *context, const column_norm_args *a) {
+    (void)context;
+    if (a->measure) measure_columns(a);
+    for (int64_t r = 0; r < a->x.rows; r++)
+        for (int64_t c = 0; c < a->x.cols; c++) {
+            real rstd = (real)(1 / sqrt((double)(row(a->variance, 0)[c] + a->epsilon)));
+            row(a->y, r)[c] = (row(a->x, r)[c] - row(a->mean, 0)[c]) * rstd * row(a->w, 0)[c] + row(a->b, 0)[c];
+        }
+}
+
+static void column_norm_bwd(void *context, const column_norm_bwd_args *a) {
+    (void)context;
+    for (int64_t c = 0; c < a->x.cols; c++) {
+        real mean = row(a->mean, 0)[c], rstd = (real)(1 / sqrt((double)(row(a->variance, 0)[c] + a->epsilon)));
+        double sum = 0, along = 0; /* of dy, and of dy xhat */
+        for (int64_t r = 0; r < a->x.rows; r++) {
+            sum += (double)row(a->dy, r)[c];
+            along += (double)(row(a->dy, r)[c] * (row(a->x, r)[c] - mean) * rstd);
+        }
+        if (a->dw.data) row(a->dw, 0)[c] = scaled(row(a->dw, 0)[c], a->beta_w) + (real)along;
+        if (a->db.data) row(a->db, 0)[c] = scaled(row(a->db, 0)[c], a->beta_b) + (real)sum;
+        if (!a->measured) sum = along = 0;
+        for (int64_t r = 0; r < a->x.rows && a->dx.data; r++) {
+            real xhat = (row(a->x, r)[c] - mean) * rstd;
+            real g = row(a->dy, r)[c] - ((real)sum + xhat * (real)along) / (real)a->x.rows;
+            row(a->dx, r)[c] = scaled(row(a->dx, r)[c], a->beta) + rstd * row(a->w, 0)[c] * g;
+        }
+    }
+}
+
 /* ------------------------------------------------------------------ flat ranges */
 
 static void adamw(void *context, const adamw_args *a) {

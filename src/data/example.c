@@ -446,27 +446,30 @@ static bool is_word(const tokenizer *t, int32_t id, bool *begins) {
     return size && id >= t->first && !isspace((unsigned char)piece[size - 1]);
 }
 
-/* Each word is hidden by a chance of its own: what it was is wanted, and the mask stands in its place. */
-static void hide_words(const tokenizer *t, int32_t *ids, int64_t count, double rate, rng *random, int32_t *wanted) {
+/* Each word, or each token of content, is hidden by a chance of its own: what it was is wanted, and the mask stands in
+ * its place. */
+static void hide_some(const tokenizer *t, mask_choice what, int32_t *ids, int64_t count, double rate, rng *random,
+                      int32_t *wanted) {
     bool hidden = false, inside = false;
     for (int64_t i = 0; i < count; i++) {
         bool begins = !inside;
-        inside = is_word(t, ids[i], &begins);
-        if (inside && begins) hidden = rng_uniform(random) < rate;
+        inside = what == MASK_TOKENS ? ids[i] >= t->first : is_word(t, ids[i], &begins);
+        if (inside && (begins || what == MASK_TOKENS)) hidden = rng_uniform(random) < rate;
         if (!inside || !hidden) continue;
         wanted[i] = ids[i];
         ids[i] = t->mask;
     }
 }
 
-static int read_text(sequence *row, const dataset *d, split_name split, const window *w, const train_config *train,
+static int read_text(sequence *row, const model_config *m, const dataset *d, split_name split, const window *w, const train_config *train,
                      pcv_error *err) {
     int32_t *ids = (int32_t *)(uintptr_t)row->ids, *wanted = (int32_t *)(uintptr_t)row->wanted; /* ours */
     int status = dataset_read(d, split, w->document, w->from, w->count, ids, err);
     if (status) return status;
     row->length = w->count;
     rng random = rng_make(w->variant, RNG_EXAMPLE, 1);
-    if (!d->classes) hide_words(&d->tokens, ids, w->count, train ? train->mask_rate : 0.15, &random, wanted);
+    if (d->classes) return 0;
+    hide_some(&d->tokens, (mask_choice)m->mask, ids, w->count, train ? train->mask_rate : 0.15, &random, wanted);
     return 0;
 }
 
@@ -477,7 +480,7 @@ int example_rows_read(example_rows *r, const dataset *d, split_name split, const
     sequence *row = next_row(r);
     if (d->classes) r->wanted[(r->count - 1) * r->outputs] = d->type->label(d, split, w->document);
     if (is_numbers(&d->tokens)) return read_numbers(r, row, d, split, w, train, err);
-    return read_text(row, d, split, w, train, err);
+    return read_text(row, &r->m->config, d, split, w, train, err);
 }
 
 int example_rows_add(example_rows *r, const tokenizer *t, float *values, int64_t count, pcv_error *err) {

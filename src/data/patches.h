@@ -13,6 +13,10 @@ typedef struct film_shape {
  * in the order of its values. t and s divide. */
 void patches_blocks(const float *film, const film_shape *shape, int64_t t, int64_t s, float *out);
 
+/* Windows of side x side pixels around every other pixel of every other row, as a convolution with padding SAME and a
+ * stride of 2 sees them, zeros beyond the border; of a picture with even sides: out [H/2 W/2, side side C]. */
+void patches_windows(const float *picture, const film_shape *shape, int64_t side, float *out);
+
 /* Around every pixel its 3 x 3 neighbours, row by row, zeros beyond the border, of one frame after the other:
  * out [H W, T 9 C]. */
 void patches_around(const float *film, const film_shape *shape, float *out);

@@ -11,7 +11,7 @@
 const model_type *const model_types[MODEL_TYPES] = {ARCHITECTURES(POINTER)};
 #undef POINTER
 
-enum { MOST_ROWS = 128 };
+enum { MOST_ROWS = 192 };
 
 const model_type *model_type_of(const model_config *c) { return model_types[c->architecture]; }
 

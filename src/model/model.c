@@ -27,7 +27,10 @@ void model_close(model *m) {
 }
 
 int model_init(model *m, uint64_t seed, pcv_error *err) {
-    return parameters_init(&m->params, seed, err);
+    int status = parameters_init(&m->params, seed, err);
+    if (!status && m->type->begin) status = m->type->begin(m, err);
+    parameters_round(&m->params);
+    return status;
 }
 
 int model_pack(model *m, packing weights, packing cache, pcv_error *err) {

@@ -50,9 +50,11 @@ struct model_type {
     model_flops (*flops)(const model_config *c, int64_t inputs, int64_t latents);
     int (*open)(model *m, pcv_error *err); /* declares parameters, fills body */
     int (*constants)(model *m, pcv_error *err); /* after the backend's memory is there */
+    int (*begin)(model *m, pcv_error *err); /* changes initial weights; or NULL */
     void (*close)(model *m);
     tensor *(*hidden)(tape *t, model *m, pass *p);
     linear_weights (*head)(const model *m);
+    linear_weights (*part_head)(const model *m, int kind); /* behind `head`, of one kind of outputs; or NULL */
 };
 
 #define DECLARE(name, type) extern const model_type type;
@@ -81,6 +83,9 @@ pass pass_over(const model *m, const sequence *rows, int64_t batch, int64_t late
  * Z]. Positions that a short row lacks stand in front and hold nothing of use. The pass need not live on. */
 tensor *model_hidden(tape *t, model *m, pass *p);
 tensor *model_logits(tape *t, model *m, tensor *hidden); /* [rows, V] */
+
+/* Of a model with several kinds of outputs those of one kind: [batch outputs, modality_config.outputs]. */
+tensor *model_part_outputs(tape *t, model *m, tensor *hidden, const pass *p, int kind);
 
 /* The loss of every output, [rows, LOSS_COLUMNS]; tape_backward takes the scaled sum from here. The rows of the pass
  * must have targets. */

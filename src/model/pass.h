@@ -11,10 +11,20 @@
 #ifndef MODEL_PASS_H
 #define MODEL_PASS_H
 
+#include "config/model_config.h"
 #include "model/ngram_index.h"
 #include "ops/ops.h"
 
 enum { POSITION_AXES = 4 };
+
+/* What a row holds of one kind of inputs among several (modality_config). */
+typedef struct modality_row {
+    const float *features; /* [inputs, features] */
+    const uint8_t *hidden; /* [inputs] 1: hidden from the model; or NULL */
+    const int32_t *asked;  /* [outputs] their places, in the order of the grid; NULL: the first ones */
+    const int32_t *wanted; /* [outputs] a class, or 0 where numbers count; negative: nothing. Or NULL */
+    const float *numbers;  /* [outputs, modality_config.outputs] where it is no class */
+} modality_row;
 
 /* One row. The inputs are ids, or vectors of numbers for a model with input_features. */
 typedef struct sequence {
@@ -33,6 +43,7 @@ typedef struct sequence {
     const int32_t *asked;     /* which outputs of a model that answers; NULL: the first ones. [pass.outputs] */
     const int32_t *wanted;    /* [outputs] what each of them is to be; negative: nothing. Or NULL */
     const float *numbers;     /* [outputs, model_outputs] where outputs are numbers: those that wanted ones are to be */
+    const modality_row *part; /* [MODALITIES], for a model of several kinds of inputs, in place of the six above */
     int64_t known;            /* so many tokens, at ids[-known] and behind it, which are there for the index alone */
 } sequence;
 
@@ -46,6 +57,15 @@ typedef enum visibility {
 typedef struct model_cache model_cache;
 typedef struct model_memory model_memory;
 typedef struct layout layout;
+
+/* One kind of outputs among several, on the device. */
+typedef struct modality_pass {
+    int64_t outputs;   /* of a row; 0: there are none of this kind */
+    double factor;     /* of its losses: the mean over the losses of all kinds is then the weighted sum of the means */
+    tensor *rows;      /* I32 [batch outputs, 1] theirs of the hidden states */
+    tensor *targets;   /* I32 [batch outputs, 1], or NULL */
+    tensor *numbers;   /* [batch outputs, modality_config.outputs] */
+} modality_pass;
 
 /* Asks a pass over one row what the first cross-attention looked at. */
 typedef struct attention_map {
@@ -72,6 +92,9 @@ typedef struct pass {
      * that is shorter than its latents has no mean */
     bool pooled;
     int64_t outputs;   /* of each row, of a model that answers; 0: all that it has */
+    const int64_t *asked; /* [MODALITIES] of each kind, of a model that tells several; NULL: all */
+    const float *encoded; /* [batch N, channels] what an earlier pass with only_latents gave: nothing is encoded again,
+                             and of the inputs those alone are read that outputs ask with */
     bool only_latents; /* of a model that answers: its latents are the outputs, [batch N, Z] */
     attention_map *map; /* or NULL */
 
@@ -86,6 +109,7 @@ typedef struct pass {
     const int32_t *target;  /* [batch positions] */
     tensor *targets;        /* the same on the device; NULL where no row has any */
     tensor *numbers;        /* [batch positions, model_outputs], where outputs are numbers */
+    modality_pass part[MODALITIES]; /* where there are several kinds: targets of one kind of all rows, then the next */
 } pass;
 
 /* How far the outputs are from their targets. */

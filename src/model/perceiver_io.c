@@ -34,20 +34,21 @@ typedef struct attention_weights {
 typedef struct body {
     tensor *token, *position;  /* [V, C], [M, P], or NULL */
     tensor grid, query_grid;   /* fourier positions of the inputs and of queries, or absent */
+    stem_weights stem;
     linear_weights input, projection, query_projection;
     tensor *latents, *queries; /* [N, D], [O, E] */
     attention_weights cross, cross_again, decoder; /* cross_again absent: as cross */
     attention_weights *layer, *first_layer;        /* [layers] each; first_layer NULL: as layer */
     norm_weights head_norm;
     linear_weights head;
+    modality_weights part[MODALITIES]; /* of several kinds of inputs */
 } body;
 
 /* ------------------------------------------------------------------ parameters */
 
 static const param_init small = {.kind = INIT_TRUNCATED, .scale = 0.02, .decay = true}; /* decays, as published */
 
-/* A linear map outside of attention and MLPs. */
-static linear_weights declare_map(model *m, const char *name, int64_t out, int64_t in, bool zero, bool bias) {
+linear_weights declare_map(model *m, const char *name, int64_t out, int64_t in, bool zero, bool bias) {
     char full[128];
     param_init init = {.kind = zero ? INIT_ZERO : INIT_TRUNCATED, .scale = 1 / sqrt((double)in), .decay = true};
     linear_weights w = {0};
@@ -106,6 +107,7 @@ static void declare_inputs(model *m, body *w) {
     param_init tokens = {.kind = INIT_TRUNCATED, .scale = c->embedding_scale};
     if (!c->input_features)
         w->token = parameters_add(&m->params, "token_embedding.weight", c->vocab_size, c->input_channels, tokens);
+    else if (c->convolution) stem_declare(&w->stem, m);
     else if (c->input_channels)
         w->input = declare_map(m, "input.linear", c->input_channels, c->input_features, false, true);
     if (c->positions.kind == POSITION_LEARNED)
@@ -120,7 +122,7 @@ static void declare_inputs(model *m, body *w) {
 static void declare_decoder(model *m, body *w) {
     const model_config *c = &m->config;
     int64_t E = model_query_width(c), D = c->channels;
-    if (c->decoder.query == ASK_LEARNED)
+    if (c->decoder.query == ASK_LEARNED && !model_has_modalities(c))
         w->queries = parameters_add(&m->params, "decoder.query.weight", or_else(c->decoder.queries, c->context), E,
                                     small);
     if (c->decoder.query == ASK_FOURIER && c->decoder.channels)
@@ -154,7 +156,8 @@ static int perceiver_open(model *m, pcv_error *err) {
     w = m->body;
     TRY(mem_get(&w->layer, (size_t)(c->layers + 1) * sizeof *w->layer, "a model", err));
     if (first) TRY(mem_get(&w->first_layer, (size_t)(c->layers + 1) * sizeof *w->layer, "a model", err));
-    declare_inputs(m, w);
+    if (model_has_modalities(c)) modalities_declare(w->part, m);
+    else declare_inputs(m, w);
     w->latents = parameters_add(&m->params, "latents.weight", c->latents, c->channels, small);
     w->cross = declare_cross(m, "cross");
     if (again) w->cross_again = declare_cross(m, "cross_again");
@@ -170,8 +173,8 @@ static int perceiver_constants(model *m, pcv_error *err) {
     const model_config *c = &m->config;
     const field_ints *resolution = &c->positions.resolution;
     body *w = m->body;
-    int status = 0;
-    if (c->positions.kind == POSITION_FOURIER)
+    int status = modalities_constants(w->part, m, err);
+    if (!status && c->positions.kind == POSITION_FOURIER)
         status = fourier_grid(&w->grid, m->be, &c->positions.axes, resolution, c->positions.bands, err);
     if (!status && perceiver_decodes(c) && c->decoder.query == ASK_FOURIER)
         status = fourier_grid(&w->query_grid, m->be, &c->decoder.axes, resolution, c->positions.bands, err);
@@ -183,11 +186,14 @@ static void perceiver_close(model *m) {
     if (!w) return;
     constant_free(&w->grid, m->be);
     constant_free(&w->query_grid, m->be);
+    modalities_close(w->part, m->be);
     mem_free(w->layer);
     mem_free(w->first_layer);
 }
 
 static linear_weights perceiver_head(const model *m) { return ((const body *)m->body)->head; }
+
+static linear_weights part_head(const model *m, int kind) { return ((const body *)m->body)->part[kind].head; }
 
 /* ------------------------------------------------------------------ attention */
 
@@ -270,7 +276,9 @@ static tensor *inputs(tape *t, const model *m, const places *s) {
     const body *w = m->body;
     const model_config *c = &m->config;
     tensor *x = s->features, *position = NULL;
+    if (model_has_modalities(c)) return modalities_read(t, m, w->part, s);
     if (w->token) x = embed(t, &(embed_spec){.tables = 1, .table = {w->token}, .ids = {s->ids}});
+    else if (c->convolution) x = stem_run(t, m, &w->stem, x, s->maxima);
     else if (w->input.w) x = linear_apply(t, x, &w->input);
     if (w->position) position = gather(t, w->position, s->place);
     else if (w->grid.m.data) position = grid_rows(t, &w->grid, s->M, s->place, s->in_order);
@@ -283,8 +291,9 @@ static tensor *inputs(tape *t, const model *m, const places *s) {
 /* What is asked with, [B O, E]. */
 static tensor *questions(tape *t, const model *m, const places *s, tensor *x) {
     const body *w = m->body;
+    if (model_has_modalities(&m->config)) return modalities_ask(t, m, w->part, s);
     if (w->queries) return gather(t, w->queries, s->query);
-    if (m->config.decoder.query == ASK_INPUTS) return x;
+    if (m->config.decoder.query == ASK_INPUTS) return s->all_asked ? x : gather(t, x, s->query);
     tensor *q = gather(t, tape_wrap(t, w->query_grid.m), s->query);
     return w->query_projection.w ? linear_apply(t, q, &w->query_projection) : q;
 }
@@ -327,7 +336,7 @@ static tensor *encode(tape *t, const model *m, const pass *p, const places *s, t
     return z;
 }
 
-/* What the queries get from the latents, [B O, E]. */
+/* What the queries get from the latents, [B O, E]; x: inputs to ask with. */
 static tensor *decode(tape *t, const model *m, const places *s, tensor *z, tensor *x) {
     const body *w = m->body;
     attention_context k = context_of(m, &w->decoder, &s->decoder);
@@ -340,7 +349,9 @@ static tensor *perceiver_hidden(tape *t, model *m, pass *p) {
     if (!s) return &t->nothing;
     perceiver_lay_out(m, p, t, s);
     if (t->status) return &t->nothing;
-    tensor *x = inputs(t, m, s), *z = encode(t, m, p, s, x);
+    bool reads = !p->encoded || m->config.decoder.query == ASK_INPUTS;
+    tensor *x = reads ? inputs(t, m, s) : NULL;
+    tensor *z = p->encoded ? tape_floats(t, p->encoded, s->B * s->N, m->config.channels) : encode(t, m, p, s, x);
     if (p->only_latents) return z;
     tensor *y = perceiver_decodes(&m->config) ? decode(t, m, s, z, x) : pool_rows(t, z, s->N);
     return m->config.output_norm ? norm_apply(t, y, &w->head_norm) : y;
@@ -368,6 +379,7 @@ const model_type perceiver = {
     .flops = perceiver_flops,
     .open = perceiver_open,
     .constants = perceiver_constants,
+    .begin = perceiver_begin,
     .close = perceiver_close,
     .hidden = perceiver_hidden,
     .head = perceiver_head,
@@ -376,14 +388,16 @@ const model_type perceiver_io = {
     .name = "perceiver-io",
     .has_latents = true,
     .answers = true,
-    .settings = {stack_settings, perceiver_settings, perceiver_decoder},
+    .settings = {stack_settings, perceiver_settings, perceiver_decoder, perceiver_modalities},
     .parts = parts_io,
     .complete = perceiver_complete,
     .check = perceiver_check,
     .flops = perceiver_flops,
     .open = perceiver_open,
     .constants = perceiver_constants,
+    .begin = perceiver_begin,
     .close = perceiver_close,
     .hidden = perceiver_hidden,
     .head = perceiver_head,
+    .part_head = part_head,
 };

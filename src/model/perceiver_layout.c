@@ -12,26 +12,35 @@ static int64_t count_outputs(const model_config *c, const pass *p, int64_t input
     return p->outputs ? p->outputs : or_else(c->decoder.queries, inputs);
 }
 
+static int64_t asked_at(const sequence *row, int64_t output) { return row->asked ? row->asked[output] : output; }
+
+/* The input of a row that is read as number i: what is encoded already is read only to ask with. */
+static int64_t input_at(const pass *p, const sequence *row, int64_t i) { return p->encoded ? asked_at(row, i) : i; }
+
 static int32_t *place_inputs(const model *m, const pass *p, tape *t, places *s, int32_t **ids) {
     int32_t *place = tape_host(t, (size_t)(s->B * s->M) * sizeof *place);
     *ids = m->config.input_features ? NULL : tape_host(t, (size_t)(s->B * s->M) * sizeof **ids);
     s->in_order = true;
     for (int64_t i = 0; i < s->B * s->M && !t->status; i++) {
         const sequence *row = &p->rows[i / s->M];
-        int64_t n = i % s->M;
+        int64_t n = input_at(p, row, i % s->M);
         bool real = n < row->length;
         place[i] = real ? row->positions[0] ? row->positions[0][n] : (int32_t)n : -1;
         if (*ids) (*ids)[i] = real ? row->ids[n] : -1;
-        s->in_order = s->in_order && (!real || place[i] == n);
+        s->in_order = s->in_order && (!real || place[i] == i % s->M);
     }
     return place;
 }
 
-static int32_t *ask(const pass *p, tape *t, const places *s) {
+/* What each output is asked for with: a row of the queries or, where the inputs ask, of them. */
+static int32_t *ask(const model *m, const pass *p, tape *t, places *s) {
     int32_t *query = tape_host(t, (size_t)(s->B * s->O) * sizeof *query);
+    bool inputs = m->config.decoder.query == ASK_INPUTS;
+    s->all_asked = s->M == s->O;
     for (int64_t i = 0; query && i < s->B * s->O; i++) {
-        const int32_t *asked = p->rows[i / s->O].asked;
-        query[i] = asked ? asked[i % s->O] : (int32_t)(i % s->O);
+        int64_t row = i / s->O, asked = asked_at(&p->rows[row], i % s->O), at = p->encoded ? i % s->O : asked;
+        query[i] = (int32_t)(inputs ? row * s->M + at : asked);
+        s->all_asked = s->all_asked && at == i % s->O;
     }
     return query;
 }
@@ -44,20 +53,22 @@ static void find_targets(pass *p, tape *t, const places *s, int32_t **target) {
         (*target)[i] = wanted ? wanted[i % s->O] : -1;
         any = any || wanted;
     }
-    p->positions = s->O;
-    p->layer_rows = s->N;
     p->target = *target;
     if (!any) *target = NULL;
 }
 
 static tensor *read_features(const model *m, const pass *p, tape *t, const places *s) {
-    int64_t F = m->config.input_features, width = s->M * F;
+    int64_t F = m->config.input_features, width = s->M * F, parts = m->config.convolution ? STEM_PARTS : 1;
     if (!F) return NULL;
-    if (s->B == 1) return tape_floats(t, p->rows[0].features, s->M, F);
+    if (s->B == 1 && !p->encoded) return tape_floats(t, p->rows[0].features, s->M * parts, F / parts);
     float *values = tape_host(t, (size_t)(s->B * width) * sizeof *values);
-    for (int64_t r = 0; r < s->B && values; r++)
+    for (int64_t r = 0; r < s->B && values && !p->encoded; r++)
         memcpy(values + r * width, p->rows[r].features, (size_t)(p->rows[r].length * F) * sizeof *values);
-    return values ? tape_floats(t, values, s->B * s->M, F) : &t->nothing;
+    for (int64_t i = 0; i < s->B * s->M && values && p->encoded; i++) {
+        const sequence *row = &p->rows[i / s->M];
+        memcpy(values + i * F, row->features + input_at(p, row, i % s->M) * F, (size_t)F * sizeof *values);
+    }
+    return values ? tape_floats(t, values, s->B * s->M * parts, F / parts) : &t->nothing;
 }
 
 /* What outputs are to be, where they are numbers. */
@@ -85,7 +96,7 @@ static void see_all(const model *m, const pass *p, tape *t, const places *s, int
     }
     for (int64_t i = 0; i < queries && !t->status; i++) {
         const sequence *row = &p->rows[i / s->O];
-        int64_t asked = row->asked ? row->asked[i % s->O] : i % s->O;
+        int64_t asked = asked_at(row, i % s->O);
         end[2][i] = (int32_t)(by_input && asked >= real_inputs(row) ? 0 : s->N);
     }
 }
@@ -94,21 +105,33 @@ void perceiver_lay_out(const model *m, pass *p, tape *t, places *s) {
     const model_config *c = &m->config;
     *s = (places){.B = p->batch, .M = all_positions(p), .N = p->latents};
     s->O = count_outputs(c, p, s->M);
-    int64_t inputs = s->B * s->M, latents = s->B * s->N, queries = s->B * s->O;
-    int32_t *ids, *target, *end[3], *place = place_inputs(m, p, t, s, &ids), *query = ask(p, t, s);
+    const bool parts = model_has_modalities(c);
+    if (p->encoded) s->M = s->O;
+    if (parts) modalities_lay_out(m, p, t, s);
+    int64_t inputs = parts ? 0 : s->B * s->M, latents = s->B * s->N, queries = s->B * s->O;
+    int32_t *ids = NULL, *target = NULL, *end[3], *place = NULL, *query = NULL, *maxima = NULL;
+    int64_t pooled = c->convolution && !p->encoded ? inputs * STEM_POOL : 0;
+    if (!parts) place = place_inputs(m, p, t, s, &ids);
+    if (!parts) query = ask(m, p, t, s);
     int32_t *latent = tape_host(t, (size_t)latents * sizeof *latent);
     int32_t *none = tape_host(t, (size_t)(latents > queries ? latents : queries) * sizeof *none);
+    if (pooled) maxima = tape_host(t, (size_t)pooled * sizeof *maxima);
+    if (maxima) stem_places(m, s->B, maxima);
     for (int64_t i = 0; i < latents && latent; i++) latent[i] = (int32_t)(i % s->N);
     see_all(m, p, t, s, end);
-    find_targets(p, t, s, &target);
+    p->positions = s->O;
+    p->layer_rows = s->N;
+    if (!parts) find_targets(p, t, s, &target);
     if (t->status) return;
     const int_array list[] = {{&s->ids, ids, inputs}, {&s->place, place, inputs}, {&s->latent, latent, latents},
                               {&s->query, query, queries}, {&s->cross.begin, none, latents},
                               {&s->cross.end, end[0], latents}, {&s->layers.begin, none, latents},
                               {&s->layers.end, end[1], latents}, {&s->decoder.begin, none, queries},
-                              {&s->decoder.end, end[2], queries}, {&p->targets, target, queries}};
-    tape_int_arrays(t, list, sizeof list / sizeof *list);
-    s->features = read_features(m, p, t, s);
+                              {&s->decoder.end, end[2], queries}, {&s->maxima, maxima, pooled},
+                              {&p->targets, target, queries}};
+    /* the targets of several kinds are there already */
+    tape_int_arrays(t, list, sizeof list / sizeof *list - parts);
+    if (!parts && (!p->encoded || c->decoder.query == ASK_INPUTS)) s->features = read_features(m, p, t, s);
     if (target) p->numbers = read_numbers(m, p, t, s);
     s->cross.batch = s->layers.batch = s->decoder.batch = s->B;
 }

@@ -4,7 +4,7 @@
 const char *const perceiver_settings[] = {
     "latents", "input_channels", "cross_heads", "cross_mlp_ratio", "query_residual", "cross_width", "positions.kind",
     "positions.axes", "positions.bands", "positions.resolution", "positions.channels", "positions.projected",
-    "positions.join", "patch", "spectrum", "encoder.blocks", "encoder.qk_channels", "encoder.v_channels", "outputs",
+    "positions.join", "convolution", "mask", "patch", "spectrum", "encoder.blocks", "encoder.qk_channels", "encoder.v_channels", "encoder.places", "outputs",
     "loss", "output_scale", "training.flip", "training.shift", "training.cutout", "training.mask_rate", NULL};
 const char *const perceiver_repeats[] = {"encoder.cross_attends", "encoder.share_first_cross",
                                          "encoder.share_first_block", NULL};
@@ -12,14 +12,40 @@ const char *const perceiver_decoder[] = {
     "decoder.query", "decoder.queries", "decoder.axes", "decoder.channels", "decoder.heads", "decoder.qk_channels",
     "decoder.v_channels", "decoder.mlp_ratio", "decoder.residual", NULL};
 
+#define OF_MODALITY(name)                                                                                       \
+    name ".features", name ".axes", name ".grid", name ".outputs", name ".asked", name ".bands", name ".resolution", \
+        name ".query_channels", name ".weight", name ".hidden"
+const char *const perceiver_modalities[] = {OF_MODALITY("audio"), OF_MODALITY("image"), OF_MODALITY("label"),
+                                            "modality_padding", "decoder.padding", NULL};
+
 static int64_t product_of(const field_ints *axes) {
     int64_t product = 1;
     for (int64_t a = 0; a < axes->count; a++) product *= axes->v[a];
     return product;
 }
 
+/* Inputs and queries of several kinds are as wide as the widest and some more. */
+static void complete_modalities(model_config *c) {
+    c->context = c->decoder.queries = 0;
+    c->input_features = c->decoder.channels = 0;
+    for (int i = 0; i < MODALITIES; i++) {
+        const modality_config *k = &c->modality[i];
+        int64_t outputs = modality_outputs(k);
+        if (!k->features) continue;
+        int64_t width = modality_input_width(k) + c->modality_padding;
+        if (width > c->input_features) c->input_features = width;
+        c->context += modality_inputs(k);
+        c->decoder.queries += outputs;
+        width = outputs ? modality_query_width(k) + c->decoder.padding : 0;
+        if (width > c->decoder.channels) c->decoder.channels = width;
+    }
+    c->input_channels = 0;
+}
+
 void perceiver_complete(model_config *c) {
-    if (!c->input_features && !c->input_channels) c->input_channels = c->channels;
+    if (model_has_modalities(c)) complete_modalities(c);
+    else if (c->convolution) c->input_channels = c->convolution;
+    else if (!c->input_features && !c->input_channels) c->input_channels = c->channels;
     if (c->positions.kind == POSITION_LEARNED && !c->positions.channels)
         c->positions.channels = or_else(c->input_channels, c->input_features);
     if (c->positions.kind == POSITION_FOURIER && !c->positions.axes.count)
@@ -74,6 +100,20 @@ attention_widths perceiver_widths(const model_config *c) {
     return w;
 }
 
+static int check_convolution(const model_config *c, pcv_error *err) {
+    const field_ints *axes = &c->positions.axes;
+    if (!c->convolution) return 0;
+    if (c->input_features % STEM_FEATURES || !c->input_features)
+        return fail(err, PCV_CONFIG, "convolution: input_features is %lld, expected a multiple of %d: of pictures, whose "
+                    "windows of 7 x 7 pixels it takes", (long long)c->input_features, STEM_FEATURES);
+    if (axes->count != 2 || product_of(axes) != c->context)
+        return fail(err, PCV_CONFIG, "convolution needs positions.axes of rows and columns, which make the context of %lld",
+                    (long long)c->context);
+    if (c->decoder.query != ASK_INPUTS) return 0;
+    return fail(err, PCV_CONFIG, "convolution: its outputs cannot be asked with; expected --decoder-query learned or "
+                "fourier");
+}
+
 static int check_attention(const model_config *c, pcv_error *err) {
     const attention_widths w = perceiver_widths(c);
     int status = check_heads("a layer", w.layer_qk, c->heads, err);
@@ -83,7 +123,52 @@ static int check_attention(const model_config *c, pcv_error *err) {
     return status;
 }
 
+/* Places fit into a head of the cross-attention, into a latent, and into a head of the decoder. */
+static int check_places(const model_config *c, pcv_error *err) {
+    const attention_widths w = perceiver_widths(c);
+    int64_t width = model_fourier_width(c, &c->positions.axes), room = w.cross_qk / c->cross_heads;
+    if (!c->encoder.places) return 0;
+    if (c->positions.kind != POSITION_FOURIER || c->positions.join != JOIN_CONCAT || c->positions.projected)
+        return fail(err, PCV_CONFIG, "encoder.places needs --positions fourier and --join concat");
+    if (room > c->channels) room = c->channels;
+    if (perceiver_decodes(c) && room > c->decoder.qk_channels / c->decoder.heads)
+        room = c->decoder.qk_channels / c->decoder.heads;
+    if (width <= room) return 0;
+    return fail(err, PCV_CONFIG, "encoder.places: places have %lld features, more than the %lld channels of a latent or of a "
+                "head; lower --bands or raise --channels", (long long)width, (long long)room);
+}
+
+static int check_modalities(const model_config *c, pcv_error *err) {
+    if (!c->outputs)
+        return fail(err, PCV_CONFIG, "outputs is 0; of several kinds of inputs it is how many channels the decoder hands to "
+                    "the head of each kind");
+    if (c->loss != LOSS_ABSOLUTE && c->loss != LOSS_SQUARED)
+        return fail(err, PCV_CONFIG, "loss is %s, expected absolute or squared for several kinds of inputs",
+                    loss_names[c->loss]);
+    if (c->positions.kind != POSITION_NONE || c->tied_embeddings || c->decoder.query != ASK_LEARNED)
+        return fail(err, PCV_CONFIG, "several kinds of inputs bring their own positions and queries; give --positions none, "
+                    "--no-tied and --decoder-query learned");
+    if (!c->decoder.queries) return fail(err, PCV_CONFIG, "none of the kinds of inputs has outputs");
+    for (int i = 0; i < MODALITIES; i++) {
+        const modality_config *k = &c->modality[i];
+        if (k->features && k->axes.count > POSITION_AXES)
+            return fail(err, PCV_CONFIG, "%s.axes has %lld axes, at most %d", modality_names[i],
+                        (long long)k->axes.count, POSITION_AXES);
+        if (k->features && k->outputs && k->grid.count != k->axes.count)
+            return fail(err, PCV_CONFIG, "%s.grid has %lld axes, but %s.axes has %lld", modality_names[i],
+                        (long long)k->grid.count, modality_names[i], (long long)k->axes.count);
+        if (k->features && k->resolution.count && k->resolution.count != k->axes.count)
+            return fail(err, PCV_CONFIG, "%s.resolution has %lld axes, but %s.axes has %lld", modality_names[i],
+                        (long long)k->resolution.count, modality_names[i], (long long)k->axes.count);
+        if (modality_outputs(k) && k->asked > modality_outputs(k))
+            return fail(err, PCV_CONFIG, "%s.asked is %lld, but there are %lld outputs", modality_names[i],
+                        (long long)k->asked, (long long)modality_outputs(k));
+    }
+    return 0;
+}
+
 static int check_outputs(const model_config *c, pcv_error *err) {
+    if (model_has_modalities(c)) return check_modalities(c, err);
     if (c->loss == LOSS_CROSS_ENTROPY || c->outputs) return 0;
     return fail(err, PCV_CONFIG, "loss is %s, which is for outputs that are numbers; say with --outputs how many",
                 loss_names[c->loss]);
@@ -91,8 +176,10 @@ static int check_outputs(const model_config *c, pcv_error *err) {
 
 int perceiver_check(const model_config *c, pcv_error *err) {
     int status = check_inputs(c, err);
+    if (!status) status = check_convolution(c, err);
     if (!status) status = check_outputs(c, err);
     if (!status) status = check_attention(c, err);
+    if (!status) status = check_places(c, err);
     if (status) return status;
     if (c->encoder.cross_attends > c->encoder.blocks)
         return fail(err, PCV_CONFIG, "encoder.cross_attends is %lld, more than the %lld encoder.blocks",

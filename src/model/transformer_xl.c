@@ -129,7 +129,7 @@ static tensor *xl_apply(tape *t, const void *context, tensor *const in[]) {
     const xl_layer *weights = k->weights;
     tensor *x = in[0], *all = x;
     int64_t Z = c->channels;
-    if (k->memory.data) all = stack_rows(t, tape_wrap(t, k->memory), x, k->batch);
+    if (k->memory.data) all = stack_rows(t, (tensor *[]){tape_wrap(t, k->memory), x}, 2, k->batch);
     tensor *both = linear_apply(t, norm_apply(t, all, &weights->norm), &weights->key_value);
     tensor *key = tape_columns(t, both, 0, Z), *value = tape_columns(t, both, Z, Z);
     tensor *n = norm_apply(t, x, &weights->norm);

@@ -105,6 +105,13 @@ void fourier_features(const double *p, int64_t axes, const int64_t *resolution, 
     }
 }
 
+void fourier_place(int64_t number, const field_ints *axes, const field_ints *resolution, int64_t bands, float *out) {
+    double p[FIELD_LIST];
+    for (int64_t a = axes->count - 1; a >= 0; number /= axes->v[a--])
+        p[a] = -1 + 2 * (double)(number % axes->v[a]) / (double)axes->v[a];
+    fourier_features(p, axes->count, resolution->v, bands, out);
+}
+
 int fourier_grid(tensor *out, backend *be, const field_ints *axes, const field_ints *resolution, int64_t bands,
                  pcv_error *err) {
     int64_t places = 1, width = axes->count * (2 * bands + 1);

@@ -30,6 +30,10 @@ int harmonic_table(tensor *out, backend *be, position_kind kind, double scale, i
  * axis, then all cosines; f from 1 to resolution[a] / 2 in equal steps. out [d (2 bands + 1)] */
 void fourier_features(const double *p, int64_t axes, const int64_t *resolution, int64_t bands, float *out);
 
+/* Those of one place of a grid, which are asked for by their numbers, row by row. As published such places lie at
+ * -1 + 2 i / size of each axis, and not, as those of a whole grid do, at -1 + 2 i / (size - 1). */
+void fourier_place(int64_t number, const field_ints *axes, const field_ints *resolution, int64_t bands, float *out);
+
 /* Those of a grid, reals [product of axes, features], row by row; each axis from -1 to 1. resolution empty: the
  * axes. */
 int fourier_grid(tensor *out, backend *be, const field_ints *axes, const field_ints *resolution, int64_t bands,

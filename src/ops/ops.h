@@ -77,8 +77,8 @@ typedef struct found_spec {
 } found_spec;
 tensor *attend_found(tape *t, tensor *value, tensor *length, tensor *slope, const found_spec *spec);
 
-/* For each of `batch` sequences the rows of a, then those of b. No gradient flows to a. -> [rows of both, C] */
-tensor *stack_rows(tape *t, tensor *a, tensor *b, int64_t batch);
+/* For each of `batch` sequences its rows of the first input, then those of the next. -> [rows of all, C] */
+tensor *stack_rows(tape *t, tensor *const in[], int inputs, int64_t batch);
 
 /* Columns of a, then columns of b; what has fewer rows, a divisor of the other's, is repeated below itself.
  * -> [rows of the longer, columns of both] */
@@ -106,6 +106,19 @@ tensor *add_record(tape *t, tensor *x, tensor *a, double p, dropout_args *kernel
 /* Mean over groups of `group` consecutive rows. -> [rows / group, C] */
 tensor *pool_rows(tape *t, tensor *x, int64_t group);
 
+/* The largest of `of` rows of x each, column by column; index I32 [rows of, 1], negative: none, and 0 where there are
+ * none. -> [rows, C] */
+tensor *max_rows(tape *t, tensor *x, tensor *index, int64_t of);
+
+/* y = (x - mean) / sqrt(variance + epsilon) w + b by columns, over all rows (Ioffe and Szegedy 2015, arXiv 1502.03167).
+ * With `measure` mean and variance, exact, are x's and are written; else they are given. */
+typedef struct column_norm_spec {
+    tensor *w, *b, *mean, *variance; /* [1, C] */
+    float epsilon;
+    bool measure;
+} column_norm_spec;
+tensor *column_norm(tape *t, tensor *x, const column_norm_spec *spec);
+
 /* The head and its loss in one: logits = x w^T + b in pieces of rows, so that neither logits nor
  * probabilities of the whole batch ever exist; the backward pass computes them again.
  * -> [rows, LOSS_COLUMNS]: the loss of each row, its plain cross-entropy, and 1 where the target came
@@ -127,5 +140,8 @@ typedef struct distance_spec {
     tensor *weight; /* [rows, 1], or NULL when there is no backward pass */
 } distance_spec;
 tensor *distance(tape *t, tensor *y, const distance_spec *spec);
+
+/* Rows of losses below each other; tape_backward goes on through all of them. -> [rows of all, LOSS_COLUMNS] */
+tensor *stack_losses(tape *t, tensor *const in[], int inputs);
 
 #endif

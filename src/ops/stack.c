@@ -1,4 +1,4 @@
-/* Rows of a and of b, sequence by sequence: y_s = [a_s; b_s]. dL/db is the lower part of each; a is constant. */
+/* Rows of several tensors below each other, sequence by sequence: y_s = [a_s; b_s; ...]. dL/dx is x's part of each. */
 #include "ops/ops.h"
 
 #include <string.h>
@@ -7,29 +7,34 @@ typedef struct stack_saved {
     int64_t batch;
 } stack_saved;
 
-static void stack_backward(tape *t, const node *n) {
-    int64_t batch = ((const stack_saved *)n->saved)->batch;
-    int64_t all = n->out->m.rows / batch, rows = n->in[0]->m.rows / batch;
-    float beta = 0;
-    matrix db = tape_grad(t, n->in[0], &beta);
-    for (int64_t s = 0; s < batch && db.data; s++)
-        tape_kernel(t, copy, .y = matrix_rows(db, s * rows, rows),
-                    .x = matrix_rows(n->out->grad, (s + 1) * all - rows, rows), .beta = beta);
+/* Copies between the whole and the rows of its part x, which begin at row `at` of each sequence. */
+static void copy_part(tape *t, matrix whole, matrix x, int64_t at, int64_t batch, bool back, float beta) {
+    int64_t all = whole.rows / batch, rows = x.rows / batch;
+    for (int64_t s = 0; s < batch; s++) {
+        matrix part = matrix_rows(whole, s * all + at, rows), own = matrix_rows(x, s * rows, rows);
+        tape_kernel(t, copy, .y = back ? own : part, .x = back ? part : own, .beta = beta);
+    }
 }
 
-tensor *stack_rows(tape *t, tensor *a, tensor *b, int64_t batch) {
-    if (t->status) return &t->nothing;
-    CHECK(a->m.cols == b->m.cols && a->m.rows % batch == 0 && b->m.rows % batch == 0,
-          "a [%lld, %lld], b [%lld, %lld], %lld sequences", (long long)a->m.rows, (long long)a->m.cols,
-          (long long)b->m.rows, (long long)b->m.cols, (long long)batch);
-    int64_t upper = a->m.rows / batch, lower = b->m.rows / batch;
-    tensor *y = tape_tensor(t, a->m.rows + b->m.rows, a->m.cols);
-    for (int64_t s = 0; s < batch; s++) {
-        matrix part = matrix_rows(y->m, s * (upper + lower), upper + lower);
-        tape_kernel(t, copy, .y = matrix_rows(part, 0, upper), .x = matrix_rows(a->m, s * upper, upper));
-        tape_kernel(t, copy, .y = matrix_rows(part, upper, lower), .x = matrix_rows(b->m, s * lower, lower));
+static void stack_backward(tape *t, const node *n) {
+    int64_t batch = ((const stack_saved *)n->saved)->batch, at = 0;
+    for (int i = 0; i < n->inputs; at += n->in[i++]->m.rows / batch) {
+        float beta = 0;
+        matrix dx = tape_grad(t, n->in[i], &beta);
+        if (dx.data) copy_part(t, n->out->grad, dx, at, batch, true, beta);
     }
-    node *n = tape_record(t, stack_backward, y, (tensor *[]){b}, 1, sizeof(stack_saved));
+}
+
+tensor *stack_rows(tape *t, tensor *const in[], int inputs, int64_t batch) {
+    int64_t rows = 0, at = 0;
+    if (t->status) return &t->nothing;
+    for (int i = 0; i < inputs; rows += in[i++]->m.rows)
+        CHECK(in[i]->m.cols == in[0]->m.cols && in[i]->m.rows % batch == 0,
+              "part %d is [%lld, %lld], the first has %lld columns, of %lld sequences", i, (long long)in[i]->m.rows,
+              (long long)in[i]->m.cols, (long long)in[0]->m.cols, (long long)batch);
+    tensor *y = tape_tensor(t, rows, in[0]->m.cols);
+    for (int i = 0; i < inputs; at += in[i++]->m.rows / batch) copy_part(t, y->m, in[i]->m, at, batch, false, 0);
+    node *n = tape_record(t, stack_backward, y, in, inputs, sizeof(stack_saved));
     if (n) memcpy(n->saved, &(stack_saved){batch}, sizeof(stack_saved));
     return y;
 }

@@ -124,6 +124,34 @@ typedef struct pool_args {
     bool spread;
 } pool_args;
 
+/* y[r] = the largest of x[index[r of + i]], i < of, in each column, the first of equal ones; negative indices are none,
+ * and of none y is 0. index I32 [rows of, 1]; best I32 [rows, C] takes the row of x, or -1. */
+typedef struct max_rows_args {
+    matrix y, x, index, best;
+    int64_t of;
+} max_rows_args;
+
+/* dx = beta dx; dx[best[r, c], c] += dy[r, c], in the order of r. */
+typedef struct max_rows_bwd_args {
+    matrix dx, dy, best;
+    float beta;
+} max_rows_bwd_args;
+
+/* y = (x - mean) / sqrt(variance + epsilon) w + b by columns; mean and variance exact [1, C], with `measure` those of
+ * the rows of x, the variance their mean squared difference, which are then written. */
+typedef struct column_norm_args {
+    matrix y, x, w, b, mean, variance;
+    float epsilon;
+    bool measure;
+} column_norm_args;
+
+/* dx = beta dx + ..., dw and db likewise; absent outputs are skipped. */
+typedef struct column_norm_bwd_args {
+    matrix dx, dy, x, w, mean, variance, dw, db;
+    float beta, beta_w, beta_b, epsilon;
+    bool measured;
+} column_norm_bwd_args;
+
 /* Rotary position embedding (Su et al. 2021) in place: in every head of D columns that is chosen,
  * pair j of the first 2 bands channels turns by positions[r] * frequency[j]. Interleaved: channels
  * 2j, 2j+1 form a pair; otherwise j and j + bands. Head h is chosen when h mod group < chosen.
@@ -260,6 +288,10 @@ typedef struct sum_squares_args {
     X(gather_fwd, gather_args)                                                                     \
     X(gather_bwd, gather_bwd_args)                                                                 \
     X(pool, pool_args)                                                                             \
+    X(max_rows_fwd, max_rows_args)                                                                 \
+    X(max_rows_bwd, max_rows_bwd_args)                                                             \
+    X(column_norm_fwd, column_norm_args)                                                           \
+    X(column_norm_bwd, column_norm_bwd_args)                                                       \
     X(rotate, rotate_args)                                                                         \
     X(attend_fwd, attend_args)                                                                     \
     X(attend_bwd, attend_bwd_args)                                                                 \

@@ -52,7 +52,7 @@ tensor *parameters_add(parameters *p, const char *name, int64_t rows, int64_t co
     q->t.m = (matrix){.rows = rows, .cols = cols, .stride = cols};
     size_t size = (size_t)(rows * cols);
     p->elements += (size + PADDING - 1) / PADDING * PADDING;
-    p->total += rows * cols;
+    if (!init.state) p->total += rows * cols;
     p->list[p->count++] = q;
     return &q->t;
 }
@@ -77,7 +77,7 @@ int parameters_alloc(parameters *p, backend *be, bool grads, pcv_error *err) {
         int64_t offset = (int64_t)p->list[i]->offset;
         t->m.type = be->real;
         t->m.data = matrix_columns(rounds ? p->rounded : p->values, offset, 0).data;
-        t->wants_grad = grads;
+        t->wants_grad = grads && !p->list[i]->init.state;
         if (!grads) continue;
         t->grad = t->m;
         t->grad.type = be->exact;

@@ -28,6 +28,7 @@ typedef struct param_init {
     double scale;
     bool decay;  /* weight decay applies: matrices of linear maps */
     bool vector; /* one-dimensional in files */
+    bool state;  /* no weight, but an average that training keeps: it has no gradient, and does not count */
 } param_init;
 
 typedef struct parameter {

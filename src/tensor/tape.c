@@ -132,6 +132,8 @@ tensor *tape_exact(tape *t, int64_t rows, int64_t cols) {
     return new_tensor(t, rows, cols, t->be->exact);
 }
 
+tensor *tape_numbers(tape *t, int64_t rows, int64_t cols) { return new_tensor(t, rows, cols, I32); }
+
 static tensor *constant_of(tape *t, tensor *x, const float *values) {
     if (t->status) return x;
     backend_write_floats(t->be, &x->m, values);

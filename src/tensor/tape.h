@@ -108,6 +108,8 @@ void *tape_host_undefined(tape *t, size_t bytes); /* the same, as arena_take */
 tensor *tape_tensor(tape *t, int64_t rows, int64_t cols);
 tensor *tape_exact(tape *t, int64_t rows, int64_t cols);
 
+tensor *tape_numbers(tape *t, int64_t rows, int64_t cols); /* I32, which no gradient flows to */
+
 /* New tensors with values copied from host memory: reals [rows, cols] and I32 [rows, 1]. */
 tensor *tape_floats(tape *t, const float *values, int64_t rows, int64_t cols);
 tensor *tape_exact_floats(tape *t, const float *values, int64_t rows, int64_t cols); /* what is no real: targets */
