@@ -403,6 +403,9 @@ typedef struct pcv_evaluation {
     const char *unit;       /* of bits_per_token: it may be of another measure, where outputs are numbers; or NULL */
     bool numbers;           /* outputs are numbers, and loss is how far they are off */
     double of_zeros, of_means; /* what it would be of zeros, and of each example's own mean */
+    bool film;              /* pixels, samples and a class are told again, and loss is their weighted sum; in dB: */
+    double image_psnr, image_psnr_mean;    /* of what is told, and of each film's mean colour */
+    double audio_psnr, audio_psnr_silence; /* 0: there is no sound */
     int64_t latents, context, stride;
     int positions, contexts;
     pcv_bucket position[PCV_BUCKETS]; /* by index of the target in its document */

@@ -61,6 +61,19 @@ static void print_numbers(const pcv_evaluation *e) {
     printf("%-20s %10.4f, the best single answer for all of an example\n", "of its own mean", e->of_means);
 }
 
+/* Of a model of films. */
+static void print_film(const pcv_evaluation *e) {
+    printf("%" PRId64 " film%s, %" PRId64 " latent%s, %" PRId64 " inputs\n", e->tokens, pcv_plural(e->tokens), e->latents,
+           pcv_plural(e->latents), e->context);
+    printf("frames           %10.2f dB, of each film's mean colour %.2f\n", e->image_psnr, e->image_psnr_mean);
+    if (e->audio_psnr != 0)
+        printf("sound            %10.2f dB, of silence %.2f\n", e->audio_psnr, e->audio_psnr_silence);
+    if (e->classes)
+        printf("class            %10.2f %% +- %.2f, the most frequent %.2f\n", 100 * e->accuracy,
+               100 * e->accuracy_error, 100 * e->majority);
+    printf("weighted loss    %10.4f%s\n", e->loss, plus_minus(e->standard_error).text);
+}
+
 static void print_json(const pcv_evaluation *e) {
     printf("{\"tokens\": %" PRId64 ", \"bytes\": %" PRId64 ", \"documents\": %" PRId64 ", \"loss\": %.9g"
            ", \"bits_per_token\": %.9g", e->tokens, e->bytes, e->documents, e->loss, e->bits_per_token);
@@ -79,14 +92,18 @@ static void print_json(const pcv_evaluation *e) {
                e->calibration, e->majority);
     if (e->numbers)
         printf(", \"measure\": \"%s\", \"of_zeros\": %.9g, \"of_means\": %.9g", e->unit, e->of_zeros, e->of_means);
+    if (e->film)
+        printf(", \"image_psnr\": %.6g, \"image_psnr_mean\": %.6g, \"audio_psnr\": %.6g, \"audio_psnr_silence\": %.6g",
+               e->image_psnr, e->image_psnr_mean, e->audio_psnr, e->audio_psnr_silence);
     json_buckets("positions", e->position, e->positions, false);
     json_buckets("contexts", e->context_length, e->contexts, true);
     printf("}\n");
 }
 
 static void print_text(const pcv_evaluation *e) {
-    if (e->classes || e->numbers) {
-        if (e->classes) print_classes(e);
+    if (e->classes || e->numbers || e->film) {
+        if (e->film) print_film(e);
+        else if (e->classes) print_classes(e);
         else print_numbers(e);
         return;
     }

@@ -241,6 +241,11 @@ static const field rows[] = {
 };
 const field_table model_fields = {rows, sizeof rows / sizeof *rows};
 
+const loss_unit *model_loss_unit(const model_config *c) {
+    static const loss_unit weighted = {"weighted loss", 1};
+    return model_has_modalities(c) ? &weighted : &loss_units[c->loss];
+}
+
 int64_t model_outputs(const model_config *c) { return c->outputs ? c->outputs : c->vocab_size; }
 
 int64_t model_fourier_width(const model_config *c, const field_ints *axes) {

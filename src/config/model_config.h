@@ -150,6 +150,7 @@ typedef struct loss_unit {
     const char *name;
     double factor;
 } loss_unit;
+const loss_unit *model_loss_unit(const model_config *c);
 extern const loss_unit loss_units[]; /* by loss_name */
 
 /* Widths and counts that several places need. */

@@ -126,6 +126,10 @@ const preset presets[] = {
      ANSWERS "latents=32 channels=96 positions.bands=8 decoder.query=inputs outputs=2 loss=end_point training.batch=16 "
      "training.lr=0.0015 training.minutes=30",
      "optical flow: how far the pixels of frames of 16 x 16 move, in half an hour on two cores", NULL},
+    {"films",
+     ANSWERS "latents=32 channels=128 patch=2 loss=absolute decoder.heads=2 audio.features=8 audio.bands=16 "
+     "image.bands=16 image.weight=1 image.asked=256 label.weight=0.1 label.hidden=0.5 training.minutes=30",
+     "films of 16 x 16 pixels with sound and a class through one bottleneck, in half an hour on two cores", "deepmind"},
     {"optical-flow",
      "architecture=perceiver-io context=182528 input_features=54 input_channels=64 outputs=2 loss=end_point "
      "output_scale=0.2 latents=2048 channels=512 heads=16 cross_heads=1 layers=24 positions.kind=fourier "

@@ -6,7 +6,12 @@ static const char *const channel_id_names[] = {"shared", "own", NULL};
 
 static const field rows[] = {
     {"pieces", NULL, FIELD_INT, AT(pieces), 16, 1000000, NULL, "8000", "sentencepiece: pieces to learn"},
-    {"size", "size", FIELD_INT, AT(size), 1, 4096, NULL, "32", "image: pixels of each side"},
+    {"size", "size", FIELD_INT, AT(size), 1, 4096, NULL, "32", "image, pairs, video: pixels of each side"},
+    {"frames", "frames", FIELD_INT, AT(frames), 2, 4096, NULL, "16", "video: frames of a film"},
+    {"samples", "samples", FIELD_INT, AT(samples), 0, 65536, NULL, "0",
+     "video: samples of sound beside each frame; 0: it is not heard"},
+    {"frame_rate", "frame-rate", FIELD_REAL, AT(frame_rate), 0.1, 1000, NULL, "25",
+     "video: frames a second, for the sound beside them"},
     {"order", "order", FIELD_STRING, AT(order), 0, 0, NULL, "raster",
      "image: raster, planes, spiral, coarse-to-fine, random:SEED, or a file of indices"},
     {"background", "background", FIELD_STRING, AT(background), 0, 0, NULL, "#ffffff",

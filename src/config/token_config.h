@@ -22,6 +22,10 @@ typedef struct token_config {
     int64_t frame;     /* rvq: samples of a frame */
     int64_t codebooks; /* rvq: for each frame */
     int64_t codes;     /* rvq: in a codebook */
+    /* films */
+    int64_t frames;    /* of a film */
+    int64_t samples;   /* of sound beside each; 0: it is not heard */
+    double frame_rate; /* frames a second */
     /* Set by the command line, whose paths are the user's own. Of what a data set or a run says, nothing is a path. */
     bool by_user;
 } token_config;

@@ -20,21 +20,28 @@ template <class T> __global__ void max_rows_fwd_kernel(max_rows_args a) {
     }
 }
 
-template <class T> __global__ void max_rows_scale_kernel(max_rows_bwd_args a) {
+/* An element of a gradient, whose type is its own. */
+__device__ __forceinline__ float gradient_at(const matrix &m, int64_t r, int64_t c) {
+    return m.type == BF16 ? to_float(row_of<bf16>(m, r)[c]) : row_of<float>(m, r)[c];
+}
+
+__device__ __forceinline__ float old_gradient(const matrix &m, int64_t r, int64_t c, float beta) {
+    return beta == 0 ? 0 : beta * gradient_at(m, r, c);
+}
+
+__global__ void max_rows_scale_kernel(max_rows_bwd_args a) {
     FOR_EACH(i, a.dx.rows * a.dx.cols) {
-        T *x = row_of<T>(a.dx, i / a.dx.cols) + i % a.dx.cols;
-        put(x, scaled(x, a.beta));
+        int64_t r = i / a.dx.cols, c = i % a.dx.cols;
+        put_gradient(a.dx, r, c, old_gradient(a.dx, r, c, a.beta));
     }
 }
 
 /* Column by column, in the order of the rows. */
-template <class T> __global__ void max_rows_bwd_kernel(max_rows_bwd_args a) {
+__global__ void max_rows_bwd_kernel(max_rows_bwd_args a) {
     FOR_EACH(c, a.dy.cols)
         for (int64_t r = 0; r < a.dy.rows; r++) {
             int32_t best = row_of<int32_t>(a.best, r)[c];
-            if (best < 0) continue;
-            T *x = row_of<T>(a.dx, best) + c;
-            put(x, to_float(*x) + to_float(row_of<T>(a.dy, r)[c]));
+            if (best >= 0) put_gradient(a.dx, best, c, gradient_at(a.dx, best, c) + gradient_at(a.dy, r, c));
         }
 }
 
@@ -50,10 +57,8 @@ void cuda_max_rows_fwd(void *context, const max_rows_args *a) {
 void cuda_max_rows_bwd(void *context, const max_rows_bwd_args *a) {
     cuda_context *c = (cuda_context *)context;
     if (!a->dx.rows) return;
-    by_type(a->dx.type, [&](auto t) {
-        LAUNCH(max_rows_scale_kernel<decltype(t)>, blocks_for(a->dx.rows * a->dx.cols), BLOCK, 0, c->stream, *a);
-        LAUNCH(max_rows_bwd_kernel<decltype(t)>, blocks_for(a->dy.cols), BLOCK, 0, c->stream, *a);
-    });
+    LAUNCH(max_rows_scale_kernel, blocks_for(a->dx.rows * a->dx.cols), BLOCK, 0, c->stream, *a);
+    LAUNCH(max_rows_bwd_kernel, blocks_for(a->dy.cols), BLOCK, 0, c->stream, *a);
     cuda_launched(c, "max_rows_bwd");
 }
 
@@ -117,8 +122,7 @@ template <class T> __global__ void column_norm_bwd_kernel(column_norm_bwd_args a
     for (int64_t r = threadIdx.x; r < rows; r += BLOCK) {
         float xhat = (to_float(row_of<T>(a.x, r)[c]) - m) * rstd;
         float g = to_float(row_of<T>(a.dy, r)[c]) - (sum + xhat * along) / (float)rows;
-        T *dx = row_of<T>(a.dx, r) + c;
-        put(dx, scaled(dx, a.beta) + rstd * to_float(row_of<T>(a.w, 0)[c]) * g);
+        put_gradient(a.dx, r, c, old_gradient(a.dx, r, c, a.beta) + rstd * to_float(row_of<T>(a.w, 0)[c]) * g);
     }
 }
 

@@ -12,7 +12,8 @@
 /* What documents hold: numbers, or ids of a text. */
 static bool is_numbers(const tokenizer *t) { return t->type->values != NULL; }
 static bool is_picture(const tokenizer *t) { return t->shape[0] > 0; }
-static bool is_pair(const tokenizer *t) { return t->frames == 2; } /* of pictures */
+static bool is_pair(const tokenizer *t) { return t->answers > 0; } /* of pictures, and how they move */
+static bool is_film(const tokenizer *t) { return t->frames > 0 && !t->answers; }
 static bool is_points(const tokenizer *t) { return !t->shape[0] && t->shape[2]; } /* in any order */
 static bool is_sound(const tokenizer *t) { return !t->shape[0] && !t->shape[2]; }
 
@@ -114,6 +115,7 @@ static int point_shape(const dataset *d, const pcv_settings *settings, model_con
 
 static int number_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
     int64_t asked = m->input_features;
+    if (is_film(&d->tokens)) return film_rows_shape(d, settings, m, err);
     if (!d->classes && !d->tokens.answers)
         return fail(err, PCV_CONFIG, "%s: documents without labels, so there is nothing to answer; prepare them with "
                     "--labels", d->name);
@@ -151,7 +153,7 @@ int example_shape(const dataset *d, const pcv_settings *settings, model_config *
     int status = is_numbers(&d->tokens) ? number_shape(d, settings, m, err) : text_shape(d, settings, m, err);
     if (status) return status;
     m->vocab_size = d->tokens.vocab;
-    if (d->tokens.answers) return 0;
+    if (d->tokens.answers || is_film(&d->tokens)) return 0;
     if (m->loss != LOSS_CROSS_ENTROPY)
         return fail(err, PCV_CONFIG, "loss is %s, but the answers of %s are no numbers; expected cross_entropy",
                     loss_names[m->loss], d->name);
@@ -179,9 +181,21 @@ static int64_t content_of(const dataset *d, split_name split, int64_t document) 
 }
 
 /* Labelled documents are one example each, whatever they hold; texts without labels are read from end to end. */
-static bool is_whole(const dataset *d) { return d->classes > 0 || d->tokens.answers; }
+static bool is_whole(const dataset *d) { return d->classes > 0 || d->tokens.answers || is_film(&d->tokens); }
+
+/* Outputs that a training step asks for of each film. */
+static int64_t asked_of_film(const model_config *m) {
+    int64_t sum = 0;
+    for (int i = 0; i < MODALITIES; i++) {
+        const modality_config *k = &m->modality[i];
+        int64_t all = modality_outputs(k);
+        sum += all && k->asked ? k->asked : all;
+    }
+    return sum;
+}
 
 double example_answers(const dataset *d, const model_config *m, double mask_rate) {
+    if (is_film(&d->tokens)) return (double)asked_of_film(m);
     if (d->tokens.answers) return (double)m->context;
     return d->classes ? 1 : fmax(1, (double)m->context * mask_rate);
 }
@@ -240,13 +254,19 @@ window example_at(const dataset *d, split_name split, const model_config *m, int
 
 /* ------------------------------------------------------------------ rows */
 
-int example_rows_open(example_rows *r, const model *m, int64_t capacity, int64_t context, pcv_error *err) {
+int example_rows_open(example_rows *r, const model *m, int64_t capacity, int64_t context, bool training,
+                      pcv_error *err) {
     const model_config *c = &m->config;
     int64_t F = c->input_features;
     int status = 0;
     *r = (example_rows){.m = m, .capacity = capacity, .inputs = context};
     r->outputs = model_type_of(c) != &perceiver_io ? 1 : c->decoder.queries ? c->decoder.queries : context;
     TRY(mem_get(&r->row, (size_t)capacity * sizeof *r->row, "a batch", err));
+    if (model_has_modalities(c)) {
+        TRY(film_rows_open(&r->films, c, capacity, training, err));
+        r->outputs = r->films.outputs;
+        goto out;
+    }
     TRY(mem_get(&r->wanted, (size_t)(capacity * r->outputs) * sizeof *r->wanted, "a batch", err));
     if (c->loss != LOSS_CROSS_ENTROPY)
         TRY(mem_get(&r->numbers, (size_t)(capacity * r->outputs * model_outputs(c)) * sizeof *r->numbers, "a batch",
@@ -259,6 +279,7 @@ out:
 }
 
 void example_rows_close(example_rows *r) {
+    film_rows_close(&r->films);
     mem_free(r->row);
     mem_free(r->wanted);
     mem_free(r->numbers);
@@ -267,6 +288,12 @@ void example_rows_close(example_rows *r) {
     mem_free(r->tokens);
     mem_free(r->values);
     *r = (example_rows){0};
+}
+
+pass example_rows_pass(const example_rows *r, int64_t latents) {
+    pass p = pass_over(r->m, r->row, r->count, latents);
+    p.asked = r->films.part ? r->films.asked : NULL;
+    return p;
 }
 
 static int need_room(example_rows *r, int64_t count, pcv_error *err) {
@@ -285,6 +312,8 @@ out:
 static sequence *next_row(example_rows *r) {
     int64_t F = r->m->config.input_features, i = r->count++;
     CHECK(i < r->capacity, "%lld rows", (long long)r->capacity);
+    r->row[i] = (sequence){.length = r->films.part ? r->m->config.context : 0};
+    if (r->films.part) return &r->row[i];
     r->row[i] = (sequence){.wanted = r->wanted + i * r->outputs};
     if (r->numbers) r->row[i].numbers = r->numbers + i * r->outputs * model_outputs(&r->m->config);
     if (F) r->row[i].features = r->features + i * r->inputs * F;
@@ -394,8 +423,12 @@ static void put_pair(sequence *row, const tokenizer *t, const float *values, int
 }
 
 static int put_values(example_rows *r, sequence *row, const tokenizer *t, const float *values, int64_t count,
-                      rng *random, pcv_error *err) {
+                      int32_t label, rng *random, pcv_error *err) {
     const model_config *c = &r->m->config;
+    if (is_film(t)) {
+        row->part = film_rows_put(&r->films, row - r->row, c, t, values, label, random);
+        return 0;
+    }
     if (is_points(t)) {
         put_points(r, row, values, count / 3, random);
         return 0;
@@ -427,11 +460,12 @@ static int read_numbers(example_rows *r, sequence *row, const dataset *d, split_
     TRY(dataset_read(d, split, w->document, w->from, w->count, r->tokens, err));
     t->type->values(t, r->tokens, (size_t)w->count, r->values);
     rng random = rng_make(w->variant, RNG_EXAMPLE, 1);
+    int32_t label = d->classes ? d->type->label(d, split, w->document) : -1;
     if (train && is_pair(t)) change_pair(r->values, t, train, &random);
-    else if (train && is_picture(t)) change_picture(r->values, t->shape, train, &random);
+    else if (train && is_picture(t) && !is_film(t)) change_picture(r->values, t->shape, train, &random);
     if (is_sound(t)) level_sound(r->values, w->count);
     if (train && is_sound(t)) change_sound(r->values, w->count, train, &random);
-    TRY(put_values(r, row, t, r->values, w->count, &random, err));
+    TRY(put_values(r, row, t, r->values, w->count, label, &random, err));
 out:
     return status;
 }
@@ -478,7 +512,7 @@ static int read_text(sequence *row, const model_config *m, const dataset *d, spl
 int example_rows_read(example_rows *r, const dataset *d, split_name split, const window *w, const train_config *train,
                       pcv_error *err) {
     sequence *row = next_row(r);
-    if (d->classes) r->wanted[(r->count - 1) * r->outputs] = d->type->label(d, split, w->document);
+    if (d->classes && r->wanted) r->wanted[(r->count - 1) * r->outputs] = d->type->label(d, split, w->document);
     if (is_numbers(&d->tokens)) return read_numbers(r, row, d, split, w, train, err);
     return read_text(row, &r->m->config, d, split, w, train, err);
 }
@@ -488,7 +522,7 @@ int example_rows_add(example_rows *r, const tokenizer *t, float *values, int64_t
     if (count < 1) return fail(err, PCV_DATA, "nothing in it");
     rng random = rng_make(0, RNG_EXAMPLE, 1);
     if (is_sound(t)) level_sound(values, taken);
-    return put_values(r, next_row(r), t, values, taken, &random, err);
+    return put_values(r, next_row(r), t, values, taken, -1, &random, err);
 }
 
 void example_rows_add_ids(example_rows *r, const int32_t *ids, int64_t count) {
@@ -505,7 +539,8 @@ void example_rows_fill(example_rows *r, int64_t rows, uint64_t seed) {
     for (int64_t i = 0; i < numbers; i++) r->features[i] = (float)rng_normal(&random);
     for (int64_t i = 0; i < rows * r->inputs && r->ids && seed; i++)
         r->ids[i] = (int32_t)rng_below(&random, (uint64_t)c->vocab_size);
-    for (int64_t i = 0; i < rows; i++) {
+    for (int64_t i = 0; i < rows && r->films.part; i++) next_row(r)->part = film_rows_fill(&r->films, i, c, &random);
+    for (int64_t i = 0; i < rows && !r->films.part; i++) {
         next_row(r)->length = r->inputs;
         for (int64_t k = 0; k < r->outputs; k++) r->wanted[i * r->outputs + k] = 0;
     }
@@ -513,8 +548,8 @@ void example_rows_fill(example_rows *r, int64_t rows, uint64_t seed) {
 
 int example_targets(example_rows *r, const dataset *d, split_name split, const window *w, const train_config *train,
                     int64_t *targets, pcv_error *err) {
-    *targets = 1;
-    if (d->classes) return 0;
+    *targets = r->films.part ? r->outputs : 1;
+    if (d->classes || r->films.part) return 0;
     r->count = 0;
     int status = example_rows_read(r, d, split, w, train, err);
     *targets = 0;

@@ -3,6 +3,7 @@
  *     numbers   a picture's or a sound's values, `patch` pixels of a side or samples as one vector, or the Fourier
  *               features of points; the answer is the document's label
  *     pairs     two frames: around each pixel its neighbours in both; the answers are how far each pixel moves
+ *     films     pixels, samples and a class, each told again
  *     ids       a text of which some words are hidden (Devlin et al. 2019, by whole words as in Jaegle et al. 2022,
  *               appendix F.3); the answers are the hidden tokens
  *
@@ -12,6 +13,7 @@
 #define DATA_EXAMPLE_H
 
 #include "config/run_config.h"
+#include "data/film_rows.h"
 #include "data/window.h"
 
 /* Fills in what a model that answers takes from its data: what an input is, how many there are, and where they lie; how
@@ -50,13 +52,18 @@ typedef struct example_rows {
     int32_t *ids;    /* [capacity inputs], or NULL */
     int32_t *wanted; /* [capacity outputs] */
     float *numbers;  /* [capacity outputs, model_outputs], where outputs are numbers; or NULL */
+    film_rows films; /* of a model that reads these, in place of the four above */
     int32_t *tokens; /* of the document that is read: [room], */
     float *values;   /* and what they stand for */
     size_t room;
 } example_rows;
 
-/* context: inputs of a row at most. */
-int example_rows_open(example_rows *r, const model *m, int64_t capacity, int64_t context, pcv_error *err);
+/* context: inputs of a row at most. training: of films some outputs are asked for, and not all. */
+int example_rows_open(example_rows *r, const model *m, int64_t capacity, int64_t context, bool training,
+                      pcv_error *err);
+
+/* A pass over the rows. */
+pass example_rows_pass(const example_rows *r, int64_t latents);
 void example_rows_close(example_rows *r);
 
 /* Reads one more example. train: with its changes to pictures; NULL: as they are. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const generator *const generators[] = {&mirrored_copy, &associative_recall, &repeated_passage, &labelled_shapes,
-                                            &labelled_sets, &moving_sprites};
+                                            &labelled_sets, &moving_sprites, &moving_films};
 
 static const int64_t ENDLESS = (int64_t)1 << 31;
 
@@ -110,10 +110,11 @@ int generated_open(dataset *d, const char *name, pcv_error *err) {
     if (status) return status;
     status = mem_get(&s, sizeof *s, "a generated data set", err);
     if (status) return status;
-    int64_t whole = by->tokens ? by->tokens * tokens * (by->square ? tokens : 1) + 1 : tokens;
+    int64_t whole = by->tokens ? by->tokens * tokens * (by->square ? tokens : 1) + by->more + 1 : tokens;
     token_config config;
     fields_default(&token_fields, &config);
     if (by->square) config.size = tokens;
+    if (by->frames) config.frames = by->frames, config.samples = by->samples;
     *s = (generated){.by = by, .length = whole, .longest = whole};
     d->type = by->next_target ? &some_count : &all_count;
     d->state = s;

@@ -25,6 +25,8 @@ typedef struct generator {
     int64_t most;     /* 0: GENERATED_LONGEST */
     int64_t tokens;   /* behind the start token, of each of LENGTH; 0: LENGTH is the tokens of a document */
     bool square;      /* of each of LENGTH squared: it is the pixels of a side */
+    int64_t more;     /* and so many, whatever LENGTH is */
+    int64_t frames, samples; /* of a film, and of sound beside each; 0: it is none */
     const char *tokenizer;      /* NULL: bytes */
     const char *const *classes; /* names of labels, NULL-terminated; or NULL */
     int32_t (*label)(const generated_document *g);
@@ -36,7 +38,7 @@ typedef struct generator {
 } generator;
 
 extern const generator mirrored_copy, associative_recall, repeated_passage, labelled_shapes, labelled_sets,
-    moving_sprites;
+    moving_sprites, moving_films;
 
 /* The generator that a data set's name asks for, whatever LENGTH says; NULL: none, so the name is a folder's. */
 const generator *generator_of(const char *name);

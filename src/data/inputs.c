@@ -53,6 +53,8 @@ static int push(folder_walk *walk, const char *name, uint64_t size, pcv_error *e
     int status = mem_string(&in->path, walk->path, err);
     if (status) return status;
     if (!name) in->name = in->path;
+    const data_kind *kind = data_kind_of(walk->o->kind);
+    in->is_first = kind && kind->first;
     in->key = walk->key ? walk->key : strlen(in->path);
     in->document = walk->key ? walk->documents : ++walk->documents;
     l->count++;
@@ -96,12 +98,32 @@ static int visit_child(folder_walk *walk, const char *name, pcv_error *err) {
     return status;
 }
 
+/* Of a folder that is a document the files behind the first only belong to it. */
+static void keep_first(const folder_walk *walk, file_list *names) {
+    const data_kind *kind = data_kind_of(walk->o->kind);
+    bool found = false;
+    size_t kept = 0;
+    if (!kind || !kind->first) return;
+    for (size_t i = 0; i < names->count; i++) {
+        char path[PATH_SIZE];
+        bool is_folder = !path_join(path, walk->path, names->paths[i], NULL) && path_is_folder(path);
+        bool keep = is_folder || (!found && kind->first(names->paths[i]));
+        found = found || (keep && !is_folder);
+        char *name = names->paths[i];
+        names->paths[i] = NULL;
+        if (keep) names->paths[kept++] = name;
+        else mem_free(name);
+    }
+    names->count = kept;
+}
+
 static int visit_folder(folder_walk *walk, pcv_error *err) {
     file_list names = {0};
     pcv_error reason = {0};
     int status = folder_names(walk->path, &names, &reason);
     if (status == PCV_MEMORY) status = fail(err, status, "%s", reason.message);
     else if (status) status = skipped_add(walk->s, SKIP_UNREADABLE, walk->path, err, "%s", reason.message);
+    keep_first(walk, &names);
     for (size_t i = 0; i < names.count && !status; i++) status = visit_child(walk, names.paths[i], err);
     file_list_free(&names);
     return status;

@@ -19,6 +19,7 @@ typedef struct input {
     int split;
     bool is_given;    /* that split, by option or name */
     bool is_bad;      /* it was tried, and skipped */
+    bool is_first;    /* it stands for all of its folder */
     size_t base;      /* where its path within the folder that was named begins */
     int32_t label;    /* its class, -1: it has none (labels.h) */
     size_t key;       /* so many bytes of the path name its document: a folder with its slash, or all of them */

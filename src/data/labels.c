@@ -122,21 +122,36 @@ static label_row *row_of(labels *l, const char *path) {
     return found;
 }
 
-/* The folder right above a file, *size bytes of it; NULL: it stands in the input itself. */
-static const char *folder_of(const input *in, size_t *size) {
-    const char *within = in->path + in->base, *base = path_name(within);
-    if (base == within) return NULL;
-    const char *end = base - 1, *from = end;
+/* The folder right above what ends there, *size bytes of it; NULL: that stands in the input itself. */
+static const char *folder_above(const char *within, const char *end, size_t *size) {
+    while (end > within && end[-1] != '/') end--;
+    if (end == within) return NULL;
+    const char *from = --end;
     while (from > within && from[-1] != '/') from--;
     *size = (size_t)(end - from);
     return from;
+}
+
+/* The folder right above a document, which may itself be a folder. */
+static const char *folder_of(const input *in, size_t *size) {
+    const char *within = in->path + in->base, *found = folder_above(within, within + strlen(within), size);
+    return found && in->is_first ? folder_above(within, found, size) : found;
+}
+
+/* The path of a document. */
+static int document_path(const input *in, char path[PATH_SIZE]) {
+    if (snprintf(path, PATH_SIZE, "%s", in->path) >= PATH_SIZE) return PCV_DATA;
+    char *end = in->is_first ? strrchr(path, '/') : NULL;
+    if (end) *end = 0;
+    return 0;
 }
 
 /* The label of an input, a copy; NULL: it has none. */
 static int label_of(labels *l, const input *in, char **label, pcv_error *err) {
     *label = NULL;
     if (l->by_list) {
-        label_row *row = row_of(l, in->path);
+        char path[PATH_SIZE];
+        label_row *row = document_path(in, path) ? NULL : row_of(l, path);
         if (!row) return 0;
         row->used = true;
         return mem_string(label, row->label, err);

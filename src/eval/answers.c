@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/watch.h"
 #include "data/example.h"
+#include "eval/films.h"
 #include "eval/tally.h"
 
 #include <math.h>
@@ -49,7 +50,7 @@ static int64_t judge(const float *logits, int64_t classes, int64_t right, double
     return best;
 }
 
-static void count_answer(const evaluation_job *job, const float *logits, int64_t right, sureness *s) {
+static int64_t count_answer(const evaluation_job *job, const float *logits, int64_t right, sureness *s) {
     int64_t classes = job->d->classes;
     double certainty;
     bool in_top;
@@ -59,6 +60,7 @@ static void count_answer(const evaluation_job *job, const float *logits, int64_t
     s->certainty[bin] += certainty;
     s->top += in_top;
     if (job->confusion) job->confusion[right * classes + best]++;
+    return best;
 }
 
 /* How far numbers are from others, as the loss of this name says. */
@@ -90,12 +92,42 @@ static void hold_against(const model_config *c, const sequence *row, int64_t out
     }
 }
 
+/* What an evaluation adds up. */
+typedef struct sums {
+    tally t;
+    sureness s;
+    yardsticks y;
+    film_sums films;
+    float *logits; /* of the classes of all rows that wait */
+} sums;
+
+/* The films that wait, one by one: all of their outputs are told. */
+static int run_films(const evaluation_job *job, example_rows *rows, sums *all, pcv_error *err) {
+    int status = 0;
+    backend_pass_begin(job->m->be, PASS_SCORING);
+    for (int64_t r = 0; r < rows->count && !status; r++) {
+        const modality_row *classes = &rows->row[r].part[MODALITIES - 1];
+        double loss;
+        status = film_measure(job->m, job->t, &rows->row[r], job->config->latents, &all->films, &loss, all->logits, err);
+        if (status) break;
+        tally_window(&all->t, loss, 1);
+        if (!job->d->classes) continue;
+        int64_t best = count_answer(job, all->logits, classes->wanted[0], &all->s);
+        all->t.hits += best == classes->wanted[0];
+    }
+    backend_pass_end(job->m->be, PASS_SCORING, (double)rows->count);
+    rows->count = 0;
+    return status;
+}
+
 /* One pass over the rows that wait. */
-static int run(const evaluation_job *job, example_rows *rows, tally *t, sureness *s, yardsticks *y, float *logits,
-               pcv_error *err) {
+static int run(const evaluation_job *job, example_rows *rows, sums *all, pcv_error *err) {
     const int64_t classes = job->d->classes;
+    tally *t = &all->t;
+    float *logits = all->logits;
     int status = 0;
     if (!rows->count) return 0;
+    if (rows->films.part) return run_films(job, rows, all, err);
     tape_begin(job->t);
     backend_pass_begin(job->m->be, PASS_SCORING);
     pass p = pass_over(job->m, rows->row, rows->count, job->config->latents);
@@ -111,10 +143,10 @@ static int run(const evaluation_job *job, example_rows *rows, tally *t, sureness
             sum += (double)loss[i * LOSS_COLUMNS + LOSS_NATS];
             t->hits += loss[i * LOSS_COLUMNS + LOSS_HIT] > 0;
             count++;
-            if (classes) count_answer(job, logits + i * classes, p.target[i], s);
+            if (classes) count_answer(job, logits + i * classes, p.target[i], &all->s);
         }
         tally_window(t, sum, count);
-        hold_against(&job->m->config, &rows->row[r], p.positions, y);
+        hold_against(&job->m->config, &rows->row[r], p.positions, &all->y);
     }
     backend_pass_end(job->m->be, PASS_SCORING, (double)rows->count);
     status = tape_end(job->t, "to evaluate; lower --batch", err);
@@ -149,6 +181,17 @@ static int64_t windows_of(const evaluation_job *job, int64_t all) {
     return c->tokens && wanted < (double)all ? (int64_t)wanted : all;
 }
 
+static void fill_films(const model_config *c, const film_sums *f, pcv_evaluation *e) {
+    enum { AUDIO, IMAGE };
+    e->numbers = false;
+    e->film = true;
+    e->image_psnr = film_psnr(f->squares[IMAGE], f->numbers[IMAGE]);
+    e->image_psnr_mean = film_psnr(f->from_mean[IMAGE], f->numbers[IMAGE]);
+    if (!c->modality[AUDIO].features) return;
+    e->audio_psnr = film_psnr(f->squares[AUDIO], f->numbers[AUDIO]);
+    e->audio_psnr_silence = film_psnr(f->from_zero[AUDIO], f->numbers[AUDIO]);
+}
+
 int answers_evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *err) {
     const eval_config *c = job->config;
     split_name split = (split_name)c->split;
@@ -156,24 +199,23 @@ int answers_evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *er
     const int64_t all = generated ? c->examples : example_windows(job->d, split, &job->m->config);
     const int64_t some = windows_of(job, all);
     example_rows rows = {0};
-    tally t = {0};
-    sureness s = {.top = 0};
-    yardsticks y = {0};
-    float *logits = NULL;
+    sums all_of = {.logits = NULL};
+    const tally *t = &all_of.t;
     int status = 0;
     double start = clock_now();
     bool recording = job->t->recording, training = job->t->training;
     *e = (pcv_evaluation){.latents = c->latents, .context = c->context, .stride = c->stride};
     job->t->recording = job->t->training = false;
-    TRY(example_rows_open(&rows, job->m, c->batch, c->context, err));
+    TRY(example_rows_open(&rows, job->m, c->batch, c->context, false, err));
+    const int64_t told = rows.films.part ? 1 : rows.outputs; /* outputs that say a class */
     if (job->d->classes)
-        TRY(mem_get(&logits, (size_t)(c->batch * rows.outputs * job->d->classes) * sizeof *logits, "answers", err));
+        TRY(mem_get(&all_of.logits, (size_t)(c->batch * told * job->d->classes) * sizeof(float), "answers", err));
     for (int64_t i = 0; i < some; i++) {
         int64_t number = some < all ? (int64_t)((double)i * (double)all / (double)some) : i;
         window w = example_at(job->d, split, &job->m->config, number);
         TRY(example_rows_read(&rows, job->d, split, &w, NULL, err));
         if (rows.count < rows.capacity && i + 1 < some) continue;
-        TRY(run(job, &rows, &t, &s, &y, logits, err));
+        TRY(run(job, &rows, &all_of, err));
         double seconds = clock_now() - start;
         pcv_progress p = {.stage = "evaluating", .done = (double)i + 1, .total = (double)some, .seconds = seconds,
                           .rate = seconds > 0 ? (double)(i + 1) / seconds : 0, .unit = "examples"};
@@ -182,29 +224,30 @@ int answers_evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *er
             goto out;
         }
     }
-    if (t.tokens == 0) {
+    if (t->tokens == 0) {
         status = fail(err, PCV_DATA, "%s: the %s split has nothing to answer", job->d->name, split_names[c->split]);
         goto out;
     }
     e->seconds = clock_now() - start;
-    e->tokens = t.tokens;
-    e->documents = job->d->classes || job->d->tokens.answers ? t.windows : dataset_documents(job->d, split);
-    e->loss = t.loss / (double)t.tokens;
-    e->standard_error = tally_error(&t);
-    e->unit = loss_units[job->m->config.loss].name;
-    e->bits_per_token = e->loss * loss_units[job->m->config.loss].factor;
+    e->tokens = t->tokens;
+    e->documents = job->d->classes || job->d->tokens.answers || rows.films.part ? t->windows : dataset_documents(job->d, split);
+    e->loss = t->loss / (double)t->tokens;
+    e->standard_error = tally_error(t);
+    e->unit = model_loss_unit(&job->m->config)->name;
+    e->bits_per_token = e->loss * model_loss_unit(&job->m->config)->factor;
     e->perplexity = exp(e->loss);
-    e->accuracy = (double)t.hits / (double)t.tokens;
+    e->accuracy = (double)t->hits / (double)t->tokens;
     e->numbers = job->m->config.loss != LOSS_CROSS_ENTROPY;
-    e->of_zeros = y.zeros / (double)t.tokens;
-    e->of_means = y.means / (double)t.tokens;
-    if (job->d->classes) fill_classes(job, &t, &s, e);
+    e->of_zeros = all_of.y.zeros / (double)t->tokens;
+    e->of_means = all_of.y.means / (double)t->tokens;
+    if (job->d->classes) fill_classes(job, t, &all_of.s, e);
+    if (rows.films.part) fill_films(&job->m->config, &all_of.films, e);
     if (!isfinite(e->loss)) status = job->engine ? engine_not_finite(job->engine, err)
                                                  : fail(err, PCV_NUMERIC, "the loss is not finite");
 out:
     job->t->recording = recording;
     job->t->training = training;
     example_rows_close(&rows);
-    mem_free(logits);
+    mem_free(all_of.logits);
     return status;
 }

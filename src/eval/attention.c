@@ -106,7 +106,7 @@ static int look_once(pcv_engine *e, const char *path, const eval_config *c, pcv_
     tape t = {0};
     int status = 0;
     if (!path) return fail(err, PCV_USAGE, "name a file to look at");
-    TRY(example_rows_open(&rows, e->m, 1, c->context, err));
+    TRY(example_rows_open(&rows, e->m, 1, c->context, false, err));
     TRY(predict_read(e, &(pcv_predict_options){.path = path}, &rows, &ids, err));
     *m = (pcv_attention){.inputs = rows.row[0].length, .rows = c->latents, .bins = rows.row[0].length};
     if (e->tokens.shape[0]) m->columns = e->m->config.positions.axes.v[1];

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { CELL = 44, MARGIN = 130, SLANT = 80, MOST_DRAWN = 64 }; /* pixels; classes of a picture */
+enum { CELL = 44, MARGIN = 130, SLANT = 80 }; /* pixels */
 
 static bool ends_with(const char *path, const char *end) {
     size_t size = strlen(path), more = strlen(end);
@@ -69,9 +69,9 @@ int confusion_write(const char *path, const int64_t *counts, const char *const *
     int status = confusion_check(path, err);
     bool drawn = ends_with(path, ".svg");
     if (status) return status;
-    if (drawn && classes > MOST_DRAWN)
+    if (drawn && classes > CONFUSION_DRAWN)
         return fail(err, PCV_USAGE, "%s: %lld classes, at most %d can be drawn; .csv holds any number", path,
-                    (long long)classes, MOST_DRAWN);
+                    (long long)classes, CONFUSION_DRAWN);
     if (drawn) draw_table(&out, counts, names, classes);
     else write_table(&out, counts, names, classes);
     status = text_ok(&out) ? file_write(path, out.data, out.size, err)

@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+enum { CONFUSION_DRAWN = 64 }; /* classes of a picture at most */
+
 /* PCV_USAGE: the name ends neither in .csv nor in .svg. */
 int confusion_check(const char *path, pcv_error *err);
 

@@ -150,7 +150,7 @@ int predict_file(pcv_engine *e, const pcv_predict_options *o, const pcv_settings
     TRY(evaluate_defaults(&c, &e->m->config, err));
     if (e->tokens.frames == 2) return predict_flow(e, o, &c, p, err);
     if (o->second) return fail(err, PCV_USAGE, "%s: this run reads one file at a time, no frames", e->run);
-    TRY(example_rows_open(&rows, e->m, 1, c.context, err));
+    TRY(example_rows_open(&rows, e->m, 1, c.context, false, err));
     TRY(predict_read(e, o, &rows, &ids, err));
     TRY(run(e, o, &c, &rows, &ids, p, err));
 out:

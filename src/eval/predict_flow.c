@@ -2,11 +2,13 @@
  * middle. */
 #include "base/mem.h"
 #include "data/example.h"
+#include "eval/outputs.h"
 #include "eval/predict.h"
 #include "media/flow_file.h"
 #include "token/flow.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { OVERLAP = 20, AXES = 2 }; /* pixels of neighbouring tiles, at least; as published */
 
@@ -58,6 +60,11 @@ static void add_tile(flow *f, float *weight, const tiling *g, int64_t x0, int64_
         }
 }
 
+static void take_motions(void *context, int kind, int64_t first, int64_t count, const float *values) {
+    (void)kind;
+    memcpy((float *)context + first * AXES, values, (size_t)(count * AXES) * sizeof *values);
+}
+
 /* One tile through the model: motion [size size, AXES]. */
 static int run_tile(pcv_engine *e, const eval_config *c, example_rows *rows, float *values, int64_t count,
                     float *motion, pcv_error *err) {
@@ -65,13 +72,8 @@ static int run_tile(pcv_engine *e, const eval_config *c, example_rows *rows, flo
     int status = tape_init(&t, e->be, 0, err);
     rows->count = 0;
     if (!status) status = example_rows_add(rows, &e->tokens, values, count, err);
-    if (!status) {
-        tape_begin(&t);
-        pass p = pass_over(e->m, rows->row, 1, c->latents);
-        tensor *y = model_logits(&t, e->m, model_hidden(&t, e->m, &p));
-        if (!t.status) tape_read(&t, y, motion);
-        status = tape_end(&t, "to tell motions", err);
-    }
+    if (!status)
+        status = outputs_tell(e->m, &t, rows->row, c->latents, rows->outputs, take_motions, motion, err);
     for (int64_t i = 0; i < rows->outputs * AXES && !status; i++)
         if (!isfinite(motion[i])) status = engine_not_finite(e, err);
     tape_free(&t);
@@ -98,7 +100,7 @@ int predict_flow(pcv_engine *e, const pcv_predict_options *o, const eval_config 
                     "'perceiver predict RUN FRAME1 FRAME2 -o FLOW.flo|.png'", e->run);
     if (o->latents) return fail(err, PCV_USAGE, "--output latents: not of motions, which are made of tiles");
     TRY(check_frames(&e->tokens, o, frame, err));
-    TRY(example_rows_open(&rows, e->m, 1, c->context, err));
+    TRY(example_rows_open(&rows, e->m, 1, c->context, false, err));
     TRY(flow_open(&f, frame[0].width, frame[0].height, err));
     TRY(mem_get(&weight, (size_t)f.width * (size_t)f.height * sizeof *weight, "motions", err));
     TRY(mem_get(&values, (size_t)count * sizeof *values, "a tile", err));

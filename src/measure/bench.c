@@ -463,7 +463,7 @@ static int bench_answer(const model_config *config, const train_config *c, repor
     TRY(model_open(&m, config, be, false, err));
     TRY(model_init(m, (uint64_t)c->seed, err));
     TRY(tape_init(&t, be, 0, err));
-    TRY(example_rows_open(&rows, m, 1, config->context, err));
+    TRY(example_rows_open(&rows, m, 1, config->context, false, err));
     example_rows_fill(&rows, 1, (uint64_t)c->seed);
     for (int i = -1; i < ANSWERS; i++) { /* the last one with every kernel timed */
         TRY(tell(&r, i + 1, ANSWERS + 1, err));

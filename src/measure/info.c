@@ -175,7 +175,7 @@ static void add_results(describer *d, const run_page *r) {
         add_line(d, "best validation", "none yet");
         return;
     }
-    add_line(d, "best validation", "%.4f %s, after update %" PRId64, s->best_bits, loss_units[r->model->loss].name,
+    add_line(d, "best validation", "%.4f %s, after update %" PRId64, s->best_bits, model_loss_unit(r->model)->name,
              s->best_step);
     json_object_set_new(d->json, "best_validation_bits", json_real(s->best_bits));
     put_number(d, "best_update", s->best_step);

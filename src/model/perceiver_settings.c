@@ -12,9 +12,9 @@ const char *const perceiver_decoder[] = {
     "decoder.query", "decoder.queries", "decoder.axes", "decoder.channels", "decoder.heads", "decoder.qk_channels",
     "decoder.v_channels", "decoder.mlp_ratio", "decoder.residual", NULL};
 
-#define OF_MODALITY(name)                                                                                       \
-    name ".features", name ".axes", name ".grid", name ".outputs", name ".asked", name ".bands", name ".resolution", \
-        name ".query_channels", name ".weight", name ".hidden"
+#define OF_MODALITY(name)                                                                          \
+    name ".features", name ".axes", name ".grid", name ".outputs", name ".asked", name ".bands",   \
+        name ".resolution", name ".query_channels", name ".weight", name ".hidden"
 const char *const perceiver_modalities[] = {OF_MODALITY("audio"), OF_MODALITY("image"), OF_MODALITY("label"),
                                             "modality_padding", "decoder.padding", NULL};
 

@@ -162,6 +162,8 @@ static void choose_measure(report *r, const json_t *config) {
     r->factor = loss_units[which].factor;
     if (which == LOSS_CROSS_ENTROPY)
         snprintf(r->measure, sizeof r->measure, "bits per %s", kind && ids < kind->ids ? kind->unit : "token");
+    else if (json_integer_value(json_object_get(json_object_get(config, "image"), "features")))
+        snprintf(r->measure, sizeof r->measure, "weighted loss");
     else snprintf(r->measure, sizeof r->measure, "%s", loss_units[which].name);
 }
 
@@ -198,7 +200,7 @@ static void add_player(text *t, const char *run, const char *name) {
 
 /* Pictures as pictures, music and sound with a player; what has a picture beside it, with that. */
 static void add_file(text *t, const char *run, const char *name) {
-    bool picture = ends_with(name, ".png");
+    bool picture = ends_with(name, ".png") || ends_with(name, ".svg");
     text_add(t, "<div class=\"sample\">");
     if (ends_with(name, ".mid")) add_player(t, run, name);
     if (ends_with(name, ".wav")) text_add(t, "<audio controls src=\"%s\"></audio><br>", name);

@@ -1,9 +1,10 @@
 /* Sound as one token per sample: eight bits on the mu-law curve, f(x) = sign(x) ln(1 + 255 |x|) / ln 256, rounded to
  * the nearest of 256 steps from -1 to 1 (ITU-T G.711's curve; the steps of WaveNet, van den Oord et al. 2016). */
-#include "token/sound_tokens.h"
+#include "token/mulaw.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "token/scale.h"
+#include "token/sound_tokens.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,12 +20,12 @@ static int open_mulaw(tokenizer *t, pcv_error *err) {
     return 0;
 }
 
-static int32_t step_of(float x) {
+int32_t mulaw_step(float x) {
     double size = log1p(MU * fmin(fabs((double)x), 1)) / log1p(MU);
     return (int32_t)((copysign(size, (double)x) + 1) / 2 * MU + 0.5);
 }
 
-static float value_of(int32_t step) {
+float mulaw_value(int32_t step) {
     double y = 2.0 * step / MU - 1;
     return (float)copysign(expm1(fabs(y) * log1p(MU)) / MU, y);
 }
@@ -35,7 +36,7 @@ static int read_mulaw(const tokenizer *t, const char *path, id_list *ids, pcv_er
     int status = sound_read(&s, path, t->config.rate, err);
     for (size_t at = 0; at < s.count && !status;) {
         size_t n = 0;
-        for (; n < sizeof id / sizeof *id && at < s.count; n++, at++) id[n] = t->first + step_of(s.samples[at]);
+        for (; n < sizeof id / sizeof *id && at < s.count; n++, at++) id[n] = t->first + mulaw_step(s.samples[at]);
         status = id_list_add(ids, id, n, err);
     }
     sound_free(&s);
@@ -46,7 +47,7 @@ static int decode(const tokenizer *t, const int32_t *ids, size_t count, sound *s
     float value[STEPS];
     int status = mem_get(&s->samples, count * sizeof *s->samples, "a sound", err);
     if (status) return status;
-    for (int32_t i = 0; i < STEPS; i++) value[i] = value_of(i);
+    for (int32_t i = 0; i < STEPS; i++) value[i] = mulaw_value(i);
     for (size_t i = 0; i < count; i++)
         if (ids[i] >= t->first && ids[i] < t->vocab) s->samples[s->count++] = value[ids[i] - t->first];
     return 0;
@@ -66,7 +67,7 @@ static void vector_mulaw(const tokenizer *t, int32_t id, float *v) {
 }
 
 static void values_mulaw(const tokenizer *t, const int32_t *ids, size_t count, float *out) {
-    for (size_t i = 0; i < count; i++) out[i] = ids[i] < t->first ? 0 : value_of(ids[i] - t->first);
+    for (size_t i = 0; i < count; i++) out[i] = ids[i] < t->first ? 0 : mulaw_value(ids[i] - t->first);
 }
 
 static void meaning_mulaw(const tokenizer *t, text *out) { text_add(out, "%lld", (long long)t->config.rate); }

@@ -1,7 +1,7 @@
 /* The table of tokenizers and of the kinds of data, and what is alike for all of them: opening by name, the digest
  * of what ids mean, and tokenizer.json, which holds the rows of token_fields that the type reads and no others.
  * What a type has learned lies in files of its own beside it. */
-#include "token/token.h"
+#include "token/film.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -13,7 +13,7 @@
 
 const token_type *const token_types[] = {
     &token_bytes, &token_bytes_262, &token_sentencepiece, &token_image, &token_midi,
-    &token_midi_389, &token_mulaw, &token_rvq, &token_points, &token_flow, NULL};
+    &token_midi_389, &token_mulaw, &token_rvq, &token_points, &token_flow, &token_film, NULL};
 
 int id_list_add(id_list *list, const int32_t *ids, size_t count, pcv_error *err) {
     if (list->count + count > list->capacity) {
@@ -42,6 +42,7 @@ const data_kind data_kinds[] = {
     {.name = "audio", .types = "audio"},
     {.name = "points", .types = "points"},
     {.name = "pairs", .types = "pairs", .named_by = ".flo"},
+    {.name = "video", .types = "video", .first = film_is_frame},
     {0}};
 
 const data_kind *data_kind_of(const char *name) {

@@ -109,6 +109,7 @@ struct tokenizer {
     int64_t axis_rows[TOKEN_AXES]; /* positions of each axis are below this */
     int64_t shape[3];        /* rows, columns and channels of a document's values; 0, 0: a line of any length */
     int64_t frames;          /* pictures of that shape in a document; 0: one, or none */
+    int64_t samples;         /* of sound behind these */
     int64_t answers;         /* numbers behind them for each pixel, which are to be told from them; 0: none */
     int32_t mask;            /* the id that stands for what is hidden; pad where the type has none */
     int64_t period;          /* positions repeat after so many tokens behind the start token; 0: never */
@@ -117,7 +118,7 @@ struct tokenizer {
 };
 
 extern const token_type token_bytes, token_bytes_262, token_sentencepiece, token_image, token_midi, token_midi_389,
-    token_mulaw, token_rvq, token_points, token_flow;
+    token_mulaw, token_rvq, token_points, token_flow, token_film;
 extern const token_type *const token_types[]; /* ends with NULL */
 
 /* config NULL: the defaults. A tokenizer that learns is of use after train or load. */
@@ -135,6 +136,7 @@ typedef struct data_kind {
     int64_t ids;
     bool raw; /* a text of any bytes, which need form no characters */
     const char *named_by; /* the ending of files that name documents, of which a folder's others are parts; or NULL */
+    bool (*first)(const char *name); /* a document is a folder with such files, and named by the first; or NULL */
 } data_kind;
 extern const data_kind data_kinds[];             /* ends with a NULL name */
 const data_kind *data_kind_of(const char *name); /* NULL: it is none of them */

@@ -1,14 +1,16 @@
 /* How a training gets on: validations, samples, the report. */
 #include "base/text.h"
 #include "config/run_files.h"
-#include "gen/document.h"
+#include "eval/confusion.h"
 #include "eval/evaluate.h"
+#include "eval/showing.h"
+#include "gen/document.h"
 #include "report/report.h"
 #include "train/trainer.h"
 
 #include <math.h>
 #include <stdio.h>
-
+#include <string.h>
 
 enum { LEAST_TARGETS = 1000, LEAST_EXAMPLES = 100, GENERATED_EXAMPLES = 500 };
 enum { VALIDATIONS = 10 }; /* in a run, unless --eval-every says otherwise */
@@ -26,7 +28,7 @@ static void use_average(trainer *r, bool on) {
  * two windows at least, must be known, too, and not be above all that the validations of this run differ by. Where a
  * validation cannot judge, the newest weights are kept, and why is said once. */
 static bool can_judge(trainer *r, const pcv_evaluation *e) {
-    double bits = e->bits_per_token, error = e->standard_error * loss_units[r->mc.loss].factor;
+    double bits = e->bits_per_token, error = e->standard_error * model_loss_unit(&r->mc)->factor;
     const long long tokens = (long long)e->tokens;
     run_state *s = &r->state;
     bool first = s->highest == 0;
@@ -65,8 +67,11 @@ static int validate(trainer *r, bool *best, pcv_error *err) {
     if (status) return status;
     uint64_t seed = r->d->seed;
     r->d->seed = (uint64_t)c.seed;
+    const size_t cells = r->confusion ? (size_t)(r->d->classes * r->d->classes) : 0;
+    if (cells) memset(r->confusion, 0, cells * sizeof *r->confusion);
     use_average(r, true);
-    status = evaluate(&(evaluation_job){.t = &r->t, .m = r->m, .d = r->d, .config = &c}, &e, err);
+    status = evaluate(&(evaluation_job){.t = &r->t, .m = r->m, .d = r->d, .config = &c, .confusion = r->confusion}, &e,
+                      err);
     use_average(r, false);
     r->d->seed = seed;
     if (status == PCV_NUMERIC)
@@ -80,7 +85,7 @@ static int validate(trainer *r, bool *best, pcv_error *err) {
     r->validation_bits = e.bits_per_token;
     r->judged = can_judge(r, &e);
     *best = !r->judged || r->state.best_bits == 0 || e.bits_per_token < r->state.best_bits;
-    const loss_unit *unit = &loss_units[r->mc.loss];
+    const loss_unit *unit = model_loss_unit(&r->mc);
     bool chances = r->mc.loss == LOSS_CROSS_ENTROPY; /* of which there is a likeliest, right or wrong */
     metric list[4] = {{"validation_loss", e.loss}};
     int count = 1;
@@ -102,17 +107,23 @@ static int validate(trainer *r, bool *best, pcv_error *err) {
 
 /* ------------------------------------------------------------------ samples */
 
+/* A file of the samples' folder: its path, and its name within the run. */
+static int sample_path(const trainer *r, const char *extension, char name[128], char path[PATH_SIZE], pcv_error *err) {
+    char folder[PATH_SIZE];
+    snprintf(name, 128, RUN_SAMPLES "/" CHECKPOINT "%08lld%s", (long long)r->state.step, extension);
+    int status = path_join(folder, r->options->run, RUN_SAMPLES, err);
+    if (!status) status = path_own(path, r->options->run, name, err);
+    return status ? status : folder_make_in(folder, err);
+}
+
 /* A fresh document as a file of the run. */
 static int sample_file(trainer *r, pcv_error *err) {
-    char folder[PATH_SIZE], name[128], path[PATH_SIZE];
+    char name[128], path[PATH_SIZE];
     const tokenizer *t = &r->d->tokens;
     sample_config c;
     decoder d = {0};
     int status = 0;
-    snprintf(name, sizeof name, RUN_SAMPLES "/" CHECKPOINT "%08lld%s", (long long)r->state.step, t->type->extension);
-    TRY(path_join(folder, r->options->run, RUN_SAMPLES, err));
-    TRY(path_own(path, r->options->run, name, err));
-    TRY(folder_make_in(folder, err));
+    TRY(sample_path(r, t->type->extension, name, path, err));
     TRY(settings_sample(NULL, &c, err));
     if (t->second > 0) c.length = (int64_t)fmin(SAMPLE_SECONDS * t->second, SAMPLE_MOST);
     TRY(decoder_open(&d, r->m, err));
@@ -156,13 +167,39 @@ out:
     return status;
 }
 
+/* What a model that answers says of a few examples of the validation split; of classes, which was taken for which. */
+static int sample_answers(trainer *r, pcv_error *err) {
+    const char *extension = shows_picture(r->d) ? ".png" : ".svg";
+    char name[128], path[PATH_SIZE];
+    picture sheet = {0};
+    text out = {0};
+    int status = 0;
+    if (shows_text(r->d, &r->mc)) {
+        TRY(show_text(r->m, &r->t, r->d, SPLIT_VALIDATION, &out, err));
+        if (text_ok(&out)) metrics_sample(&r->log, r->state.step, out.data, out.size);
+        goto out;
+    }
+    if (!shows_picture(r->d) && !r->confusion) return 0;
+    TRY(sample_path(r, extension, name, path, err));
+    if (shows_picture(r->d)) {
+        TRY(show_picture(r->m, &r->t, r->d, SPLIT_VALIDATION, &sheet, err));
+        TRY(picture_write(&sheet, path, err));
+    } else TRY(confusion_write(path, r->confusion, (const char *const *)r->d->class_name, r->d->classes, err));
+    metrics_sample_file(&r->log, r->state.step, name);
+out:
+    picture_free(&sheet);
+    text_free(&out);
+    return status;
+}
+
 /* A sample that cannot be made or written is no reason to end a training. */
 static void write_sample(trainer *r) {
     bool whole = r->d->tokens.type->write != NULL;
     pcv_error reason;
-    if (r->d->generated || r->m->type->answers || dataset_documents(r->d, SPLIT_VALIDATION) == 0) return;
+    const bool answers = r->m->type->answers;
+    if ((r->d->generated && !answers) || dataset_documents(r->d, SPLIT_VALIDATION) == 0) return;
     use_average(r, true);
-    int status = whole ? sample_file(r, &reason) : sample_text(r, &reason);
+    int status = answers ? sample_answers(r, &reason) : whole ? sample_file(r, &reason) : sample_text(r, &reason);
     use_average(r, false);
     if (status && !r->no_samples)
         trainer_say(r, "update %lld: no sample: %s; training goes on", (long long)r->state.step, reason.message);

@@ -17,7 +17,7 @@ int step_open(step_rows *b, const model *m, int64_t rows, pcv_error *err) {
     int64_t targets = rows * (c->latents / c->latents_per_position); /* the shortest windows have one each */
     int status = 0;
     *b = (step_rows){.m = m};
-    if (m->type->answers) return example_rows_open(&b->examples, m, rows, m->config.context, err);
+    if (m->type->answers) return example_rows_open(&b->examples, m, rows, m->config.context, true, err);
     TRY(window_rows_open(&b->rows, targets, rows * (known_before(m, INT64_MAX) + c->context + 1), err));
     TRY(model_memory_open(&b->memory, m, rows, err));
 out:
@@ -96,9 +96,8 @@ int step_run(step_rows *b, tape *t, model *m, const train_config *c, uint32_t dr
     tape_begin(t);
     t->recording = t->training = true;
     t->draws = draw << 16; /* dropout of different batches draws from different streams */
-    bool answers = m->type->answers;
-    pass p = pass_over(m, answers ? b->examples.row : b->rows.row, answers ? b->examples.count : b->rows.count,
-                       m->config.latents);
+    pass p = m->type->answers ? example_rows_pass(&b->examples, m->config.latents)
+                              : pass_over(m, b->rows.row, b->rows.count, m->config.latents);
     p.draw = draw;
     p.memory = b->memory;
     tensor *hidden = model_hidden(t, m, &p);

@@ -11,6 +11,8 @@
 #include "base/temporary.h"
 #include "base/text.h"
 #include "base/watch.h"
+#include "eval/confusion.h"
+#include "eval/showing.h"
 #include "model/applicable.h"
 #include "model/config_file.h"
 #include "train/begin.h"
@@ -110,6 +112,9 @@ static int open_model(trainer *r, pcv_error *err) {
     TRY(step_open(&r->buffer, r->m, r->c.batch, err));
     if (r->m->type->answers) TRY(example_plan_open(&r->examples, r->d, SPLIT_TRAIN, &r->m->config, (uint64_t)r->c.seed,
                                                    err));
+    const int64_t classes = r->d->classes;
+    if (classes && classes <= CONFUSION_DRAWN && !shows_picture(r->d))
+        TRY(mem_get(&r->confusion, (size_t)(classes * classes) * sizeof *r->confusion, "classes", err));
     if (r->buffer.memory) TRY(stream_open(&r->streams, r->d, SPLIT_TRAIN, r->mc.context, err));
 out:
     return status;
@@ -490,6 +495,7 @@ static void close_all(trainer *r, int status) {
     dataset_close(r->d);
     json_decref(r->extra);
     mem_free(r->windows);
+    mem_free(r->confusion);
     bool empty = r->made && r->state.step == 0 && r->saved < 0;
     if (status && empty && !folder_still(&r->folder, NULL)) folder_remove(r->options->run, run_files, NULL);
     folder_let_go(&r->folder);
@@ -510,7 +516,7 @@ int train_run(const pcv_train_options *options, const pcv_settings *settings, co
     if (report)
         *report = (pcv_train_report){r->state.step, r->state.tokens, r->state.seconds, r->loss,
                                      r->validation_bits, r->judged ? r->state.best_bits : 0, r->state.best_step,
-                                     loss_units[r->mc.loss].name};
+                                     model_loss_unit(&r->mc)->name};
     close_all(r, status);
     mem_free(r);
     return status;
