@@ -205,6 +205,7 @@ PCV_API const char *pcv_engine_text(const pcv_engine *engine, int32_t id, size_t
 
 PCV_API int64_t pcv_engine_vocabulary(const pcv_engine *engine);
 PCV_API int pcv_engine_tells_motion(const pcv_engine *engine); /* from one frame to the next: pcv_predict takes two */
+PCV_API int pcv_engine_tells_films(const pcv_engine *engine);  /* again: pcv_predict takes their folders */
 PCV_API const char *pcv_engine_kind(const pcv_engine *engine); /* of data: "text", "image", ... */
 PCV_API int64_t pcv_session_length(const pcv_session *session);
 
@@ -290,13 +291,14 @@ PCV_API int pcv_generate_document(pcv_engine *engine, const pcv_document_options
 /* ---- data sets */
 
 typedef struct pcv_prepare_options {
-    const char *kind;              /* "text", "bytes", "image", "midi", "audio" */
+    const char *kind;              /* "text", "bytes", "image", "midi", "audio", "points", "pairs", "video" */
     const char *const *inputs;     /* files and folders to be split, NULL-terminated, or NULL; "-": standard input */
     const char *const *splits[3];  /* given train, validation, test files, or NULL */
     const char *const *include;    /* patterns of the files to take, NULL-terminated; NULL: all */
     const char *const *exclude;    /* patterns of files and folders to leave out, or NULL */
     const char *documents;         /* "files" (NULL), "folders", "lines", "paragraphs", "jsonl:FIELD", "separator:T" */
     const char *labels;            /* what files are: "folders" or a "FILE.csv"; NULL: they have no labels */
+    const char *task;              /* of text: "next" (NULL), or "mask": some of it is hidden and to be found */
     const char *output;            /* folder to make */
     const char *tokenizer;         /* "bytes-262", "sentencepiece:8000", "FILE.model", ...; NULL: the kind's first */
     const pcv_settings *settings;  /* of the tokenizer: group PCV_TOKENS; or NULL */
@@ -346,7 +348,7 @@ typedef struct pcv_plan_report {
     int64_t targets_per_step;
     bool fits;
     /* The most that fits with everything else as it is, as multiples of 1/16 of a power of two; 0: nothing does. */
-    int64_t largest_context, largest_batch;
+    int64_t largest_context, largest_batch; /* context 0: the data say how many inputs there are */
 } pcv_plan_report;
 
 /* What a training step needs, without training. probe_seconds: to time one, in each precision; 0: time nothing. */
@@ -438,6 +440,10 @@ typedef struct pcv_prediction {
     float *latents; /* [rows, channels], or NULL */
     int64_t width, height;
     float *motion; /* [height, width, 2] how far pixels move to the right and down, in pixels; or NULL */
+    int64_t frames, samples;
+    double rate;  /* samples a second */
+    float *film;  /* [frames, height, width, 3] red, green and blue from 0 to 1, told again; or NULL */
+    float *sound; /* [samples] beside them; or NULL */
 } pcv_prediction;
 
 /* PCV_USAGE: the run's model does not answer. PCV_DATA: the file is not of its kind, or damaged. */
@@ -449,6 +455,9 @@ PCV_API void pcv_prediction_free(pcv_prediction *prediction);
  * check refuses other endings. */
 PCV_API int pcv_motion_check(const char *path, pcv_error *err);
 PCV_API int pcv_motion_save(const pcv_prediction *prediction, const char *path, pcv_error *err);
+
+/* A film as pictures in a folder, frame-0001.png and so on, and sound.wav. */
+PCV_API int pcv_film_save(const pcv_prediction *prediction, const char *folder, pcv_error *err);
 
 /* Their latents as a safetensors file, a tensor [rows, channels] for each path. */
 PCV_API int pcv_predictions_save(const pcv_prediction *list, int count, const char *path, pcv_error *err);

@@ -29,6 +29,10 @@ int pcv_motion_save(const pcv_prediction *prediction, const char *path, pcv_erro
     return motion_write(prediction, path, err);
 }
 
+int pcv_film_save(const pcv_prediction *prediction, const char *folder, pcv_error *err) {
+    return film_write(prediction, folder, err);
+}
+
 int pcv_predictions_save(const pcv_prediction *list, int count, const char *path, pcv_error *err) {
     return predictions_save(list, count, path, err);
 }

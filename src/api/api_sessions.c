@@ -17,7 +17,9 @@ int64_t pcv_engine_vocabulary(const pcv_engine *e) { return e->tokens.vocab; }
 
 int pcv_engine_is_text(const pcv_engine *e) { return e->tokens.type->piece != NULL; }
 
-int pcv_engine_tells_motion(const pcv_engine *e) { return e->tokens.frames == 2; }
+int pcv_engine_tells_motion(const pcv_engine *e) { return e->tokens.answers > 0; }
+
+int pcv_engine_tells_films(const pcv_engine *e) { return e->tokens.frames > 0 && !e->tokens.answers; }
 
 const char *pcv_engine_kind(const pcv_engine *e) { return e->kind; }
 

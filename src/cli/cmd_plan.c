@@ -57,8 +57,10 @@ static void print_text(const pcv_plan_report *r) {
     printf("  the program itself %8.3f beside that\n", gib(r->bytes_program));
     printf("  with --recompute all %6.3f in all\n", gib(r->bytes_recompute));
     printf("available        %12.3f GiB: %s\n", gib(r->bytes_available), r->fits ? "it fits" : "it does not fit");
-    printf("largest that fits %11" PRId64 " tokens of context, or a batch of %" PRId64 "\n", r->largest_context,
-           r->largest_batch);
+    if (r->largest_context)
+        printf("largest that fits %11" PRId64 " tokens of context, or a batch of %" PRId64 "\n", r->largest_context,
+               r->largest_batch);
+    else printf("largest that fits %11" PRId64 " examples of a batch\n", r->largest_batch);
     if (r->step_seconds > 0)
         printf("a step           %12.3f s for %" PRId64 " target token%s, %.0f tokens/s, %.1f GFLOP/s\n",
                r->step_seconds, r->targets_per_step, pcv_plural(r->targets_per_step),

@@ -149,6 +149,30 @@ static int tell_motion(pcv_engine *engine, arguments *a, const request *r, pcv_e
     return status;
 }
 
+/* Films are told again, each in a folder of its own. */
+static int tell_films(pcv_engine *engine, arguments *a, const request *r, pcv_error *err) {
+    int status = 0;
+    for (int i = 1; i < a->count && !status; i++) {
+        char folder[4096];
+        pcv_prediction p;
+        pcv_predict_options o = {.path = a->plain[i]};
+        const char *name = strrchr(o.path, '/');
+        status = pcv_predict(engine, &o, a->settings, &p, err);
+        if (status) break;
+        name = name && name[1] ? name + 1 : o.path;
+        int size = r->output ? snprintf(folder, sizeof folder, "%s/%s", r->output, name) : 0;
+        if (size >= (int)sizeof folder) status = cli_fail(err, PCV_USAGE, "-o: the path is too long");
+        else if (r->output) status = pcv_film_save(&p, folder, err);
+        if (!status && r->output)
+            printf("%s: %" PRId64 " frames, %" PRId64 " samples\n", folder, p.frames, p.samples);
+        if (!status && p.classes) put_classes(&p, r->top);
+        if (!status && !p.classes && !r->output)
+            status = cli_fail(err, PCV_USAGE, "this run tells films again, without a class; -o names the folder to make");
+        pcv_prediction_free(&p);
+    }
+    return status;
+}
+
 /* Of each file by itself. */
 static int tell_answers(pcv_engine *engine, arguments *a, const request *r, pcv_error *err) {
     FILE *table = NULL;
@@ -167,7 +191,9 @@ int cmd_predict(arguments *a, pcv_error *err) {
     int status = read_request(&r, a, err);
     if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     signals_install(true);
-    if (!status) status = (pcv_engine_tells_motion(engine) ? tell_motion : tell_answers)(engine, a, &r, err);
+    bool films = !status && pcv_engine_tells_films(engine) && !r.latents;
+    bool motion = !status && pcv_engine_tells_motion(engine);
+    if (!status) status = (motion ? tell_motion : films ? tell_films : tell_answers)(engine, a, &r, err);
     pcv_engine_close(engine);
     return status;
 }

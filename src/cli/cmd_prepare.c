@@ -14,6 +14,7 @@ int cmd_prepare(arguments *a, pcv_error *err) {
     o.tokenizer = arguments_value(a, "codec") ? arguments_value(a, "codec") : arguments_value(a, "tokenizer");
     o.documents = arguments_value(a, "documents");
     o.labels = arguments_value(a, "labels");
+    o.task = arguments_value(a, "task");
     o.include = arguments_list(a, "include");
     o.exclude = arguments_list(a, "exclude");
     for (int i = 0; i < 3; i++) o.splits[i] = arguments_list(a, names[i]);

@@ -31,6 +31,8 @@ const command commands[] = {
        "files than splits, these are dealt"},
       {"labels", OPTION_VALUE, "folders|FILE.csv",
        "what each file is: by the folder that it stands in, or in rows of a file and its label"},
+      {"task", OPTION_VALUE, "next|mask",
+       "text: what it is to teach: what comes next (the default), or what was hidden in it"},
       {"include", OPTION_REPEATED, "GLOB",
        "take files whose path within INPUT, or whose name, is like this ('*' is any text, slashes too); repeatable"},
       {"exclude", OPTION_REPEATED, "GLOB", "leave out such files and folders; wins over --include; repeatable"},
@@ -84,7 +86,7 @@ const command commands[] = {
     {"predict", "RUN FILE... [-o OUT]", "Say what files are, or what is hidden in texts: perceiver and perceiver-io", 2,
      MOST_ARGUMENTS, cmd_predict,
      {{"o", OPTION_PLACE, "OUT", "file to make in place of standard output: a table, .csv; with --output latents "
-       ".safetensors; motions between two frames, .flo, or drawn, .png"},
+       ".safetensors; motions between two frames, .flo, or drawn, .png; a folder for films"},
       {"output", OPTION_VALUE, "answers|latents",
        "what to write: answers, or the latents behind them (default answers)"},
       {"hidden", OPTION_VALUE, "TEXT", "in a text stands for a token that is to be found"},

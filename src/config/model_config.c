@@ -71,6 +71,8 @@ static const field rows[] = {
     {"convolution", "convolution", FIELD_INT, AT(convolution), 0, MOST_CHANNELS, NULL, "0",
      "channels of a 7 x 7 convolution in front of pictures, with a batch norm and a maximum, each of which halves the "
      "sides; 0: there is none"},
+    {"permute", "permute", FIELD_INT, AT(permute), 0, INT32_MAX, NULL, "0",
+     "pixels of all pictures change places in one order of this seed, before anything is made of them; 0: they do not"},
     {"mask", "mask", FIELD_CHOICE, AT(mask), 0, 0, masks, "words",
      "what of a text without labels is hidden, and to be found: whole words, or single tokens"},
     {"patch", "patch", FIELD_INT, AT(patch), 1, MOST_CHANNELS, NULL, "1",

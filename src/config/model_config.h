@@ -51,6 +51,10 @@ typedef struct modality_config {
     double hidden;          /* probability that an input is hidden in training */
 } modality_config;
 enum { MODALITIES = 3 };
+
+/* Of the convolution in front of pictures (model/stem.c): pixels of a window's side, how much smaller sides get, windows
+ * of an input, and their pixels. */
+enum { STEM_SIDE = 7, STEM_SHRINKS = 4, STEM_PARTS = 4, STEM_FEATURES = STEM_PARTS * STEM_SIDE * STEM_SIDE };
 extern const char *const modality_names[MODALITIES]; /* in the order of their inputs and outputs */
 
 typedef struct rotary_config {
@@ -69,6 +73,7 @@ typedef struct model_config {
     int64_t vocab_size, context, latents;
     int64_t input_features; /* 0: the inputs are ids; else vectors of so many numbers, mapped by a linear layer */
     int64_t convolution; /* channels of a 7 x 7 convolution in front of pictures; 0: there is none */
+    int64_t permute; /* pixels of all pictures change places by the order of this seed; 0: they do not */
     int mask; /* mask_choice: what of a text is hidden, and to be found */
     int64_t patch; /* pixels of a side, or samples, that are one such vector */
     int64_t spectrum; /* of a sound the vector is the spectrum of so many samples around them; 0: the samples */

@@ -67,6 +67,8 @@ static const field train_rows[] = {
      "side of a square that pictures lose, in pixels"},
     {"mask_rate", "mask-rate", FIELD_REAL, AT(mask_rate), 0.001, 0.99, NULL, "0.15",
      "fraction of the words of a text that are hidden"},
+    {"mask_singles", "mask-singles", FIELD_REAL, AT(mask_singles), 0, 1, NULL, "0",
+     "share of the windows in which single tokens are hidden in place of words, from which words are learned sooner"},
     {"start_length", "start-length", FIELD_INT, AT(start_length), 0, MANY, NULL, "0",
      "length of the pieces to train on at first, doubled up to the context as they are learned; 0: the context"},
     {"grow_accuracy", "grow-accuracy", FIELD_REAL, AT(grow_accuracy), 0, 1, NULL, "0.9",

@@ -43,6 +43,7 @@ typedef struct train_config {
     bool flip;             /* changes to pictures: mirrored, */
     int64_t shift, cutout; /* moved by up to so many pixels, a square of so many left out */
     double mask_rate;      /* words of a text that are hidden */
+    double mask_singles;   /* share of windows in which single tokens are, in place of words */
     int64_t start_length; /* of the pieces trained on at first; 0: the context */
     double grow_accuracy;
     int64_t seed, threads;

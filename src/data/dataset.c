@@ -112,6 +112,9 @@ int dataset_shape(const dataset *d, const pcv_settings *settings, model_config *
     const tokenizer *t = &d->tokens;
     field_ints *axes = &m->positions.axes;
     if (model_type_of(m)->answers) return example_shape(d, settings, m, err);
+    if (d->masked)
+        return fail(err, PCV_CONFIG, "%s was prepared with --task mask, but a %s tells what comes next; take --preset "
+                    "hidden-words, or --arch perceiver-io", d->name, model_type_of(m)->name);
     if (m->vocab_size && m->vocab_size != t->vocab)
         return fail(err, PCV_CONFIG, "vocab_size is %lld, but %s has %lld ids", (long long)m->vocab_size, d->name,
                     (long long)t->vocab);

@@ -42,6 +42,7 @@ struct dataset {
     int64_t bytes[SPLITS]; /* of the texts that a split was made from; 0: not known */
     bool generated;       /* documents without end: an evaluation says how many */
     bool unordered;       /* documents are sets: where a token stands says nothing */
+    bool masked;          /* texts that were prepared to hide some of them (--task mask) */
     int64_t first_target; /* targets before this index of any document are not scored */
     uint64_t seed;        /* of generated documents */
     int64_t classes;      /* of documents with labels; 0: they have none */

@@ -52,7 +52,10 @@ static void read_whole(const job *j, const input *in, bool read, reading *r) {
         r->status = read ? tokenizer_read(t, in->path, &r->ids, &r->fault.reason)
                          : t->type->check(t, in->path, &r->fault.reason);
     if (r->status == PCV_MEMORY) return;
-    if (in->is_first && read) hash_bytes(r->ids.v, r->ids.count * sizeof *r->ids.v, r->content.hash); /* of all frames */
+    if (in->is_first && read) { /* all of its files */
+        hash_bytes(r->ids.v, r->ids.count * sizeof *r->ids.v, r->content.hash);
+        r->content.size = r->ids.count;
+    }
     if (r->status && !r->fault.why) r->fault.why = SKIP_UNFIT;
     if (!r->fault.why && !(found && !stat(in->path, &after) && same_file(&before, &after)))
         fault_set(&r->fault, SKIP_CHANGED, "%s: changed while it was read", in->name);

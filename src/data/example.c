@@ -59,15 +59,17 @@ static int pair_shape(const dataset *d, const pcv_settings *settings, model_conf
 
 /* A picture is as many inputs as it has patches. */
 static int picture_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
-    const int64_t *shape = d->tokens.shape, P = m->patch;
+    const int64_t *shape = d->tokens.shape, P = m->convolution ? STEM_SHRINKS : m->patch;
+    if (m->convolution && m->patch > 1)
+        return fail(err, PCV_CONFIG, "patch is %lld, but a convolution takes single pixels", (long long)m->patch);
     if (shape[0] % P || shape[1] % P)
-        return fail(err, PCV_CONFIG, "patch is %lld, which does not divide pictures of %lld x %lld pixels",
-                    (long long)P, (long long)shape[0], (long long)shape[1]);
+        return fail(err, PCV_CONFIG, "%s %lld, which does not divide pictures of %lld x %lld pixels",
+                    m->convolution ? "convolution and maximum make sides smaller by" : "patch is", (long long)P, (long long)shape[0], (long long)shape[1]);
     int64_t rows = shape[0] / P, columns = shape[1] / P;
     if (settings_get(settings, "context") && m->context != rows * columns)
         return differs("context", m->context, rows * columns, d, err);
     m->context = rows * columns;
-    m->input_features = P * P * shape[2];
+    m->input_features = m->convolution ? STEM_FEATURES * shape[2] : P * P * shape[2];
     m->positions.axes = (field_ints){.count = 2, .v = {rows, columns}};
     return 0;
 }
@@ -135,7 +137,8 @@ static int text_shape(const dataset *d, const pcv_settings *settings, model_conf
         return fail(err, PCV_CONFIG, "input_features is %lld, but the inputs of %s are ids",
                     (long long)m->input_features, d->name);
     if (!d->unordered) place_inputs(settings, POSITION_LEARNED, m);
-    if (!settings_get(settings, "join")) m->positions.join = JOIN_ADD;
+    bool learned = m->positions.kind == POSITION_LEARNED; /* as published */
+    if (learned && !settings_get(settings, "join")) m->positions.join = JOIN_ADD;
     if (d->classes) return 0;
     if (model_type_of(m) != &perceiver_io)
         return fail(err, PCV_CONFIG, "%s: texts without labels, of which a perceiver-io alone can say what was hidden; "
@@ -287,6 +290,7 @@ void example_rows_close(example_rows *r) {
     mem_free(r->ids);
     mem_free(r->tokens);
     mem_free(r->values);
+    mem_free(r->permuted);
     *r = (example_rows){0};
 }
 
@@ -422,9 +426,21 @@ static void put_pair(sequence *row, const tokenizer *t, const float *values, int
     }
 }
 
+/* Pixels change places, by one order for all pictures; *values becomes the picture after that, r's own. */
+static int permute_pixels(example_rows *r, const film_shape *shape, uint64_t seed, const float **values, pcv_error *err) {
+    const int64_t pixels = shape->H * shape->W, C = shape->C;
+    const shuffle order = shuffle_by(rng_at(seed, RNG_ORDER, 0, 0), (uint32_t)pixels);
+    int status = r->permuted ? 0 : mem_get(&r->permuted, (size_t)(pixels * C) * sizeof *r->permuted, "a picture", err);
+    for (int64_t i = 0; i < pixels && !status; i++)
+        memcpy(r->permuted + i * C, *values + shuffle_at(&order, (uint32_t)i) * C, (size_t)C * sizeof *r->permuted);
+    *values = r->permuted;
+    return status;
+}
+
 static int put_values(example_rows *r, sequence *row, const tokenizer *t, const float *values, int64_t count,
                       int32_t label, rng *random, pcv_error *err) {
     const model_config *c = &r->m->config;
+    int status = 0;
     if (is_film(t)) {
         row->part = film_rows_put(&r->films, row - r->row, c, t, values, label, random);
         return 0;
@@ -441,15 +457,18 @@ static int put_values(example_rows *r, sequence *row, const tokenizer *t, const 
     float *out = (float *)(uintptr_t)row->features; /* ours */
     if (is_picture(t)) {
         film_shape film = {1, t->shape[0], t->shape[1], t->shape[2]};
-        patches_blocks(values, &film, 1, P, out);
+        if (c->permute) TRY(permute_pixels(r, &film, (uint64_t)c->permute, &values, err));
+        if (c->convolution) patches_windows(values, &film, STEM_SIDE, out);
+        else patches_blocks(values, &film, 1, P, out);
         row->length = c->context;
-        return 0;
+        goto out;
     }
     row->length = patches_of(count, P);
     if (c->spectrum) return sound_spectra(values, count, c->spectrum, P, out, err);
     memcpy(out, values, (size_t)count * sizeof *values);
     memset(out + count, 0, (size_t)(row->length * P - count) * sizeof *values);
-    return 0;
+out:
+    return status;
 }
 
 static int read_numbers(example_rows *r, sequence *row, const dataset *d, split_name split, const window *w,
@@ -495,15 +514,17 @@ static void hide_some(const tokenizer *t, mask_choice what, int32_t *ids, int64_
     }
 }
 
-static int read_text(sequence *row, const model_config *m, const dataset *d, split_name split, const window *w, const train_config *train,
-                     pcv_error *err) {
+static int read_text(sequence *row, const model_config *m, const dataset *d, split_name split, const window *w,
+                     const train_config *train, pcv_error *err) {
     int32_t *ids = (int32_t *)(uintptr_t)row->ids, *wanted = (int32_t *)(uintptr_t)row->wanted; /* ours */
     int status = dataset_read(d, split, w->document, w->from, w->count, ids, err);
     if (status) return status;
     row->length = w->count;
     rng random = rng_make(w->variant, RNG_EXAMPLE, 1);
     if (d->classes) return 0;
-    hide_some(&d->tokens, (mask_choice)m->mask, ids, w->count, train ? train->mask_rate : 0.15, &random, wanted);
+    mask_choice what = (mask_choice)m->mask;
+    if (train && train->mask_singles > 0 && rng_uniform(&random) < train->mask_singles) what = MASK_TOKENS;
+    hide_some(&d->tokens, what, ids, w->count, train ? train->mask_rate : 0.15, &random, wanted);
     return 0;
 }
 

@@ -55,6 +55,7 @@ typedef struct example_rows {
     film_rows films; /* of a model that reads these, in place of the four above */
     int32_t *tokens; /* of the document that is read: [room], */
     float *values;   /* and what they stand for */
+    float *permuted; /* a picture whose pixels changed places */
     size_t room;
 } example_rows;
 

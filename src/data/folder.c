@@ -326,6 +326,8 @@ int folder_open(dataset *d, const char *path, pcv_error *err) {
     d->type = &folder_type;
     f->wide = d->tokens.vocab > 65536 ? 4 : 2;
     TRY(read_classes(d, about, path, err));
+    const char *task = json_string_value(json_object_get(about, "task"));
+    d->masked = task && !strcmp(task, "mask");
     for (int i = 0; i < SPLITS; i++) {
         const json_t *split = json_object_get(json_object_get(about, "splits"), split_names[i]);
         TRY(open_split(d, f, i, path, split, err));

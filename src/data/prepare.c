@@ -74,6 +74,16 @@ static void deal_the_rest(job *j) {
     }
 }
 
+static int read_task(const job *j, pcv_error *err) {
+    const char *task = j->options->task;
+    if (!task || !strcmp(task, "next")) return 0;
+    if (strcmp(task, "mask")) return fail(err, PCV_USAGE, "--task: '%.40s' is not one of next|mask", task);
+    if (!job_is_text(j)) return fail(err, PCV_USAGE, "--task mask: for text alone, not for %s", j->options->kind);
+    if (j->options->labels)
+        return fail(err, PCV_USAGE, "--task mask: what is hidden is what is to be found; leave --labels out");
+    return 0;
+}
+
 static int read_options(job *j, pcv_error *err) {
     const pcv_prepare_options *o = j->options;
     int status = 0;
@@ -86,6 +96,7 @@ static int read_options(job *j, pcv_error *err) {
     TRY(labels_open(&j->labels, o->labels, err));
     if (o->labels && j->documents.kind)
         return fail(err, PCV_USAGE, "--labels: each file has one, so --documents is files");
+    TRY(read_task(j, err));
     TRY(path_trim(j->output, o->output, err));
     if (path_exists(j->output))
         return fail(err, PCV_CANTCREATE, "%s: exists already; remove it or choose another name", j->output);
@@ -121,6 +132,8 @@ static int write_about(const job *j, pcv_error *err) {
                       (json_int_t)j->tokens.vocab, "meaning", meaning, "digest", digest, "splits", splits, "files",
                       j->used, "skipped", j->skipped.list);
     if (about && j->labels.count) status = json_object_set_new(about, "labels", class_names(&j->labels));
+    if (about && j->options->task && !status)
+        status = json_object_set_new(about, "task", json_string(j->options->task));
     if (!about || status) {
         status = fail(err, PCV_MEMORY, "not enough memory to write dataset.json");
         goto out;

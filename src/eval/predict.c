@@ -63,7 +63,7 @@ out:
 
 /* ------------------------------------------------------------------ what is said */
 
-static int take_classes(const pcv_engine *e, const float *logits, pcv_prediction *p, pcv_error *err) {
+int predict_classes(const pcv_engine *e, const float *logits, pcv_prediction *p, pcv_error *err) {
     double top = -INFINITY, sum = 0;
     int status = mem_get(&p->probability, (size_t)e->classes * sizeof *p->probability, "probabilities", err);
     if (status) return status;
@@ -126,7 +126,7 @@ static int run(pcv_engine *e, const pcv_predict_options *o, const eval_config *c
     if (o->latents) {
         out->latents = logits;
         logits = NULL;
-    } else if (e->classes) TRY(take_classes(e, logits, out, err));
+    } else if (e->classes) TRY(predict_classes(e, logits, out, err));
     else TRY(take_text(e, ids, logits, out, err));
 out:
     mem_free(logits);
@@ -148,11 +148,12 @@ int predict_file(pcv_engine *e, const pcv_predict_options *o, const pcv_settings
         return fail(err, PCV_USAGE, "--hidden: this model does not fill in text");
     TRY(settings_eval(settings, &c, err));
     TRY(evaluate_defaults(&c, &e->m->config, err));
-    if (e->tokens.frames == 2) return predict_flow(e, o, &c, p, err);
+    if (e->tokens.answers) return predict_flow(e, o, &c, p, err);
     if (o->second) return fail(err, PCV_USAGE, "%s: this run reads one file at a time, no frames", e->run);
     TRY(example_rows_open(&rows, e->m, 1, c.context, false, err));
     TRY(predict_read(e, o, &rows, &ids, err));
-    TRY(run(e, o, &c, &rows, &ids, p, err));
+    if (rows.films.part && !o->latents) TRY(predict_film(e, &c, &rows, p, err));
+    else TRY(run(e, o, &c, &rows, &ids, p, err));
 out:
     if (status) prediction_free(p);
     example_rows_close(&rows);
@@ -164,6 +165,8 @@ void prediction_free(pcv_prediction *p) {
     mem_free(p->probability);
     mem_free(p->latents);
     mem_free(p->motion);
+    mem_free(p->film);
+    mem_free(p->sound);
     mem_free(p->text);
     *p = (pcv_prediction){0};
 }

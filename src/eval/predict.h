@@ -12,6 +12,13 @@ int predict_read(const pcv_engine *e, const pcv_predict_options *o, example_rows
 /* Of a model of frames (token/flow.h): how far pixels of options->path move until options->second. */
 int predict_flow(pcv_engine *engine, const pcv_predict_options *options, const eval_config *c, pcv_prediction *p,
                  pcv_error *err);
+/* Of a model of films: rows hold one. */
+int predict_film(pcv_engine *engine, const eval_config *c, const example_rows *rows, pcv_prediction *p, pcv_error *err);
+int film_write(const pcv_prediction *p, const char *folder, pcv_error *err);
+
+/* Probabilities of the classes from their logits. */
+int predict_classes(const pcv_engine *e, const float *logits, pcv_prediction *p, pcv_error *err);
+
 /* These as .flo or .png. */
 int motion_check(const char *path, pcv_error *err);
 int motion_write(const pcv_prediction *p, const char *path, pcv_error *err);

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "base/watch.h"
 #include "config/settings.h"
+#include "eval/outputs.h"
 #include "gen/timeline.h"
 #include "measure/probe.h"
 #include "model/applicable.h"
@@ -447,6 +448,10 @@ out:
 
 /* ------------------------------------------------------------------ answers */
 
+static void ignore(void *context, int kind, int64_t first, int64_t count, const float *values) {
+    (void)context, (void)kind, (void)first, (void)count, (void)values;
+}
+
 /* Passes forward of a model that answers, one example each. */
 static int bench_answer(const model_config *config, const train_config *c, report r, pcv_error *err) {
     enum { ANSWERS = 3 };
@@ -469,11 +474,7 @@ static int bench_answer(const model_config *config, const train_config *c, repor
         TRY(tell(&r, i + 1, ANSWERS + 1, err));
         be->seconds = i + 1 == ANSWERS ? seconds : NULL;
         double start = backend_now(be);
-        tape_begin(&t);
-        pass p = pass_over(m, rows.row, 1, config->latents);
-        model_logits(&t, m, model_hidden(&t, m, &p));
-        backend_finish(be);
-        TRY(tape_end(&t, "to answer; lower --context or --latents", err));
+        TRY(outputs_tell(m, &t, rows.row, config->latents, rows.outputs, ignore, NULL, err));
         if (i >= 0) list[i] = backend_now(be) - start;
     }
     be->seconds = NULL;

@@ -35,17 +35,18 @@ static bool would_fit(const pcv_settings *settings, const model_config *config, 
     memory_plan plan = {0};
     bool fits = false;
     if (mem_get(&c, sizeof *c, "a plan", &ignored)) return false;
-    if (!settings_model(settings, c, &ignored)) {
+    if (kind == 1) { /* all else stays as it is */
+        *c = *config;
+        t.batch = value;
+    } else if (settings_model(settings, c, &ignored)) goto out;
+    else {
         c->vocab_size = config->vocab_size;
-        if (kind == 0) {
-            c->context = value;
-            c->positions.axes.count = c->positions.axes.count > 1 ? c->positions.axes.count : 0;
-        } else {
-            t.batch = value;
-        }
-        fits = !model_config_check(c, &ignored) && !plan_memory(c, &t, &plan, &ignored) &&
-               !plan_check(&plan, c, &t, &ignored);
+        c->context = value;
+        c->positions.axes.count = c->positions.axes.count > 1 ? c->positions.axes.count : 0;
     }
+    fits = !model_config_check(c, &ignored) && !plan_memory(c, &t, &plan, &ignored) &&
+           !plan_check(&plan, c, &t, &ignored);
+out:
     mem_free(c);
     return fits;
 }
@@ -173,8 +174,9 @@ int plan_report(const pcv_settings *settings, const char *dataset_name, double p
         r->bytes_program = memory_peak() > plan.total ? (int64_t)(memory_peak() - plan.total) : 0;
         TRY(time_precisions(config, &c, (patience){probe_seconds, watch}, r, err));
     }
-    r->largest_context = largest(settings, config, &c, 0, m->type->has_latents ? config->latents : 1,
-                                 model_most_tokens(config) / c.batch);
+    if (!m->type->answers) /* whose data say how many inputs there are */
+        r->largest_context = largest(settings, config, &c, 0, m->type->has_latents ? config->latents : 1,
+                                     model_most_tokens(config) / c.batch);
     r->largest_batch = largest(settings, config, &c, 1, 1, model_most_tokens(config) / config->context);
 out:
     model_close(m);

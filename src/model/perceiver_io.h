@@ -40,7 +40,7 @@ typedef struct places {
 
 /* A convolution in front of pictures (stem.c). An input is a quarter of a picture's rows and columns, so it has the
  * windows of STEM_PARTS places of the convolution. */
-enum { STEM_SIDE = 7, STEM_PARTS = 4, STEM_FEATURES = STEM_PARTS * STEM_SIDE * STEM_SIDE, STEM_POOL = 9 };
+enum { STEM_POOL = 9 };
 typedef struct stem_weights {
     linear_weights convolution;
     tensor *w, *b;            /* of the norm */

@@ -4,8 +4,8 @@
 const char *const perceiver_settings[] = {
     "latents", "input_channels", "cross_heads", "cross_mlp_ratio", "query_residual", "cross_width", "positions.kind",
     "positions.axes", "positions.bands", "positions.resolution", "positions.channels", "positions.projected",
-    "positions.join", "convolution", "mask", "patch", "spectrum", "encoder.blocks", "encoder.qk_channels", "encoder.v_channels", "encoder.places", "outputs",
-    "loss", "output_scale", "training.flip", "training.shift", "training.cutout", "training.mask_rate", NULL};
+    "positions.join", "convolution", "permute", "mask", "patch", "spectrum", "encoder.blocks", "encoder.qk_channels", "encoder.v_channels", "encoder.places", "outputs",
+    "loss", "output_scale", "training.flip", "training.shift", "training.cutout", "training.mask_rate", "training.mask_singles", NULL};
 const char *const perceiver_repeats[] = {"encoder.cross_attends", "encoder.share_first_cross",
                                          "encoder.share_first_block", NULL};
 const char *const perceiver_decoder[] = {

@@ -135,7 +135,7 @@ static int read_film(const tokenizer *t, const char *path, id_list *ids, pcv_err
     if (*heard && !t->samples)
         fail(err, 0, "%s: not heard; with --samples N it has N samples of sound for each frame", heard);
     else if (t->samples && !*heard) fail(err, 0, "%s: no sound beside the frames, so it is silent", folder);
-    else if (frames > t->frames)
+    else if (frames >= 2 * t->frames)
         fail(err, 0, "%s: %lld frames, of which the first %lld are taken (--frames)", folder, (long long)frames,
              (long long)t->frames);
 out:
