@@ -189,6 +189,79 @@ fails $config 'loss is cross_entropy, but the answers of pairs are motions' trai
 fails $config 'loss is squared, but the answers of set are no numbers' train set -o x --arch perceiver-io --loss squared
 fails $data '1 not of this kind' prepare pairs --train frames/f-1.flo --size 4096 -o x
 
+begin "films"
+film="--preset films --latents 4 --channels 16 --heads 2 --decoder-heads 1 --layers 1 --image-bands 2 --audio-bands 2 --batch 2 --threads 1 --steps 4"
+works train films:8 -o film $film --eval-every 2
+has err 'update 2: validation [0-9.]* weighted loss \(\+- '
+has film/metrics.jsonl '"sample_file": "samples/step-00000004.png"'
+has film/report.html 'Loss, weighted loss'
+works eval film --examples 5
+has out '^5 films, 4 latents, 73 inputs$'
+has out '^frames  *[0-9.-]* dB, of each film.s mean colour [0-9.]*$'
+has out '^sound  *[0-9.-]* dB, of silence [0-9.]*$'
+has out '^class  *[0-9.]* %'
+works eval film --examples 5 --json
+json out
+has out '"image_psnr": .*"audio_psnr_silence": '
+works plan films:8 $film --probe 0
+has out '^largest that fits  *[0-9]* examples of a batch'
+mkdir -p clips/a/one clips/b/two clips/b/three clips/a/four
+for clip in a/one b/two b/three a/four; do for n in 1 2 3 4; do cp map.png clips/$clip/$n.png; done; done
+rm clips/a/four/4.png
+tone clips/b/two.wav azzz 3
+tone clips/a/one/sound.wav azz 3
+cp motion.png clips/b/three/4.png
+works prepare video clips --labels folders --size 8 --frames 4 --samples 16 -o few --split 100,0,0
+has err '^skipped clips/a/four: 3 frames, expected at least 4'
+has err 'warning: .*clips/b/three: no sound beside the frames'
+has err '^train  *3 documents '
+works info few
+has out '^classes  *2'
+works prepare video clips --size 8 --frames 4 -o silent --split 100,0,0
+has err 'warning: .*not heard; with --samples N'
+works predict film clips/a/one clips/b/two -o told
+has out '^told/one: 4 frames, 64 samples'
+equal "frames" "$(ls told/one)" "$(printf 'frame-0001.png\nframe-0002.png\nframe-0003.png\nframe-0004.png\nsound.wav')"
+works predict film clips/a/one
+has out '^clips/a/one  [a-z]* [0-9.]* %  '
+works predict film clips/a/one --output latents -o told.safetensors
+fails $data '3 frames, expected at least 4' predict film clips/a/four
+fails $config 'which a perceiver-io alone can do' train films:8 -o x --arch perceiver
+fails $config 'patch is 3, which does not divide frames of 8 x 8' train films:8 -o x $film --patch 3
+fails $config 'audio.features is 7, which does not divide the 64 samples' train films:8 -o x $film --audio-features 7
+fails $config 'loss is end_point, expected absolute or squared' train films:8 -o x $film --loss end_point
+fails $config 'image.asked is 9000, but there are 256 outputs' train films:8 -o x $film --image-asked 9000
+works train films:8 -o film2 $film
+works train films:8 -o film3 $film --steps 2
+works train --resume -o film3 --steps 4
+check "resumed as if never stopped" cmp -s film2/model.safetensors film3/model.safetensors
+
+begin "what is hidden, and where latents begin"
+works prepare text text --task mask -o hidden
+fails $config 'take --preset hidden-words' train hidden -o x --preset tiny --steps 1
+works train hidden -o letters --preset hidden-letters --context 16 --latents 4 --channels 32 --layers 1 --bands 4 --steps 2
+works train hidden -o whole --preset hidden-words --mask-singles 0.5 --context 16 --latents 4 --channels 32 --layers 1 --bands 4 --steps 2
+has whole/metrics.jsonl '"sample": '
+fails $usage "'both' is not one of next" prepare text text --task both -o x
+fails $usage '\-\-task mask: for text alone, not for audio' prepare audio sounds --task mask -o x
+fails $usage 'leave --labels out' prepare text text --task mask --labels folders -o x
+fails $config 'encoder.places needs --positions fourier' train hidden -o x --preset hidden-letters --positions learned --steps 1
+fails $config 'lower --bands or raise --channels' train hidden -o x --preset hidden-letters --bands 100 --steps 1
+
+begin "pictures behind a convolution, and permuted"
+mkdir -p photos/p photos/q
+for n in 1 2 3 4 5 6; do cp told/one/frame-000$((1 + n % 4)).png photos/p/$n.png; done
+rm -r photos/p && mkdir photos/p
+i=0
+for f in told/*/frame-*.png; do i=$((i + 1)); cp "$f" photos/$([ $((i % 2)) = 0 ] && echo p || echo q)/$i.png; done
+works prepare image photos --labels folders --size 8 -o photo --split 100,0,0
+picture="--arch perceiver-io --latents 4 --channels 16 --heads 2 --layers 1 --bands 2 --batch 2 --threads 1 --steps 2"
+works train photo -o stem $picture --convolution 4 --permute 3
+works info stem
+works predict stem photos/q/1.png
+fails $config 'a convolution takes single pixels' train photo -o x $picture --convolution 4 --patch 2
+fails $config 'convolution: its outputs cannot be asked with' train photo -o x $picture --convolution 4 --decoder-query inputs
+
 begin "what is not for them"
 works train texts -o goes-on $masked --steps 2
 fails $usage 'goes on with what it reads' predict goes-on gap.txt

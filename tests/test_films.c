@@ -378,10 +378,59 @@ static void stem_averages(void **state) {
     pcv_settings_close(s);
 }
 
+/* Latents that begin at places look around these, and only with that. */
+static void latents_at_places(void **state) {
+    (void)state;
+    enum { M = 64, N = 9 };
+    static float features[M * 3], map[N * M];
+    for (int i = 0; i < M * 3; i++) features[i] = (float)(i * 29 % 53) / 26 - 1;
+    for (int at_places = 0; at_places < 2; at_places++) {
+        backend *be;
+        model_config c;
+        pcv_settings *s;
+        model *m = NULL;
+        tape t;
+        int near = 0;
+        must(pcv_settings_open(&s, &err));
+        must(pcv_settings_set(s, "dialect", "deepmind", &err));
+        must(settings_model(s, &c, &err));
+        must(settings_apply_list("architecture=perceiver-io context=64 input_features=3 outputs=3 latents=9 channels=48 "
+                                 "heads=2 layers=1 positions.kind=fourier positions.bands=16 decoder.query=fourier",
+                                 &model_fields, "", &c, &err));
+        c.encoder.places = at_places;
+        must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
+        must(model_open(&m, &c, be, false, &err));
+        must(model_init(m, 3, &err));
+        must(tape_init(&t, be, 0, &err));
+        sequence row = {.features = features, .length = M};
+        attention_map asked = {{.every = 1, .rows = N, .bins = M, .span = M}, map};
+        pass p = pass_over(m, &row, 1, N);
+        p.map = &asked;
+        p.only_latents = true;
+        tape_begin(&t);
+        model_hidden(&t, m, &p);
+        backend_finish(be);
+        must(tape_end(&t, "to test", &err));
+        for (int j = 0; j < N; j++) {
+            int most = 0;
+            for (int i = 1; i < M; i++)
+                if (map[j * M + i] > map[j * M + most]) most = i;
+            near += abs(most - j * (M - 1) / (N - 1)) <= 1 && map[j * M + most] > 4.0f / M;
+        }
+        if (at_places) assert_int_equal(near, N);
+        else assert_in_range(near, 0, N / 2);
+        tape_free(&t);
+        model_close(m);
+        be->close(be);
+        pcv_settings_close(s);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(documents), cmocka_unit_test(damaged_films), cmocka_unit_test(data_sets),
         cmocka_unit_test(rows), cmocka_unit_test(pieces), cmocka_unit_test(motions_in_pieces),
-        cmocka_unit_test(windows_of_pixels), cmocka_unit_test(stem_averages)};
+        cmocka_unit_test(windows_of_pixels), cmocka_unit_test(stem_averages),
+        cmocka_unit_test(latents_at_places)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
