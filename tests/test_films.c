@@ -1,5 +1,5 @@
-/* Films: folders of frames with sound as documents, rows of several kinds made of them, what is told in pieces, and what
- * stands in front of pictures. */
+/* Films: folders of frames with sound as documents, rows of several kinds made of them, what is told in pieces; what
+ * stands in front of pictures, and where latents begin. */
 #include "backends/registry.h"
 #include "check.h"
 #include "config/settings.h"
@@ -394,8 +394,8 @@ static void latents_at_places(void **state) {
         must(pcv_settings_open(&s, &err));
         must(pcv_settings_set(s, "dialect", "deepmind", &err));
         must(settings_model(s, &c, &err));
-        must(settings_apply_list("architecture=perceiver-io context=64 input_features=3 outputs=3 latents=9 channels=48 "
-                                 "heads=2 layers=1 positions.kind=fourier positions.bands=16 decoder.query=fourier",
+        must(settings_apply_list("architecture=perceiver-io context=64 input_features=3 outputs=3 latents=9 "
+                                 "channels=48 heads=2 layers=1 positions.kind=fourier positions.bands=16 decoder.query=fourier",
                                  &model_fields, "", &c, &err));
         c.encoder.places = at_places;
         must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));

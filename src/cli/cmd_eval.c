@@ -63,8 +63,8 @@ static void print_numbers(const pcv_evaluation *e) {
 
 /* Of a model of films. */
 static void print_film(const pcv_evaluation *e) {
-    printf("%" PRId64 " film%s, %" PRId64 " latent%s, %" PRId64 " inputs\n", e->tokens, pcv_plural(e->tokens), e->latents,
-           pcv_plural(e->latents), e->context);
+    printf("%" PRId64 " film%s, %" PRId64 " latent%s, %" PRId64 " inputs\n", e->tokens, pcv_plural(e->tokens),
+           e->latents, pcv_plural(e->latents), e->context);
     printf("frames           %10.2f dB, of each film's mean colour %.2f\n", e->image_psnr, e->image_psnr_mean);
     if (e->audio_psnr != 0)
         printf("sound            %10.2f dB, of silence %.2f\n", e->audio_psnr, e->audio_psnr_silence);

@@ -167,7 +167,8 @@ static int tell_films(pcv_engine *engine, arguments *a, const request *r, pcv_er
             printf("%s: %" PRId64 " frames, %" PRId64 " samples\n", folder, p.frames, p.samples);
         if (!status && p.classes) put_classes(&p, r->top);
         if (!status && !p.classes && !r->output)
-            status = cli_fail(err, PCV_USAGE, "this run tells films again, without a class; -o names the folder to make");
+            status = cli_fail(err, PCV_USAGE, "this run tells films again, without a class; -o names the folder to "
+                              "make");
         pcv_prediction_free(&p);
     }
     return status;

@@ -52,8 +52,8 @@ typedef struct modality_config {
 } modality_config;
 enum { MODALITIES = 3 };
 
-/* Of the convolution in front of pictures (model/stem.c): pixels of a window's side, how much smaller sides get, windows
- * of an input, and their pixels. */
+/* Of the convolution in front of pictures (model/stem.c): pixels of a window's side, how much smaller sides get,
+ * windows of an input, and their pixels. */
 enum { STEM_SIDE = 7, STEM_SHRINKS = 4, STEM_PARTS = 4, STEM_FEATURES = STEM_PARTS * STEM_SIDE * STEM_SIDE };
 extern const char *const modality_names[MODALITIES]; /* in the order of their inputs and outputs */
 

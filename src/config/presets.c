@@ -123,8 +123,8 @@ const preset presets[] = {
      ANSWERS "context=96 positions.bands=8 training.minutes=1",
      "what point clouds are, in a minute on two cores", "deepmind"},
     {"sprites",
-     ANSWERS "latents=32 channels=96 positions.bands=8 encoder.places=true decoder.query=inputs outputs=2 loss=end_point "
-     "training.batch=16 training.lr=0.0015 training.minutes=15",
+     ANSWERS "latents=32 channels=96 positions.bands=8 encoder.places=true decoder.query=inputs outputs=2 "
+     "loss=end_point training.batch=16 training.lr=0.0015 training.minutes=15",
      "optical flow: how far the pixels of frames of 16 x 16 move, in a quarter of an hour on two cores", "deepmind"},
     {"hidden-words",
      ANSWERS "context=128 latents=64 channels=128 positions.kind=fourier positions.join=concat positions.bands=24 "

@@ -1,5 +1,5 @@
-/* What stands in front of pictures: the largest of several rows, and normalization of columns. A thread takes an element
- * or, where a sum or an order runs down a column, a block takes the column. */
+/* What stands in front of pictures: the largest of several rows, and normalization of columns. A thread takes an
+ * element, or a column whose rows come in order; where sums run down a column, a block takes it. */
 #include "cuda/elements.h"
 #include "cuda/kernels_cuda.h"
 

@@ -64,7 +64,8 @@ static int picture_shape(const dataset *d, const pcv_settings *settings, model_c
         return fail(err, PCV_CONFIG, "patch is %lld, but a convolution takes single pixels", (long long)m->patch);
     if (shape[0] % P || shape[1] % P)
         return fail(err, PCV_CONFIG, "%s %lld, which does not divide pictures of %lld x %lld pixels",
-                    m->convolution ? "convolution and maximum make sides smaller by" : "patch is", (long long)P, (long long)shape[0], (long long)shape[1]);
+                    m->convolution ? "convolution and maximum make sides smaller by" : "patch is", (long long)P,
+                    (long long)shape[0], (long long)shape[1]);
     int64_t rows = shape[0] / P, columns = shape[1] / P;
     if (settings_get(settings, "context") && m->context != rows * columns)
         return differs("context", m->context, rows * columns, d, err);
@@ -427,7 +428,8 @@ static void put_pair(sequence *row, const tokenizer *t, const float *values, int
 }
 
 /* Pixels change places, by one order for all pictures; *values becomes the picture after that, r's own. */
-static int permute_pixels(example_rows *r, const film_shape *shape, uint64_t seed, const float **values, pcv_error *err) {
+static int permute_pixels(example_rows *r, const film_shape *shape, uint64_t seed, const float **values,
+                          pcv_error *err) {
     const int64_t pixels = shape->H * shape->W, C = shape->C;
     const shuffle order = shuffle_by(rng_at(seed, RNG_ORDER, 0, 0), (uint32_t)pixels);
     int status = r->permuted ? 0 : mem_get(&r->permuted, (size_t)(pixels * C) * sizeof *r->permuted, "a picture", err);

@@ -102,8 +102,9 @@ void film_rows_close(film_rows *r) {
 /* Places that are asked for: all, or one from each of as many equal stretches. */
 static void choose_places(const film_rows *r, int32_t *places, int64_t asked, int64_t all, rng *random) {
     for (int64_t i = 0; i < asked; i++) {
-        int64_t from = i * all / asked, to = (i + 1) * all / asked;
-        places[i] = (int32_t)(r->some && to - from > 1 ? from + (int64_t)rng_below(random, (uint64_t)(to - from)) : from);
+        int64_t from = i * all / asked, more = (i + 1) * all / asked - from;
+        places[i] = (int32_t)from;
+        if (r->some && more > 1) places[i] += (int32_t)rng_below(random, (uint64_t)more);
     }
 }
 

@@ -108,7 +108,8 @@ static int run_films(const evaluation_job *job, example_rows *rows, sums *all, p
     for (int64_t r = 0; r < rows->count && !status; r++) {
         const modality_row *classes = &rows->row[r].part[MODALITIES - 1];
         double loss;
-        status = film_measure(job->m, job->t, &rows->row[r], job->config->latents, &all->films, &loss, all->logits, err);
+        status = film_measure(job->m, job->t, &rows->row[r], job->config->latents, &all->films, &loss, all->logits,
+                              err);
         if (status) break;
         tally_window(&all->t, loss, 1);
         if (!job->d->classes) continue;
@@ -230,7 +231,8 @@ int answers_evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *er
     }
     e->seconds = clock_now() - start;
     e->tokens = t->tokens;
-    e->documents = job->d->classes || job->d->tokens.answers || rows.films.part ? t->windows : dataset_documents(job->d, split);
+    bool is_text = !job->d->classes && !job->d->tokens.answers && !rows.films.part; /* whose windows are no documents */
+    e->documents = is_text ? dataset_documents(job->d, split) : t->windows;
     e->loss = t->loss / (double)t->tokens;
     e->standard_error = tally_error(t);
     e->unit = model_loss_unit(&job->m->config)->name;

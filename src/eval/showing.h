@@ -10,8 +10,8 @@
 bool shows_picture(const dataset *d);
 bool shows_text(const dataset *d, const model_config *c);
 
-/* A sheet of the first examples of a split. Of motions a row has both frames, the true motion and the told one; of films
- * the true frames stand above the told ones. */
+/* A sheet of the first examples of a split. Of motions a row has both frames, the true motion and the told one; of
+ * films the true frames stand above the told ones. */
 int show_picture(model *m, tape *t, const dataset *d, split_name split, picture *sheet, pcv_error *err);
 
 /* A piece of text with what was hidden in brackets: what the model says, and behind a bar what it was, where that is

@@ -40,7 +40,9 @@ void modalities_declare(modality_weights w[MODALITIES], model *m) {
     }
 }
 
-static const field_ints *resolution_of(const modality_config *k) { return k->resolution.count ? &k->resolution : &k->axes; }
+static const field_ints *resolution_of(const modality_config *k) {
+    return k->resolution.count ? &k->resolution : &k->axes;
+}
 
 int modalities_constants(modality_weights w[MODALITIES], const model *m, pcv_error *err) {
     int status = 0;

@@ -1,6 +1,6 @@
 /* Latents that begin at places (encoder.places): spread over the places of the inputs, each looks at what lies around
- * its own first, and a query at the latents around its place. Without it both have to be found by chance before anything
- * else can be learned, which takes longer than all the rest. With gamma the fourier features of a place,
+ * its own first, and a query at the latents around its place. Without it both have to be found by chance before
+ * anything else can be learned, which takes longer than all the rest. With gamma the fourier features of a place,
  *
  *     latent_j = [gamma(p_j), small]     q = g gamma(p_j),  k = g gamma(p_i),     q k = g^2 sum cos(pi f (p_j - p_i)),
  *

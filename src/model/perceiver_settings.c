@@ -4,8 +4,10 @@
 const char *const perceiver_settings[] = {
     "latents", "input_channels", "cross_heads", "cross_mlp_ratio", "query_residual", "cross_width", "positions.kind",
     "positions.axes", "positions.bands", "positions.resolution", "positions.channels", "positions.projected",
-    "positions.join", "convolution", "permute", "mask", "patch", "spectrum", "encoder.blocks", "encoder.qk_channels", "encoder.v_channels", "encoder.places", "outputs",
-    "loss", "output_scale", "training.flip", "training.shift", "training.cutout", "training.mask_rate", "training.mask_singles", NULL};
+    "positions.join", "convolution", "permute", "mask", "patch", "spectrum", "encoder.blocks", "encoder.qk_channels",
+    "encoder.v_channels", "encoder.places", "outputs",
+    "loss", "output_scale", "training.flip", "training.shift", "training.cutout", "training.mask_rate",
+    "training.mask_singles", NULL};
 const char *const perceiver_repeats[] = {"encoder.cross_attends", "encoder.share_first_cross",
                                          "encoder.share_first_block", NULL};
 const char *const perceiver_decoder[] = {
@@ -104,11 +106,11 @@ static int check_convolution(const model_config *c, pcv_error *err) {
     const field_ints *axes = &c->positions.axes;
     if (!c->convolution) return 0;
     if (c->input_features % STEM_FEATURES || !c->input_features)
-        return fail(err, PCV_CONFIG, "convolution: input_features is %lld, expected a multiple of %d: of pictures, whose "
-                    "windows of 7 x 7 pixels it takes", (long long)c->input_features, STEM_FEATURES);
+        return fail(err, PCV_CONFIG, "convolution: input_features is %lld, expected a multiple of %d: of pictures, "
+                    "whose windows of 7 x 7 pixels it takes", (long long)c->input_features, STEM_FEATURES);
     if (axes->count != 2 || product_of(axes) != c->context)
-        return fail(err, PCV_CONFIG, "convolution needs positions.axes of rows and columns, which make the context of %lld",
-                    (long long)c->context);
+        return fail(err, PCV_CONFIG, "convolution needs positions.axes of rows and columns, which make the context of "
+                    "%lld", (long long)c->context);
     if (c->decoder.query != ASK_INPUTS) return 0;
     return fail(err, PCV_CONFIG, "convolution: its outputs cannot be asked with; expected --decoder-query learned or "
                 "fourier");
@@ -134,20 +136,20 @@ static int check_places(const model_config *c, pcv_error *err) {
     if (perceiver_decodes(c) && room > c->decoder.qk_channels / c->decoder.heads)
         room = c->decoder.qk_channels / c->decoder.heads;
     if (width <= room) return 0;
-    return fail(err, PCV_CONFIG, "encoder.places: places have %lld features, more than the %lld channels of a latent or of a "
-                "head; lower --bands or raise --channels", (long long)width, (long long)room);
+    return fail(err, PCV_CONFIG, "encoder.places: places have %lld features, more than the %lld channels of a latent or "
+                "of a head; lower --bands or raise --channels", (long long)width, (long long)room);
 }
 
 static int check_modalities(const model_config *c, pcv_error *err) {
     if (!c->outputs)
-        return fail(err, PCV_CONFIG, "outputs is 0; of several kinds of inputs it is how many channels the decoder hands to "
-                    "the head of each kind");
+        return fail(err, PCV_CONFIG, "outputs is 0; of several kinds of inputs it is how many channels the decoder hands "
+                    "to the head of each kind");
     if (c->loss != LOSS_ABSOLUTE && c->loss != LOSS_SQUARED)
         return fail(err, PCV_CONFIG, "loss is %s, expected absolute or squared for several kinds of inputs",
                     loss_names[c->loss]);
     if (c->positions.kind != POSITION_NONE || c->tied_embeddings || c->decoder.query != ASK_LEARNED)
-        return fail(err, PCV_CONFIG, "several kinds of inputs bring their own positions and queries; give --positions none, "
-                    "--no-tied and --decoder-query learned");
+        return fail(err, PCV_CONFIG, "several kinds of inputs bring their own positions and queries; give --positions "
+                    "none, --no-tied and --decoder-query learned");
     if (!c->decoder.queries) return fail(err, PCV_CONFIG, "none of the kinds of inputs has outputs");
     for (int i = 0; i < MODALITIES; i++) {
         const modality_config *k = &c->modality[i];

@@ -1,7 +1,7 @@
 /* A convolution in front of pictures, as published for ImageNet (the official code's Conv2DDownsample): 7 x 7 pixels by
  * a stride of 2, without bias; a batch norm; relu; and the maximum of 3 x 3 by a stride of 2. Padding is SAME: what is
- * missing is halved, the smaller half in front. The windows are cut out on the host (data/patches.h), so the convolution
- * is a product.
+ * missing is halved, the smaller half in front. The windows are cut out on the host (data/patches.h), so the
+ * convolution is a product.
  *
  *     y = relu(norm(windows w^T))      [B 2h 2w, channels]
  *     x = max of 3 x 3 of these        [B h w, channels] */

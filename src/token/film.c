@@ -1,7 +1,7 @@
 /* Films as tokens: red, green and blue of every pixel of `frames` frames, then the samples of the sound beside them, in
- * 256 steps each. A film is a folder of pictures in the order of their names, with a sound file among them or beside the
- * folder; it is named by its first frame. Frames are cut to the square in the middle and scaled; what is longer is cut,
- * and what has no sound is silent. */
+ * 256 steps each. A film is a folder of pictures in the order of their names, with a sound file among them or beside
+ * the folder; it is named by its first frame. Frames are cut to the square in the middle and scaled; what is longer is
+ * cut, and what has no sound is silent. */
 #include "token/film.h"
 #include "base/text.h"
 #include "media/picture.h"

@@ -29,7 +29,7 @@ typedef struct trainer {
     crop_plan crops;
     stream_plan streams; /* in place of crops where the model remembers */
     example_plan examples; /* where it answers */
-    int64_t *confusion; /* [classes classes] of the last validation (eval/confusion.h), where these can be drawn; or NULL */
+    int64_t *confusion; /* [classes classes] of the last validation, where these can be drawn; or NULL */
     step_rows buffer;
     window *windows; /* of one update */
     int64_t rows, batches; /* windows of a batch, batches of an update */
