@@ -136,8 +136,8 @@ static int check_places(const model_config *c, pcv_error *err) {
     if (perceiver_decodes(c) && room > c->decoder.qk_channels / c->decoder.heads)
         room = c->decoder.qk_channels / c->decoder.heads;
     if (width <= room) return 0;
-    return fail(err, PCV_CONFIG, "encoder.places: places have %lld features, more than the %lld channels of a latent or "
-                "of a head; lower --bands or raise --channels", (long long)width, (long long)room);
+    return fail(err, PCV_CONFIG, "encoder.places: places have %lld features, more than the %lld channels of a latent "
+                "or of a head; lower --bands or raise --channels", (long long)width, (long long)room);
 }
 
 static int check_modalities(const model_config *c, pcv_error *err) {
