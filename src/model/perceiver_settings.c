@@ -142,8 +142,8 @@ static int check_places(const model_config *c, pcv_error *err) {
 
 static int check_modalities(const model_config *c, pcv_error *err) {
     if (!c->outputs)
-        return fail(err, PCV_CONFIG, "outputs is 0; of several kinds of inputs it is how many channels the decoder hands "
-                    "to the head of each kind");
+        return fail(err, PCV_CONFIG, "outputs is 0; of several kinds of inputs it is how many channels the decoder "
+                    "hands to the head of each kind");
     if (c->loss != LOSS_ABSOLUTE && c->loss != LOSS_SQUARED)
         return fail(err, PCV_CONFIG, "loss is %s, expected absolute or squared for several kinds of inputs",
                     loss_names[c->loss]);
