@@ -277,17 +277,17 @@ bool model_has_modalities(const model_config *c) {
     return false;
 }
 
-static int64_t places_of(const field_ints *axes) {
+int64_t axes_places(const field_ints *axes) {
     int64_t places = 1;
-    for (int64_t a = 0; a < axes->count; a++) places *= axes->v[a];
+    for (int64_t a = 0; a < axes->count && places <= MOST_TOKENS; a++) places *= axes->v[a];
     return places;
 }
 
 bool modality_is_class(const modality_config *k) { return k->grid.count == 0; }
 
-int64_t modality_inputs(const modality_config *k) { return k->features ? places_of(&k->axes) : 0; }
+int64_t modality_inputs(const modality_config *k) { return k->features ? axes_places(&k->axes) : 0; }
 
-int64_t modality_outputs(const modality_config *k) { return k->features && k->outputs ? places_of(&k->grid) : 0; }
+int64_t modality_outputs(const modality_config *k) { return k->features && k->outputs ? axes_places(&k->grid) : 0; }
 
 static int64_t features_of(const field_ints *axes, int64_t bands) { return axes->count * (2 * bands + 1); }
 

@@ -160,6 +160,7 @@ extern const loss_unit loss_units[]; /* by loss_name */
 
 /* Widths and counts that several places need. */
 int64_t model_attention_width(const model_config *c);             /* C of the cross-attention */
+int64_t axes_places(const field_ints *axes); /* of a grid; above MOST_TOKENS only that it is */
 int64_t model_outputs(const model_config *c);        /* of an output */
 int64_t model_position_width(const model_config *c); /* of a perceiver's positions, 0: it has none */
 int64_t model_fourier_width(const model_config *c, const field_ints *axes);

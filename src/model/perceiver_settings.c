@@ -20,12 +20,6 @@ const char *const perceiver_decoder[] = {
 const char *const perceiver_modalities[] = {OF_MODALITY("audio"), OF_MODALITY("image"), OF_MODALITY("label"),
                                             "modality_padding", "decoder.padding", NULL};
 
-static int64_t product_of(const field_ints *axes) {
-    int64_t product = 1;
-    for (int64_t a = 0; a < axes->count; a++) product *= axes->v[a];
-    return product;
-}
-
 /* Inputs and queries of several kinds are as wide as the widest and some more. */
 static void complete_modalities(model_config *c) {
     c->context = c->decoder.queries = 0;
@@ -55,7 +49,7 @@ void perceiver_complete(model_config *c) {
     if (!perceiver_decodes(c)) return;
     if (c->decoder.query == ASK_INPUTS) c->decoder.queries = 0;
     if (c->decoder.query == ASK_FOURIER && !c->decoder.axes.count) c->decoder.axes = c->positions.axes;
-    if (c->decoder.query == ASK_FOURIER) c->decoder.queries = product_of(&c->decoder.axes);
+    if (c->decoder.query == ASK_FOURIER) c->decoder.queries = axes_places(&c->decoder.axes);
     if (c->decoder.query == ASK_LEARNED && !c->decoder.channels) c->decoder.channels = c->channels;
     if (!c->decoder.qk_channels) c->decoder.qk_channels = c->channels;
     if (!c->decoder.v_channels) c->decoder.v_channels = c->decoder.qk_channels;
@@ -74,9 +68,9 @@ static int check_grid(const char *key, const field_ints *axes, const field_ints 
     if (resolution->count && resolution->count != axes->count)
         return fail(err, PCV_CONFIG, "positions.resolution has %lld axes, but %s has %lld",
                     (long long)resolution->count, key, (long long)axes->count);
-    if (product_of(axes) >= least) return 0;
+    if (axes_places(axes) >= least) return 0;
     return fail(err, PCV_CONFIG, "%s make %lld places, fewer than the context of %lld", key,
-                (long long)product_of(axes), (long long)least);
+                (long long)axes_places(axes), (long long)least);
 }
 
 static int check_inputs(const model_config *c, pcv_error *err) {
@@ -108,7 +102,7 @@ static int check_convolution(const model_config *c, pcv_error *err) {
     if (c->input_features % STEM_FEATURES || !c->input_features)
         return fail(err, PCV_CONFIG, "convolution: input_features is %lld, expected a multiple of %d: of pictures, "
                     "whose windows of 7 x 7 pixels it takes", (long long)c->input_features, STEM_FEATURES);
-    if (axes->count != 2 || product_of(axes) != c->context)
+    if (axes->count != 2 || axes_places(axes) != c->context)
         return fail(err, PCV_CONFIG, "convolution needs positions.axes of rows and columns, which make the context of "
                     "%lld", (long long)c->context);
     if (c->decoder.query != ASK_INPUTS) return 0;
