@@ -246,7 +246,7 @@ fails $usage "'both' is not one of next" prepare text text --task both -o x
 fails $usage '\-\-task mask: for text alone, not for audio' prepare audio sounds --task mask -o x
 fails $usage 'leave --labels out' prepare text text --task mask --labels folders -o x
 fails $config 'encoder.places needs --positions fourier' train hidden -o x --preset hidden-letters --positions learned --steps 1
-fails $config 'lower --bands or raise --channels' train hidden -o x --preset hidden-letters --bands 100 --steps 1
+fails $config 'a place has 3 features at least, more than the 2 channels' train hidden -o x --preset hidden-letters --channels 2 --heads 1 --steps 1
 
 begin "pictures behind a convolution, and permuted"
 mkdir -p photos/p photos/q

@@ -24,55 +24,94 @@ static void spread(int64_t j, int64_t count, int64_t axes, double *p) {
     }
 }
 
-static int place_latents(model *m, int64_t features, pcv_error *err) {
+/* The features of a place that are used, by their numbers among all (fourier_features): of as many of the low
+ * frequencies as there is room for. */
+typedef struct chosen {
+    int64_t count, feature[];
+} chosen;
+
+static int choose(const model_config *c, int64_t room, chosen **out, pcv_error *err) {
+    const int64_t axes = c->positions.axes.count, all = c->positions.bands;
+    int64_t bands = (room / axes - 1) / 2, n = 0;
+    if (bands > all) bands = all;
+    int status = mem_get(out, sizeof **out + (size_t)(axes * (2 * bands + 1)) * sizeof(int64_t), "places", err);
+    if (status) return status;
+    for (int64_t a = 0; a < axes; a++) (*out)->feature[n++] = a;
+    for (int64_t i = 0; i < 2 * axes * bands; i++) /* sines of each axis, then cosines */
+        (*out)->feature[n++] = axes + i / bands * all + i % bands;
+    (*out)->count = n;
+    return 0;
+}
+
+static int place_latents(model *m, const chosen *used, pcv_error *err) {
     const model_config *c = &m->config;
     const field_ints *axes = &c->positions.axes;
     const field_ints *resolution = c->positions.resolution.count ? &c->positions.resolution : axes;
+    const int64_t width = model_fourier_width(c, axes);
     parameter_slice latents = parameters_slice(&m->params, parameters_find(&m->params, "latents.weight"));
     matrix all = parameters_values(&m->params, &latents.owner->t);
-    float *row = NULL;
-    int status = mem_get(&row, (size_t)features * sizeof *row, "latents", err);
-    for (int64_t j = 0; j < c->latents && !status; j++) {
+    float *features = NULL, *row = NULL;
+    int status = 0;
+    TRY(mem_get(&features, (size_t)width * sizeof *features, "latents", err));
+    TRY(mem_get(&row, (size_t)used->count * sizeof *row, "latents", err));
+    for (int64_t j = 0; j < c->latents; j++) {
         double p[FIELD_LIST];
-        matrix to = matrix_columns(matrix_rows(all, j, 1), 0, features);
+        matrix to = matrix_columns(matrix_rows(all, j, 1), 0, used->count);
         spread(j, c->latents, axes->count, p);
-        fourier_features(p, axes->count, resolution->v, c->positions.bands, row);
+        fourier_features(p, axes->count, resolution->v, c->positions.bands, features);
+        for (int64_t r = 0; r < used->count; r++) row[r] = features[used->feature[r]];
         backend_write_floats(m->be, &to, row);
     }
+out:
+    mem_free(features);
     mem_free(row);
     return status;
 }
 
-/* Row r of the map's first `features` takes channel from + r of what it reads, times gain, and nothing else. */
-static int look(model *m, const char *name, int64_t from, int64_t features, double gain, pcv_error *err) {
+/* The map's first rows take one feature each of what it reads, times gain, and nothing else. from: of the first of all
+ * features; of latents, which have only those that are used, -1. */
+static int look(model *m, const char *name, int64_t from, const chosen *used, double gain, pcv_error *err) {
     parameter_slice map = parameters_slice(&m->params, parameters_find(&m->params, name));
     float *values = NULL;
-    int status = mem_get(&values, (size_t)(features * map.cols) * sizeof *values, "a map", err);
+    int status = mem_get(&values, (size_t)(used->count * map.cols) * sizeof *values, "a map", err);
     if (status) return status;
-    for (int64_t r = 0; r < features; r++) values[r * map.cols + from + r] = (float)gain;
-    matrix to = {.data = matrix_columns(m->params.values, (int64_t)map.offset, 0).data, .rows = features,
+    for (int64_t r = 0; r < used->count; r++)
+        values[r * map.cols + (from < 0 ? r : from + used->feature[r])] = (float)gain;
+    matrix to = {.data = matrix_columns(m->params.values, (int64_t)map.offset, 0).data, .rows = used->count,
                  .cols = map.cols, .stride = map.cols, .type = m->params.values.type};
     backend_write_floats(m->be, &to, values);
     mem_free(values);
     return status;
 }
 
+int64_t perceiver_place_room(const model_config *c) {
+    int64_t room = perceiver_widths(c).cross_qk / c->cross_heads;
+    if (room > c->channels) room = c->channels;
+    if (perceiver_decodes(c) && room > c->decoder.qk_channels / c->decoder.heads)
+        room = c->decoder.qk_channels / c->decoder.heads;
+    return room;
+}
+
 int perceiver_begin(model *m, pcv_error *err) {
     const model_config *c = &m->config;
     const attention_widths w = perceiver_widths(c);
     const int64_t P = model_fourier_width(c, &c->positions.axes), C = model_input_width(c), E = model_query_width(c);
-    const int64_t content = C - P;
+    chosen *used = NULL;
+    int status = 0;
     if (!c->encoder.places) return 0;
-    /* rows of norms have a variance of 1: what is taken from them is larger than it was */
-    double held = (double)c->positions.bands * (double)c->positions.axes.count; /* |gamma|^2, about */
-    double x = sqrt(((double)content + held) / (double)C), z = sqrt(held / (double)c->channels);
+    TRY(choose(c, perceiver_place_room(c), &used, err));
+    /* |gamma|^2, of all features and of those that are used; what norms take in has a variance of 1 behind them */
+    double all = (double)P / 2, held = (double)used->count / 2;
+    double x = sqrt(((double)(C - P) + all) / (double)C), z = sqrt(held / (double)c->channels);
     double gain = sqrt(PEAK * sqrt((double)(w.cross_qk / c->cross_heads)) * x * z / held);
-    int status = place_latents(m, P, err);
-    if (!status) status = look(m, "cross.attention.query.weight", 0, P, gain, err);
-    if (!status) status = look(m, "cross.attention.key.weight", content, P, gain, err);
-    if (status || !perceiver_decodes(c) || c->decoder.query == ASK_LEARNED) return status;
+    TRY(place_latents(m, used, err));
+    TRY(look(m, "cross.attention.query.weight", -1, used, gain, err));
+    TRY(look(m, "cross.attention.key.weight", C - P, used, gain, err));
+    if (!perceiver_decodes(c) || c->decoder.query == ASK_LEARNED) goto out;
     gain = sqrt(PEAK * sqrt((double)(c->decoder.qk_channels / c->decoder.heads)) * z / held);
-    status = look(m, "decoder.cross.attention.query.weight", E - P, P, gain, err);
-    if (!status) status = look(m, "decoder.cross.attention.key.weight", 0, P, gain, err);
+    TRY(look(m, "decoder.cross.attention.query.weight", E - P, used, gain, err));
+    TRY(look(m, "decoder.cross.attention.key.weight", -1, used, gain, err));
+out:
+    mem_free(used);
     return status;
 }

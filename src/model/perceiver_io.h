@@ -76,7 +76,8 @@ extern const char *const perceiver_settings[], *const perceiver_repeats[], *cons
     *const perceiver_modalities[];
 void perceiver_complete(model_config *c);
 int perceiver_check(const model_config *c, pcv_error *err);
-int perceiver_begin(model *m, pcv_error *err); /* with encoder.places, initial weights that look around places */
+int64_t perceiver_place_room(const model_config *c); /* for the features of a place, with encoder.places, */
+int perceiver_begin(model *m, pcv_error *err);       /* whose initial weights look around places */
 model_flops perceiver_flops(const model_config *c, int64_t inputs, int64_t latents);
 
 #endif

@@ -119,19 +119,20 @@ static int check_attention(const model_config *c, pcv_error *err) {
     return status;
 }
 
-/* Places fit into a head of the cross-attention, into a latent, and into a head of the decoder. */
+/* Places that latents begin at are told by fourier features that stand by themselves, and some fit. */
 static int check_places(const model_config *c, pcv_error *err) {
-    const attention_widths w = perceiver_widths(c);
-    int64_t width = model_fourier_width(c, &c->positions.axes), room = w.cross_qk / c->cross_heads;
+    int64_t least = 3 * c->positions.axes.count;
     if (!c->encoder.places) return 0;
     if (c->positions.kind != POSITION_FOURIER || c->positions.join != JOIN_CONCAT || c->positions.projected)
         return fail(err, PCV_CONFIG, "encoder.places needs --positions fourier and --join concat");
-    if (room > c->channels) room = c->channels;
-    if (perceiver_decodes(c) && room > c->decoder.qk_channels / c->decoder.heads)
-        room = c->decoder.qk_channels / c->decoder.heads;
-    if (width <= room) return 0;
-    return fail(err, PCV_CONFIG, "encoder.places: places have %lld features, more than the %lld channels of a latent "
-                "or of a head; lower --bands or raise --channels", (long long)width, (long long)room);
+    if (perceiver_decodes(c) && c->decoder.query == ASK_FOURIER && c->decoder.axes.count != c->positions.axes.count)
+        return fail(err, PCV_CONFIG, "encoder.places: decoder.axes has %lld axes, but positions.axes has %lld",
+                    (long long)c->decoder.axes.count, (long long)c->positions.axes.count);
+    if (perceiver_decodes(c) && c->decoder.query == ASK_FOURIER && c->decoder.channels)
+        return fail(err, PCV_CONFIG, "encoder.places: queries are places themselves; leave --decoder-channels out");
+    if (perceiver_place_room(c) >= least) return 0;
+    return fail(err, PCV_CONFIG, "encoder.places: a place has %lld features at least, more than the %lld channels of a "
+                "latent or of a head; raise --channels", (long long)least, (long long)perceiver_place_room(c));
 }
 
 static int check_modalities(const model_config *c, pcv_error *err) {
