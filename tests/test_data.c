@@ -57,7 +57,7 @@ static void tokenizer_files(void **state) {
         tokenizer_close(&t);
     }
     refused(tokenizer_open(&t, "byte", NULL, &err), PCV_USAGE,
-            "expected one of bytes, bytes-262, sentencepiece, image, midi, midi-389, mulaw, rvq, points, flow, or FILE.model");
+            "expected one of bytes, bytes-262, sentencepiece, image, midi, midi-389, mulaw, rvq, points, flow, film, or FILE.model");
     put("tokenizer.json", "{\"kind\": 3}", 11);
     refused(tokenizer_load(&t, at("."), &err), PCV_DATA, "tokenizer.json: 'kind'");
 }
