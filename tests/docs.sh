@@ -32,13 +32,13 @@ perceiver() {
     case $1 in
     train)
         case " $* " in
-        *"--preset shapes "* | *"--preset sprites "*) "$program" "$@" --latents 8 --channels 16 --heads 2 --layers 1 --batch 4 --minutes 0 --steps 4 ;;
+        *"--preset shapes "* | *"--preset sprites "* | *"--preset films "*) "$program" "$@" --latents 8 --channels 16 --heads 2 --layers 1 --batch 4 --minutes 0 --steps 4 ;;
         *" --resume "*) "$program" "$@" --steps 6 --minutes 0 ;;
         *) "$program" "$@" $small ;;
         esac ;;
     plan | bench)
         case " $* " in
-        *" --preset shapes "* | *" --preset sprites "*) "$program" "$@" ;;
+        *" --preset shapes "* | *" --preset sprites "* | *" --preset films "*) "$program" "$@" ;;
         *" --arch "*) "$program" "$@" --context 96 --channels 16 --heads 2 --layers 1 ;;
         *) "$program" "$@" --context 96 --latents 32 --channels 16 --heads 2 --cross-heads 2 --layers 1 ;;
         esac ;;
