@@ -123,8 +123,8 @@ const preset presets[] = {
      ANSWERS "context=96 positions.bands=8 training.minutes=1",
      "what point clouds are, in a minute on two cores", "deepmind"},
     {"sprites",
-     ANSWERS "latents=32 channels=96 positions.bands=8 encoder.places=true decoder.query=inputs outputs=2 "
-     "loss=end_point training.batch=16 training.lr=0.0015 training.minutes=15",
+     ANSWERS "latents=32 channels=96 positions.kind=fourier positions.bands=8 encoder.places=true "
+     "decoder.query=inputs outputs=2 loss=end_point training.batch=16 training.lr=0.0015 training.minutes=15",
      "optical flow: how far the pixels of frames of 16 x 16 move, in a quarter of an hour on two cores", "deepmind"},
     {"hidden-words",
      ANSWERS "context=128 latents=64 channels=128 positions.kind=fourier positions.join=concat positions.bands=24 "
@@ -135,9 +135,11 @@ const preset presets[] = {
      "positions.bands=24 encoder.places=true decoder.query=fourier training.minutes=10",
      "single hidden bytes of texts, found again, in ten minutes on two cores", "deepmind"},
     {"films",
-     ANSWERS "latents=32 channels=128 patch=2 loss=absolute decoder.heads=2 audio.features=8 audio.bands=16 "
-     "image.bands=16 image.weight=1 image.asked=256 label.weight=0.1 label.hidden=0.5 training.minutes=30",
-     "films of 16 x 16 pixels with sound and a class through one bottleneck, in half an hour on two cores", "deepmind"},
+     ANSWERS "latents=32 channels=128 patch=2 positions.kind=none loss=absolute outputs=128 decoder.heads=2 "
+     "audio.features=8 audio.axes=8 audio.grid=8 audio.outputs=8 audio.bands=16 image.features=12 "
+     "image.axes=4,8,8 image.grid=4,16,16 image.outputs=3 image.bands=16 image.weight=1 image.asked=256 "
+     "label.weight=0.1 label.hidden=0.5 training.minutes=20",
+     "films of 16 x 16 pixels with sound and a class through one bottleneck, in 20 minutes on two cores", "deepmind"},
     {"optical-flow",
      "architecture=perceiver-io context=182528 input_features=54 input_channels=64 outputs=2 loss=end_point "
      "output_scale=0.2 latents=2048 channels=512 heads=16 cross_heads=1 layers=24 positions.kind=fourier "
@@ -146,7 +148,8 @@ const preset presets[] = {
      "the published Perceiver IO for optical flow (41.1 million)", "deepmind"},
     {"kinetics",
      "architecture=perceiver-io latents=784 channels=512 heads=8 cross_heads=1 layers=8 cross_mlp_ratio=1 "
-     "tied_embeddings=false loss=absolute outputs=512 decoder.heads=1 modality_padding=4 decoder.padding=2 "
+     "tied_embeddings=false positions.kind=none loss=absolute outputs=512 decoder.heads=1 modality_padding=4 "
+     "decoder.padding=2 "
      "audio.features=16 audio.axes=1920 audio.grid=1920 audio.outputs=16 audio.bands=192 audio.resolution=30720 "
      "audio.asked=32 image.features=48 image.axes=16,56,56 image.grid=16,224,224 image.outputs=3 image.bands=32 "
      "image.resolution=16,56,56 image.asked=512 label.features=700 label.outputs=700 label.query_channels=1024 "

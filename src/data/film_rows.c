@@ -10,10 +10,6 @@ enum { AUDIO, IMAGE, LABEL, PIECE = 16 }; /* samples of a piece, unless somebody
 
 /* ------------------------------------------------------------------ shapes */
 
-static int differs(const dataset *d, const char *what, int64_t found, int64_t expected, pcv_error *err) {
-    return fail(err, PCV_CONFIG, "%s is %lld, but %s has %lld", what, (long long)found, d->name, (long long)expected);
-}
-
 static int image_shape(const dataset *d, model_config *m, pcv_error *err) {
     const tokenizer *t = &d->tokens;
     const int64_t size = t->shape[0], P = m->patch, colours = t->shape[2];
@@ -21,8 +17,6 @@ static int image_shape(const dataset *d, model_config *m, pcv_error *err) {
     if (size % P)
         return fail(err, PCV_CONFIG, "patch is %lld, which does not divide frames of %lld x %lld pixels", (long long)P,
                     (long long)size, (long long)size);
-    if (k->features && k->features != P * P * colours)
-        return differs(d, "image.features", k->features, P * P * colours, err);
     k->features = P * P * colours;
     k->axes = (field_ints){.count = 3, .v = {t->frames, size / P, size / P}};
     k->grid = (field_ints){.count = 3, .v = {t->frames, size, size}};
@@ -51,7 +45,8 @@ int film_rows_shape(const dataset *d, const pcv_settings *settings, model_config
     int status = image_shape(d, m, err);
     if (!status && d->tokens.samples) status = audio_shape(d, m, err);
     if (status) return status;
-    if (d->classes) m->modality[LABEL].features = m->modality[LABEL].outputs = d->classes;
+    if (!d->tokens.samples) m->modality[AUDIO].features = 0;
+    m->modality[LABEL].features = m->modality[LABEL].outputs = d->classes; /* 0: there are none */
     if (!m->outputs) m->outputs = m->channels;
     if (m->loss == LOSS_CROSS_ENTROPY && !settings_get(settings, "loss")) m->loss = LOSS_ABSOLUTE;
     m->positions.kind = POSITION_NONE;
