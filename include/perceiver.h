@@ -459,7 +459,7 @@ PCV_API int pcv_motion_save(const pcv_prediction *prediction, const char *path, 
 /* A film as pictures in a folder, frame-0001.png and so on, and sound.wav. */
 PCV_API int pcv_film_save(const pcv_prediction *prediction, const char *folder, pcv_error *err);
 
-/* Their latents as a safetensors file, a tensor [rows, channels] for each path. */
+/* Their latents as a .safetensors file, a tensor [rows, channels] for each path, or a .csv, a line for each latent. */
 PCV_API int pcv_predictions_save(const pcv_prediction *list, int count, const char *path, pcv_error *err);
 
 /* As pcv_evaluate, and which class was taken for which: counts[right * classes + answer], which the caller gives to

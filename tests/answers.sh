@@ -225,6 +225,9 @@ equal "frames" "$(ls told/one)" "$(printf 'frame-0001.png\nframe-0002.png\nframe
 works predict film clips/a/one
 has out '^clips/a/one  [a-z]* [0-9.]* %  '
 works predict film clips/a/one --output latents -o told.safetensors
+works predict film clips/a/one clips/b/two --output latents -o told.csv
+equal "lines of latents" "$(wc -l <told.csv)" 9
+has told.csv '^clips/b/two,3,'
 fails $data '3 frames, expected at least 4' predict film clips/a/four
 fails $config 'which a perceiver-io alone can do' train films:8 -o x --arch perceiver
 fails $config 'patch is 3, which does not divide frames of 8 x 8' train films:8 -o x $film --patch 3

@@ -128,8 +128,9 @@ static int read_request(request *r, const arguments *a, pcv_error *err) {
     if (what && strcmp(what, "latents") && strcmp(what, "answers"))
         return cli_fail(err, PCV_USAGE, "--output: '%.40s' is not one of answers|latents", what);
     r->latents = what && !strcmp(what, "latents");
-    if (r->latents && (!r->output || !ends_with(r->output, ".safetensors")))
-        return cli_fail(err, PCV_USAGE, "--output latents: -o names the .safetensors file to make");
+    bool fits = r->output && (ends_with(r->output, ".safetensors") || ends_with(r->output, ".csv"));
+    if (r->latents && !fits)
+        return cli_fail(err, PCV_USAGE, "--output latents: -o names the .safetensors or .csv file to make");
     return top ? pcv_read_whole("--top", top, 1, 1000, &r->top, err) : 0;
 }
 

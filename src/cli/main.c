@@ -86,7 +86,7 @@ const command commands[] = {
     {"predict", "RUN FILE... [-o OUT]", "Say what files are, or what is hidden in texts: perceiver and perceiver-io", 2,
      MOST_ARGUMENTS, cmd_predict,
      {{"o", OPTION_PLACE, "OUT", "file to make in place of standard output: a table, .csv; with --output latents "
-       ".safetensors; motions between two frames, .flo, or drawn, .png; a folder for films"},
+       ".safetensors or .csv; motions between two frames, .flo, or drawn, .png; a folder for films"},
       {"output", OPTION_VALUE, "answers|latents",
        "what to write: answers, or the latents behind them (default answers)"},
       {"hidden", OPTION_VALUE, "TEXT", "in a text stands for a token that is to be found"},

@@ -171,9 +171,32 @@ void prediction_free(pcv_prediction *p) {
     *p = (pcv_prediction){0};
 }
 
+/* A line for each latent: the file, its number, and its channels. */
+static int save_table(const pcv_prediction *list, int count, const char *path, pcv_error *err) {
+    text out = {0};
+    text_add(&out, "file,latent");
+    for (int64_t k = 0; k < list[0].channels; k++) text_add(&out, ",%lld", (long long)k);
+    for (int i = 0; i < count; i++)
+        for (int64_t n = 0; n < list[i].rows; n++) {
+            text_add(&out, "\n");
+            text_csv(&out, list[i].path);
+            text_add(&out, ",%lld", (long long)n);
+            for (int64_t k = 0; k < list[i].channels; k++)
+                text_add(&out, ",%.9g", (double)list[i].latents[n * list[i].channels + k]);
+        }
+    text_add(&out, "\n");
+    int status = text_ok(&out) ? file_write(path, out.data, out.size, err)
+                               : fail(err, PCV_MEMORY, "not enough memory for %s", path);
+    text_free(&out);
+    return status;
+}
+
 int predictions_save(const pcv_prediction *list, int count, const char *path, pcv_error *err) {
+    static const char *const formats[] = {".safetensors", ".csv", NULL};
     safetensors_plan *plan = NULL;
-    int status = mem_get(&plan, (size_t)count * sizeof *plan, "tensors", err);
+    int which = 0, status = path_format(path, formats, &which, err);
+    if (status || which == 1) return status ? status : save_table(list, count, path, err);
+    status = mem_get(&plan, (size_t)count * sizeof *plan, "tensors", err);
     for (int i = 0; i < count && !status; i++)
         plan[i] = (safetensors_plan){.name = list[i].path, .type = "F32", .rank = 2,
                                      .shape = {list[i].rows, list[i].channels}, .data = list[i].latents};

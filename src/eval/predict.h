@@ -25,7 +25,7 @@ int motion_write(const pcv_prediction *p, const char *path, pcv_error *err);
 
 void prediction_free(pcv_prediction *p);
 
-/* All predictions of latents as one safetensors file, a tensor for each file. */
+/* All predictions of latents as one .safetensors file, a tensor for each file, or one .csv. */
 int predictions_save(const pcv_prediction *list, int count, const char *path, pcv_error *err);
 
 #endif
