@@ -15,7 +15,7 @@
 #define CONFIG_OPTION {"config", OPTION_VALUE, "FILE", "take settings from a config.json"}
 
 const command commands[] = {
-    {"prepare", "text|bytes|image|midi|audio|points INPUT... -o DATASET",
+    {"prepare", "text|bytes|image|midi|audio|points|pairs|video INPUT... -o DATASET",
      "Encode files, folders or standard input (-) into a data set", 1, MOST_ARGUMENTS, cmd_prepare,
      {{"o", OPTION_PLACE, "DATASET", "folder to make"},
       {"split", OPTION_VALUE, "A,B,C",
