@@ -219,6 +219,7 @@ works info few
 has out '^classes  *2'
 works prepare video clips --size 8 --frames 4 -o silent --split 100,0,0
 has err 'warning: .*not heard; with --samples N'
+works prepare video clips --size 8 --frames 4 --samples 16 -o silent2 --split 100,0,0
 works predict film clips/a/one clips/b/two -o told
 has out '^told/one: 4 frames, 64 samples'
 equal "frames" "$(ls told/one)" "$(printf 'frame-0001.png\nframe-0002.png\nframe-0003.png\nframe-0004.png\nsound.wav')"
@@ -228,7 +229,20 @@ works predict film clips/a/one --output latents -o told.safetensors
 works predict film clips/a/one clips/b/two --output latents -o told.csv
 equal "lines of latents" "$(wc -l <told.csv)" 9
 has told.csv '^clips/b/two,3,'
+mkdir -p again/one
+cp clips/b/two/* again/one
+fails $usage "clips/a/one and again/one/: both would be told in a folder 'one'" predict film clips/a/one again/one/ -o x
+works predict film clips/a/four again/one/2.png -o both
+has err '^skipped clips/a/four: 3 frames'
+has out '^both/one: 4 frames'
 fails $data '3 frames, expected at least 4' predict film clips/a/four
+works train few -o labelled $film
+works eval labelled --data silent2 --split train
+check 'nobody knows the class' test -z "$(grep '^class' out)"
+fails $data 'documents of 2 classes, but film tells 4 apart' eval film --data few --split train
+cp -r labelled hostile
+sed 's/"patch": 2/"patch": 1/' labelled/config.json >hostile/config.json
+fails $data "documents of its tokenizer, 'film', are not what the model" predict hostile clips/a/one
 fails $config 'which a perceiver-io alone can do' train films:8 -o x --arch perceiver
 fails $config 'patch is 3, which does not divide frames of 8 x 8' train films:8 -o x $film --patch 3
 fails $config 'audio.features is 7, which does not divide the 64 samples' train films:8 -o x $film --audio-features 7
@@ -282,6 +296,9 @@ fails $config 'texts without labels' train texts -o x --arch perceiver --steps 1
 works prepare audio sounds -o unlabelled --rate 4000
 fails $config 'documents without labels' train unlabelled -o x --arch perceiver-io --steps 1
 fails $config 'outputs is 3, but set has 2' train set -o x --arch perceiver-io --outputs 3 --steps 1
+for n in 1 2 3; do mkdir -p kinds/$n && cp sounds/low/l$n.wav sounds/high/h$n.wav kinds/$n; done
+works prepare audio kinds --labels folders -o kinds-data --rate 4000 --split 100,0,0
+fails $data 'documents of 3 classes, but run tells 2 apart' eval run --data kinds-data --split train
 lacks x
 no_leftovers
 finish

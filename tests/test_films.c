@@ -162,7 +162,8 @@ static void data_sets(void **state) {
 #define FILMS "architecture=perceiver-io latents=3 channels=16 heads=2 layers=1 image.asked=7 image.bands=2 "         \
               "audio.features=8 audio.bands=2 audio.asked=3 label.hidden=0.5 label.query_channels=6"
 
-static model *open_model(backend *be, const dataset *d, const char *changes) {
+/* A model of the published dialect; d: the data that it is made for, or NULL. */
+static model *open_model(backend *be, const dataset *d, const char *changes, bool grads) {
     model_config c;
     pcv_settings *s;
     model *m = NULL;
@@ -170,8 +171,8 @@ static model *open_model(backend *be, const dataset *d, const char *changes) {
     must(pcv_settings_set(s, "dialect", "deepmind", &err));
     must(settings_model(s, &c, &err));
     must(settings_apply_list(changes, &model_fields, "", &c, &err));
-    must(dataset_shape(d, s, &c, &err));
-    must(model_open(&m, &c, be, false, &err));
+    if (d) must(dataset_shape(d, s, &c, &err));
+    must(model_open(&m, &c, be, grads, &err));
     must(model_init(m, 7, &err));
     pcv_settings_close(s);
     return m;
@@ -188,7 +189,7 @@ static void rows(void **state) {
     must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
     must(dataset_open(&d, "films:8", 1, &err));
     fields_default(&train_fields, &c);
-    model *m = open_model(be, d, FILMS);
+    model *m = open_model(be, d, FILMS, false);
     must(example_rows_open(&some, m, 64, m->config.context, true, &err));
     must(example_rows_open(&all, m, 1, m->config.context, false, &err));
     assert_int_equal(some.outputs, 7 + 3 + 1);
@@ -248,7 +249,7 @@ static void pieces(void **state) {
     tape t;
     must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
     must(dataset_open(&d, "films:8", 1, &err));
-    model *m = open_model(be, d, FILMS);
+    model *m = open_model(be, d, FILMS, false);
     must(example_rows_open(&rows, m, 1, m->config.context, false, &err));
     window w = example_at(d, SPLIT_TEST, &m->config, 3);
     must(example_rows_read(&rows, d, SPLIT_TEST, &w, NULL, &err));
@@ -284,7 +285,7 @@ static void motions_in_pieces(void **state) {
     must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
     must(dataset_open(&d, "sprites:8", 1, &err));
     model *m = open_model(be, d, "architecture=perceiver-io latents=3 channels=16 heads=2 layers=1 positions.bands=2 "
-                                 "positions.kind=fourier decoder.query=inputs");
+                                 "positions.kind=fourier decoder.query=inputs", false);
     must(example_rows_open(&rows, m, 1, m->config.context, false, &err));
     window w = example_at(d, SPLIT_TEST, &m->config, 3);
     must(example_rows_read(&rows, d, SPLIT_TEST, &w, NULL, &err));
@@ -333,21 +334,13 @@ static void windows_of_pixels(void **state) {
 static void stem_averages(void **state) {
     (void)state;
     backend *be;
-    model_config c;
-    pcv_settings *s;
-    model *m = NULL;
     tape t;
     float features[4 * 588], before[4], after[4], still[4];
     int32_t wanted = 1;
-    must(pcv_settings_open(&s, &err));
-    must(pcv_settings_set(s, "dialect", "deepmind", &err));
-    must(settings_model(s, &c, &err));
-    must(settings_apply_list("architecture=perceiver-io context=4 input_features=588 convolution=4 outputs=3 latents=2 "
-                             "channels=8 heads=2 layers=1 positions.kind=fourier positions.axes=2,2 positions.bands=2",
-                             &model_fields, "", &c, &err));
     must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
-    must(model_open(&m, &c, be, true, &err));
-    must(model_init(m, 3, &err));
+    model *m = open_model(be, NULL, "architecture=perceiver-io context=4 input_features=588 convolution=4 outputs=3 "
+                                    "latents=2 channels=8 heads=2 layers=1 positions.kind=fourier positions.axes=2,2 "
+                                    "positions.bands=2", true);
     int64_t counted = 0;
     for (int i = 0; i < m->params.names; i++) {
         parameter_slice p = parameters_slice(&m->params, i);
@@ -375,8 +368,10 @@ static void stem_averages(void **state) {
     tape_free(&t);
     model_close(m);
     be->close(be);
-    pcv_settings_close(s);
 }
+
+#define PLACES "architecture=perceiver-io context=64 input_features=3 outputs=3 latents=9 channels=48 heads=2 layers=1 " \
+               "positions.kind=fourier positions.bands=16 decoder.query=fourier "
 
 /* Latents that begin at places look around these, and only with that. */
 static void latents_at_places(void **state) {
@@ -385,22 +380,12 @@ static void latents_at_places(void **state) {
     static float features[M * 3], map[N * M];
     for (int i = 0; i < M * 3; i++) features[i] = (float)(i * 29 % 53) / 26 - 1;
     for (int at_places = 0; at_places < 2; at_places++) {
+        static const char *const places[] = {PLACES "encoder.places=false", PLACES "encoder.places=true"};
         backend *be;
-        model_config c;
-        pcv_settings *s;
-        model *m = NULL;
         tape t;
         int near = 0;
-        must(pcv_settings_open(&s, &err));
-        must(pcv_settings_set(s, "dialect", "deepmind", &err));
-        must(settings_model(s, &c, &err));
-        must(settings_apply_list("architecture=perceiver-io context=64 input_features=3 outputs=3 latents=9 "
-                                 "channels=48 heads=2 layers=1 positions.kind=fourier positions.bands=16 decoder.query=fourier",
-                                 &model_fields, "", &c, &err));
-        c.encoder.places = at_places;
         must(backend_open(&be, "cpu", &(backend_options){.threads = 1}, &err));
-        must(model_open(&m, &c, be, false, &err));
-        must(model_init(m, 3, &err));
+        model *m = open_model(be, NULL, places[at_places], false);
         must(tape_init(&t, be, 0, &err));
         sequence row = {.features = features, .length = M};
         attention_map asked = {{.every = 1, .rows = N, .bins = M, .span = M}, map};
@@ -422,7 +407,6 @@ static void latents_at_places(void **state) {
         tape_free(&t);
         model_close(m);
         be->close(be);
-        pcv_settings_close(s);
     }
 }
 

@@ -19,7 +19,7 @@ int pcv_engine_is_text(const pcv_engine *e) { return e->tokens.type->piece != NU
 
 int pcv_engine_tells_motion(const pcv_engine *e) { return e->tokens.answers > 0; }
 
-int pcv_engine_tells_films(const pcv_engine *e) { return e->tokens.frames > 0 && !e->tokens.answers; }
+int pcv_engine_tells_films(const pcv_engine *e) { return tokenizer_is_film(&e->tokens); }
 
 const char *pcv_engine_kind(const pcv_engine *e) { return e->kind; }
 

@@ -6,13 +6,15 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct request {
     const char *output; /* of -o, or NULL */
-    bool csv, latents;
+    bool csv, latents, films;
     int64_t top;
 } request;
 
@@ -77,12 +79,54 @@ static void put_answer(const request *r, const pcv_prediction *p, FILE *table, b
     else put_classes(p, r->top);
 }
 
+/* The name of a film's folder, whether the folder or one of its frames was named. */
+static int film_name(const char *path, char name[PATH_MAX], pcv_error *err) {
+    char real[PATH_MAX];
+    struct stat s;
+    if (!realpath(path, real) || stat(real, &s)) return cli_fail(err, PCV_NOINPUT, "%s: %s", path, strerror(errno));
+    if (!S_ISDIR(s.st_mode)) *strrchr(real, '/') = 0;
+    snprintf(name, PATH_MAX, "%s", strrchr(real, '/') ? strrchr(real, '/') + 1 : real);
+    return 0;
+}
+
+/* A film that was told again, in a folder of its own. */
+static int put_film(const request *r, const pcv_prediction *p, pcv_error *err) {
+    char name[PATH_MAX], folder[2 * PATH_MAX];
+    int status = 0;
+    if (!r->output && !p->classes)
+        return cli_fail(err, PCV_USAGE, "this run tells films again, without a class; -o names the folder to make");
+    if (r->output) {
+        status = film_name(p->path, name, err);
+        if (!status) snprintf(folder, sizeof folder, "%s/%s", r->output, name);
+        if (!status) status = pcv_film_save(p, folder, err);
+        if (!status) printf("%s: %" PRId64 " frames, %" PRId64 " samples\n", folder, p->frames, p->samples);
+    }
+    if (!status && p->classes) put_classes(p, r->top);
+    return status;
+}
+
+/* One film would be written over another. */
+static int check_films(const arguments *a, pcv_error *err) {
+    char one[PATH_MAX], other[PATH_MAX];
+    pcv_error ignored; /* what is no film is told when its turn comes */
+    for (int i = 1; i < a->count; i++)
+        for (int k = 1; k < i; k++) {
+            if (film_name(a->plain[i], one, &ignored) || film_name(a->plain[k], other, &ignored)) continue;
+            if (strcmp(one, other)) continue;
+            return cli_fail(err, PCV_USAGE, "%s and %s: both would be told in a folder '%s'; tell them one after the "
+                            "other", a->plain[k], a->plain[i], one);
+        }
+    return 0;
+}
+
 /* One file's answer. What cannot be read is said, and the others go on. */
 static int answer(pcv_engine *engine, arguments *a, const request *r, const char *path, FILE *table, pcv_prediction *p,
                   bool first, pcv_error *err) {
     pcv_predict_options o = {.path = path, .hidden = arguments_value(a, "hidden"), .latents = r->latents};
     int status = pcv_predict(engine, &o, a->settings, p, err);
-    if (!status && !r->latents) put_answer(r, p, table, first);
+    if (status || r->latents) return status;
+    if (!p->film) put_answer(r, p, table, first);
+    else if ((status = put_film(r, p, err))) pcv_prediction_free(p);
     return status;
 }
 
@@ -150,36 +194,13 @@ static int tell_motion(pcv_engine *engine, arguments *a, const request *r, pcv_e
     return status;
 }
 
-/* Films are told again, each in a folder of its own. */
-static int tell_films(pcv_engine *engine, arguments *a, const request *r, pcv_error *err) {
-    int status = 0;
-    for (int i = 1; i < a->count && !status; i++) {
-        char folder[4096];
-        pcv_prediction p;
-        pcv_predict_options o = {.path = a->plain[i]};
-        const char *name = strrchr(o.path, '/');
-        status = pcv_predict(engine, &o, a->settings, &p, err);
-        if (status) break;
-        name = name && name[1] ? name + 1 : o.path;
-        int size = r->output ? snprintf(folder, sizeof folder, "%s/%s", r->output, name) : 0;
-        if (size >= (int)sizeof folder) status = cli_fail(err, PCV_USAGE, "-o: the path is too long");
-        else if (r->output) status = pcv_film_save(&p, folder, err);
-        if (!status && r->output)
-            printf("%s: %" PRId64 " frames, %" PRId64 " samples\n", folder, p.frames, p.samples);
-        if (!status && p.classes) put_classes(&p, r->top);
-        if (!status && !p.classes && !r->output)
-            status = cli_fail(err, PCV_USAGE, "this run tells films again, without a class; -o names the folder to "
-                              "make");
-        pcv_prediction_free(&p);
-    }
-    return status;
-}
-
 /* Of each file by itself. */
 static int tell_answers(pcv_engine *engine, arguments *a, const request *r, pcv_error *err) {
     FILE *table = NULL;
     int status = 0;
-    if (r->output && !r->latents && !(table = fopen(r->output, "w")))
+    bool is_table = r->output && !r->latents && !r->films;
+    if (r->films && r->output) status = check_films(a, err);
+    if (is_table && !(table = fopen(r->output, "w")))
         status = cli_fail(err, PCV_CANTCREATE, "%s: %s", r->output, strerror(errno));
     if (!status) status = answer_all(engine, a, r, table, err);
     bool broken = table && (ferror(table) | fclose(table));
@@ -193,9 +214,8 @@ int cmd_predict(arguments *a, pcv_error *err) {
     int status = read_request(&r, a, err);
     if (!status) status = pcv_engine_open(&engine, a->plain[0], a->settings, err);
     signals_install(true);
-    bool films = !status && pcv_engine_tells_films(engine) && !r.latents;
-    bool motion = !status && pcv_engine_tells_motion(engine);
-    if (!status) status = (motion ? tell_motion : films ? tell_films : tell_answers)(engine, a, &r, err);
+    r.films = !status && pcv_engine_tells_films(engine) && !r.latents;
+    if (!status) status = (pcv_engine_tells_motion(engine) ? tell_motion : tell_answers)(engine, a, &r, err);
     pcv_engine_close(engine);
     return status;
 }

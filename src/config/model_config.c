@@ -24,7 +24,8 @@ const loss_unit loss_units[] = {[LOSS_CROSS_ENTROPY] = {"bits per token", 1.4426
                                 [LOSS_ABSOLUTE] = {"mean absolute error", 1},
                                 [LOSS_END_POINT] = {"end-point error", 1},
                                 [LOSS_SIGMOID] = {"nats per number", 1}};
-const char *const modality_names[] = {"audio", "image", "label"};
+const char *const modality_names[] = {[MODALITY_AUDIO] = "audio", [MODALITY_IMAGE] = "image",
+                                      [MODALITY_LABEL] = "label"};
 const char *const loss_names[] = {"cross_entropy", "squared", "absolute", "end_point", "sigmoid", NULL};
 static const char *const layouts[] = {"interleaved", "halves", NULL};
 static const char *const inits[] = {"fan_in", "normal", NULL};
@@ -212,9 +213,9 @@ static const field rows[] = {
      "it adds to its query"},
     {"decoder.padding", NULL, FIELD_INT, AT(decoder.padding), 1, MOST_CHANNELS, NULL, "2",
      "learned numbers at the end of the widest kind of queries, of several kinds"},
-    MODALITY(0, "audio", "1"),
-    MODALITY(1, "image", "0.03"),
-    MODALITY(2, "label", "0.0001"),
+    MODALITY(MODALITY_AUDIO, "audio", "1"),
+    MODALITY(MODALITY_IMAGE, "image", "0.03"),
+    MODALITY(MODALITY_LABEL, "label", "0.0001"),
     {"modality_padding", NULL, FIELD_INT, AT(modality_padding), 1, MOST_CHANNELS, NULL, "4",
      "learned numbers at the end of the widest kind of inputs, of several kinds"},
     {"outputs", "outputs", FIELD_INT, AT(outputs), 0, MOST_CHANNELS, NULL, "0",
@@ -250,8 +251,10 @@ const loss_unit *model_loss_unit(const model_config *c) {
 
 int64_t model_outputs(const model_config *c) { return c->outputs ? c->outputs : c->vocab_size; }
 
+static int64_t fourier_width(const field_ints *axes, int64_t bands) { return axes->count * (2 * bands + 1); }
+
 int64_t model_fourier_width(const model_config *c, const field_ints *axes) {
-    return axes->count * (2 * c->positions.bands + 1);
+    return fourier_width(axes, c->positions.bands);
 }
 
 int64_t model_position_width(const model_config *c) {
@@ -277,6 +280,10 @@ bool model_has_modalities(const model_config *c) {
     return false;
 }
 
+int64_t model_classes(const model_config *c) {
+    return model_has_modalities(c) ? c->modality[MODALITY_LABEL].features : c->outputs;
+}
+
 int64_t axes_places(const field_ints *axes) {
     int64_t places = 1;
     for (int64_t a = 0; a < axes->count && places <= MOST_TOKENS; a++) places *= axes->v[a];
@@ -289,12 +296,15 @@ int64_t modality_inputs(const modality_config *k) { return k->features ? axes_pl
 
 int64_t modality_outputs(const modality_config *k) { return k->features && k->outputs ? axes_places(&k->grid) : 0; }
 
-static int64_t features_of(const field_ints *axes, int64_t bands) { return axes->count * (2 * bands + 1); }
+int64_t modality_asked(const modality_config *k, bool training) {
+    int64_t all = modality_outputs(k);
+    return training && all && k->asked ? k->asked : all;
+}
 
-int64_t modality_input_width(const modality_config *k) { return k->features + features_of(&k->axes, k->bands); }
+int64_t modality_input_width(const modality_config *k) { return k->features + fourier_width(&k->axes, k->bands); }
 
 int64_t modality_query_width(const modality_config *k) {
-    return modality_is_class(k) ? k->query_channels : features_of(&k->grid, k->bands);
+    return modality_is_class(k) ? k->query_channels : fourier_width(&k->grid, k->bands);
 }
 
 bool model_has_rotary(const model_config *c) { return c->positions.rotary.fraction > 0; }

@@ -50,12 +50,12 @@ typedef struct modality_config {
     double weight;          /* of its mean loss in the whole */
     double hidden;          /* probability that an input is hidden in training */
 } modality_config;
-enum { MODALITIES = 3 };
+enum { MODALITY_AUDIO, MODALITY_IMAGE, MODALITY_LABEL, MODALITIES }; /* the order of their inputs and outputs */
+extern const char *const modality_names[MODALITIES];
 
 /* Of the convolution in front of pictures (model/stem.c): pixels of a window's side, how much smaller sides get,
  * windows of an input, and their pixels. */
 enum { STEM_SIDE = 7, STEM_SHRINKS = 4, STEM_PARTS = 4, STEM_FEATURES = STEM_PARTS * STEM_SIDE * STEM_SIDE };
-extern const char *const modality_names[MODALITIES]; /* in the order of their inputs and outputs */
 
 typedef struct rotary_config {
     double fraction;       /* of a head's channels, 0: no rotary positions */
@@ -167,9 +167,11 @@ int64_t model_fourier_width(const model_config *c, const field_ints *axes);
 int64_t model_input_width(const model_config *c);    /* of its inputs, positions among them */
 int64_t model_query_width(const model_config *c);    /* of its decoder's queries */
 bool model_has_modalities(const model_config *c);
+int64_t model_classes(const model_config *c); /* that a model that answers tells apart; of numbers: how many */
 bool modality_is_class(const modality_config *k);
 int64_t modality_inputs(const modality_config *k);  /* places of the inputs, */
 int64_t modality_outputs(const modality_config *k); /* and of the outputs; 0: there are none */
+int64_t modality_asked(const modality_config *k, bool training); /* of these, so many are asked for */
 int64_t modality_input_width(const modality_config *k); /* before padding */
 int64_t modality_query_width(const modality_config *k);
 int64_t model_mlp_width(int64_t channels, double ratio);          /* hidden units */

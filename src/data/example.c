@@ -13,7 +13,6 @@
 static bool is_numbers(const tokenizer *t) { return t->type->values != NULL; }
 static bool is_picture(const tokenizer *t) { return t->shape[0] > 0; }
 static bool is_pair(const tokenizer *t) { return t->answers > 0; } /* of pictures, and how they move */
-static bool is_film(const tokenizer *t) { return t->frames > 0 && !t->answers; }
 static bool is_points(const tokenizer *t) { return !t->shape[0] && t->shape[2]; } /* in any order */
 static bool is_sound(const tokenizer *t) { return !t->shape[0] && !t->shape[2]; }
 
@@ -35,6 +34,20 @@ static void place_inputs(const pcv_settings *settings, position_kind kind, model
     if (m->positions.kind == POSITION_NONE && !settings_get(settings, "positions")) m->positions.kind = (int)kind;
 }
 
+static int64_t patches_of(int64_t values, int64_t patch) { return (values + patch - 1) / patch; }
+
+/* Pixels of a picture's side that are one input's. */
+static int64_t side_of(const model_config *m) { return m->convolution ? STEM_SHRINKS : m->patch; }
+
+/* Numbers of an input, of documents that are numbers and no films. */
+static int64_t features_of(const tokenizer *t, const model_config *m) {
+    if (is_pair(t)) return 9 * t->frames * t->shape[2];
+    if (is_picture(t) && m->convolution) return STEM_FEATURES * t->shape[2];
+    if (is_picture(t)) return m->patch * m->patch * t->shape[2];
+    if (is_points(t)) return t->shape[2] * (2 * m->positions.bands + 1);
+    return m->spectrum ? m->spectrum / 2 : m->patch;
+}
+
 /* Every pixel of the first frame is an input, and an answer. */
 static int pair_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
     const int64_t *shape = d->tokens.shape, pixels = shape[0] * shape[1], answers = d->tokens.answers;
@@ -52,14 +65,13 @@ static int pair_shape(const dataset *d, const pcv_settings *settings, model_conf
     m->decoder.queries = m->decoder.query == ASK_INPUTS ? 0 : pixels;
     m->context = pixels;
     m->outputs = answers;
-    m->input_features = 9 * d->tokens.frames * shape[2];
     m->positions.axes = (field_ints){.count = 2, .v = {shape[0], shape[1]}};
     return 0;
 }
 
 /* A picture is as many inputs as it has patches. */
 static int picture_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
-    const int64_t *shape = d->tokens.shape, P = m->convolution ? STEM_SHRINKS : m->patch;
+    const int64_t *shape = d->tokens.shape, P = side_of(m);
     if (m->convolution && m->patch > 1)
         return fail(err, PCV_CONFIG, "patch is %lld, but a convolution takes single pixels", (long long)m->patch);
     if (shape[0] % P || shape[1] % P)
@@ -70,12 +82,9 @@ static int picture_shape(const dataset *d, const pcv_settings *settings, model_c
     if (settings_get(settings, "context") && m->context != rows * columns)
         return differs("context", m->context, rows * columns, d, err);
     m->context = rows * columns;
-    m->input_features = m->convolution ? STEM_FEATURES * shape[2] : P * P * shape[2];
     m->positions.axes = (field_ints){.count = 2, .v = {rows, columns}};
     return 0;
 }
-
-static int64_t patches_of(int64_t values, int64_t patch) { return (values + patch - 1) / patch; }
 
 /* A sound is as many inputs as the longest has patches, unless fewer were asked for. */
 static int sound_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
@@ -89,7 +98,6 @@ static int sound_shape(const dataset *d, const pcv_settings *settings, model_con
         return fail(err, PCV_CONFIG, "%s: the longest sound has %lld patches of %lld samples, at most %d; raise "
                     "--patch", d->name, (long long)longest, (long long)m->patch, MOST_TOKENS);
     if (!context_is_said(settings)) m->context = longest;
-    m->input_features = m->spectrum ? m->spectrum / 2 : m->patch;
     m->positions.axes = (field_ints){.count = 1, .v = {m->context}};
     return 0;
 }
@@ -112,13 +120,12 @@ static int point_shape(const dataset *d, const pcv_settings *settings, model_con
                     (long long)m->positions.resolution.count, d->name, (long long)axes);
     if (m->positions.kind != POSITION_NONE)
         return fail(err, PCV_CONFIG, "positions: points have no places but their own; give --positions none");
-    m->input_features = axes * (2 * m->positions.bands + 1);
     return 0;
 }
 
 static int number_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
     int64_t asked = m->input_features;
-    if (is_film(&d->tokens)) return film_rows_shape(d, settings, m, err);
+    if (tokenizer_is_film(&d->tokens)) return film_rows_shape(d, settings, m, err);
     if (!d->classes && !d->tokens.answers)
         return fail(err, PCV_CONFIG, "%s: documents without labels, so there is nothing to answer; prepare them with "
                     "--labels", d->name);
@@ -128,6 +135,7 @@ static int number_shape(const dataset *d, const pcv_settings *settings, model_co
     else if (is_points(&d->tokens)) status = point_shape(d, settings, m, err);
     else status = sound_shape(d, settings, m, err);
     if (status) return status;
+    m->input_features = features_of(&d->tokens, m);
     if (asked && asked != m->input_features) return differs("input_features", asked, m->input_features, d, err);
     if (!is_points(&d->tokens)) place_inputs(settings, POSITION_FOURIER, m);
     return 0;
@@ -157,7 +165,7 @@ int example_shape(const dataset *d, const pcv_settings *settings, model_config *
     int status = is_numbers(&d->tokens) ? number_shape(d, settings, m, err) : text_shape(d, settings, m, err);
     if (status) return status;
     m->vocab_size = d->tokens.vocab;
-    if (d->tokens.answers || is_film(&d->tokens)) return 0;
+    if (d->tokens.answers || tokenizer_is_film(&d->tokens)) return 0;
     if (m->loss != LOSS_CROSS_ENTROPY)
         return fail(err, PCV_CONFIG, "loss is %s, but the answers of %s are no numbers; expected cross_entropy",
                     loss_names[m->loss], d->name);
@@ -165,6 +173,29 @@ int example_shape(const dataset *d, const pcv_settings *settings, model_config *
     if (m->outputs && m->outputs != d->classes) return differs("outputs", m->outputs, d->classes, d, err);
     m->outputs = d->classes;
     return 0;
+}
+
+/* Are documents of this kind what the model reads, and what it says what they have answers for? */
+static bool fits(const tokenizer *t, const model_config *m) {
+    const bool told = model_type_of(m) == &perceiver_io;
+    const int64_t inputs = is_picture(t) ? t->shape[0] * t->shape[1] : 0, P = side_of(m);
+    if (tokenizer_is_film(t)) return told && film_rows_fit(t, m);
+    if (model_has_modalities(m)) return false;
+    if (!is_numbers(t)) /* of texts without labels each token is one of the answers */
+        return !m->input_features &&
+               (m->outputs || (told && (!m->decoder.queries || m->decoder.queries == m->context)));
+    if (m->input_features != features_of(t, m)) return false;
+    if (is_pair(t))
+        return told && m->context == inputs && m->outputs == t->answers && m->loss != LOSS_CROSS_ENTROPY &&
+               (!m->decoder.queries || m->decoder.queries == inputs);
+    if (is_picture(t)) return t->shape[0] % P == 0 && t->shape[1] % P == 0 && m->context * P * P == inputs;
+    return !is_points(t) || m->positions.resolution.count == t->shape[2];
+}
+
+int example_check(const tokenizer *t, const model_config *m, const char *owner, pcv_error *err) {
+    if (fits(t, m)) return 0;
+    return fail(err, PCV_DATA, "%s: documents of its tokenizer, '%s', are not what the model of its config.json reads",
+                owner, t->type->name);
 }
 
 /* ------------------------------------------------------------------ windows */
@@ -185,21 +216,12 @@ static int64_t content_of(const dataset *d, split_name split, int64_t document) 
 }
 
 /* Labelled documents are one example each, whatever they hold; texts without labels are read from end to end. */
-static bool is_whole(const dataset *d) { return d->classes > 0 || d->tokens.answers || is_film(&d->tokens); }
-
-/* Outputs that a training step asks for of each film. */
-static int64_t asked_of_film(const model_config *m) {
-    int64_t sum = 0;
-    for (int i = 0; i < MODALITIES; i++) {
-        const modality_config *k = &m->modality[i];
-        int64_t all = modality_outputs(k);
-        sum += all && k->asked ? k->asked : all;
-    }
-    return sum;
-}
+static bool is_whole(const dataset *d) { return d->classes > 0 || d->tokens.answers || tokenizer_is_film(&d->tokens); }
 
 double example_answers(const dataset *d, const model_config *m, double mask_rate) {
-    if (is_film(&d->tokens)) return (double)asked_of_film(m);
+    int64_t asked = 0;
+    for (int i = 0; i < MODALITIES; i++) asked += modality_asked(&m->modality[i], true);
+    if (tokenizer_is_film(&d->tokens)) return (double)asked;
     if (d->tokens.answers) return (double)m->context;
     return d->classes ? 1 : fmax(1, (double)m->context * mask_rate);
 }
@@ -317,8 +339,10 @@ out:
 static sequence *next_row(example_rows *r) {
     int64_t F = r->m->config.input_features, i = r->count++;
     CHECK(i < r->capacity, "%lld rows", (long long)r->capacity);
-    r->row[i] = (sequence){.length = r->films.part ? r->m->config.context : 0};
-    if (r->films.part) return &r->row[i];
+    if (r->films.part) {
+        r->row[i] = (sequence){.length = r->m->config.context};
+        return &r->row[i];
+    }
     r->row[i] = (sequence){.wanted = r->wanted + i * r->outputs};
     if (r->numbers) r->row[i].numbers = r->numbers + i * r->outputs * model_outputs(&r->m->config);
     if (F) r->row[i].features = r->features + i * r->inputs * F;
@@ -443,7 +467,7 @@ static int put_values(example_rows *r, sequence *row, const tokenizer *t, const 
                       int32_t label, rng *random, pcv_error *err) {
     const model_config *c = &r->m->config;
     int status = 0;
-    if (is_film(t)) {
+    if (tokenizer_is_film(t)) {
         row->part = film_rows_put(&r->films, row - r->row, c, t, values, label, random);
         return 0;
     }
@@ -483,7 +507,7 @@ static int read_numbers(example_rows *r, sequence *row, const dataset *d, split_
     rng random = rng_make(w->variant, RNG_EXAMPLE, 1);
     int32_t label = d->classes ? d->type->label(d, split, w->document) : -1;
     if (train && is_pair(t)) change_pair(r->values, t, train, &random);
-    else if (train && is_picture(t) && !is_film(t)) change_picture(r->values, t->shape, train, &random);
+    else if (train && is_picture(t) && !tokenizer_is_film(t)) change_picture(r->values, t->shape, train, &random);
     if (is_sound(t)) level_sound(r->values, w->count);
     if (train && is_sound(t)) change_sound(r->values, w->count, train, &random);
     TRY(put_values(r, row, t, r->values, w->count, label, &random, err));

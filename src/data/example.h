@@ -20,6 +20,9 @@
  * many answers. PCV_CONFIG where something else was asked for, or the data has nothing to answer. */
 int example_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err);
 
+/* PCV_DATA where the owner's tokenizer and model are not made for each other: rows would have no room for documents. */
+int example_check(const tokenizer *t, const model_config *m, const char *owner, pcv_error *err);
+
 /* Windows for training: labelled documents in a new order each time round, pieces of texts at random. */
 typedef struct example_plan {
     const dataset *d;

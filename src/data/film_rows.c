@@ -6,51 +6,65 @@
 #include <math.h>
 #include <string.h>
 
-enum { AUDIO, IMAGE, LABEL, PIECE = 16 }; /* samples of a piece, unless somebody says */
+enum { PIECE = 16 }; /* samples of a piece, unless somebody says */
 
 /* ------------------------------------------------------------------ shapes */
 
-static int image_shape(const dataset *d, model_config *m, pcv_error *err) {
-    const tokenizer *t = &d->tokens;
-    const int64_t size = t->shape[0], P = m->patch, colours = t->shape[2];
-    modality_config *k = &m->modality[IMAGE];
+/* What kinds of inputs films of a tokenizer have; `name` is of what they are in. */
+static int shape_kinds(const tokenizer *t, int64_t classes, int64_t P, modality_config kind[MODALITIES],
+                       const char *name, pcv_error *err) {
+    const int64_t size = t->shape[0], colours = t->shape[2];
+    modality_config *image = &kind[MODALITY_IMAGE], *audio = &kind[MODALITY_AUDIO], *label = &kind[MODALITY_LABEL];
     if (size % P)
         return fail(err, PCV_CONFIG, "patch is %lld, which does not divide frames of %lld x %lld pixels", (long long)P,
                     (long long)size, (long long)size);
-    k->features = P * P * colours;
-    k->axes = (field_ints){.count = 3, .v = {t->frames, size / P, size / P}};
-    k->grid = (field_ints){.count = 3, .v = {t->frames, size, size}};
-    k->outputs = colours;
-    if (!k->resolution.count) k->resolution = k->grid;
-    return 0;
-}
-
-static int audio_shape(const dataset *d, model_config *m, pcv_error *err) {
-    const int64_t samples = d->tokens.samples;
-    modality_config *k = &m->modality[AUDIO];
-    if (!k->features) k->features = PIECE;
-    if (samples % k->features)
+    image->features = P * P * colours;
+    image->axes = (field_ints){.count = 3, .v = {t->frames, size / P, size / P}};
+    image->grid = (field_ints){.count = 3, .v = {t->frames, size, size}};
+    image->outputs = colours;
+    label->features = label->outputs = classes; /* 0: there are none */
+    label->axes = label->grid = (field_ints){.count = 0};
+    audio->features = !t->samples ? 0 : audio->features ? audio->features : PIECE;
+    if (!t->samples) return 0;
+    if (t->samples % audio->features)
         return fail(err, PCV_CONFIG, "audio.features is %lld, which does not divide the %lld samples of a film of %s",
-                    (long long)k->features, (long long)samples, d->name);
-    k->axes = k->grid = (field_ints){.count = 1, .v = {samples / k->features}};
-    k->outputs = k->features;
-    if (!k->resolution.count) k->resolution = k->axes;
+                    (long long)audio->features, (long long)t->samples, name);
+    audio->axes = audio->grid = (field_ints){.count = 1, .v = {t->samples / audio->features}};
+    audio->outputs = audio->features;
     return 0;
 }
 
 int film_rows_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err) {
+    modality_config *image = &m->modality[MODALITY_IMAGE];
     if (model_type_of(m) != &perceiver_io)
         return fail(err, PCV_CONFIG, "%s: films are told again pixel by pixel, which a perceiver-io alone can do; take "
                     "--arch perceiver-io", d->name);
-    int status = image_shape(d, m, err);
-    if (!status && d->tokens.samples) status = audio_shape(d, m, err);
+    int status = shape_kinds(&d->tokens, d->classes, m->patch, m->modality, d->name, err);
     if (status) return status;
-    if (!d->tokens.samples) m->modality[AUDIO].features = 0;
-    m->modality[LABEL].features = m->modality[LABEL].outputs = d->classes; /* 0: there are none */
+    if (!image->resolution.count) image->resolution = image->grid;
     if (!m->outputs) m->outputs = m->channels;
     if (m->loss == LOSS_CROSS_ENTROPY && !settings_get(settings, "loss")) m->loss = LOSS_ABSOLUTE;
     m->positions.kind = POSITION_NONE;
     return 0;
+}
+
+static bool same_axes(const field_ints *a, const field_ints *b) {
+    bool same = a->count == b->count;
+    for (int64_t i = 0; i < a->count && same; i++) same = a->v[i] == b->v[i];
+    return same;
+}
+
+bool film_rows_fit(const tokenizer *t, const model_config *m) {
+    modality_config expected[MODALITIES];
+    memcpy(expected, m->modality, sizeof expected);
+    bool fit = !shape_kinds(t, m->modality[MODALITY_LABEL].features, m->patch, expected, "", NULL);
+    for (int i = 0; i < MODALITIES; i++) {
+        const modality_config *k = &m->modality[i], *e = &expected[i];
+        fit = fit && k->features == e->features;
+        if (k->features)
+            fit = fit && k->outputs == e->outputs && same_axes(&k->axes, &e->axes) && same_axes(&k->grid, &e->grid);
+    }
+    return fit;
 }
 
 /* ------------------------------------------------------------------ room */
@@ -63,8 +77,7 @@ int film_rows_open(film_rows *r, const model_config *c, int64_t capacity, bool t
     TRY(mem_get(&r->part, rows * MODALITIES * sizeof *r->part, "films", err));
     for (int i = 0; i < MODALITIES; i++) {
         const modality_config *k = &c->modality[i];
-        const size_t inputs = (size_t)modality_inputs(k), all = (size_t)modality_outputs(k);
-        const size_t outputs = training && k->asked && all ? (size_t)k->asked : all;
+        const size_t inputs = (size_t)modality_inputs(k), outputs = (size_t)modality_asked(k, training);
         if (!inputs) continue;
         r->asked[i] = (int64_t)outputs;
         r->outputs += r->asked[i];
@@ -135,7 +148,8 @@ static void take_numbers(const film_rows *r, const modality_row *part, const mod
 const modality_row *film_rows_put(film_rows *r, int64_t i, const model_config *c, const tokenizer *t,
                                   const float *values, int32_t label, rng *random) {
     const film_shape film = {t->frames, t->shape[0], t->shape[1], t->shape[2]};
-    const modality_config *audio = &c->modality[AUDIO], *image = &c->modality[IMAGE], *classes = &c->modality[LABEL];
+    const modality_config *audio = &c->modality[MODALITY_AUDIO], *image = &c->modality[MODALITY_IMAGE];
+    const modality_config *classes = &c->modality[MODALITY_LABEL];
     const float *sound = values + t->length - t->samples;
     for (int kind = 0; kind < MODALITIES; kind++) {
         const modality_config *k = &c->modality[kind];

@@ -10,6 +10,9 @@
 /* Fills in the kinds of inputs that films have, where config.json or flags do not say otherwise. */
 int film_rows_shape(const dataset *d, const pcv_settings *settings, model_config *m, pcv_error *err);
 
+/* Are these kinds what a model reads? */
+bool film_rows_fit(const tokenizer *t, const model_config *m);
+
 typedef struct film_rows {
     int64_t asked[MODALITIES]; /* outputs of a row: all, or as many as a training step asks for */
     int64_t outputs;           /* of all kinds together */

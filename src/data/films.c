@@ -23,22 +23,21 @@ typedef struct film {
     layer layers[LAYERS];
 } film;
 
-static double between(uint32_t v, double low, double high) { return low + (high - low) * generated_uniform(v); }
-
 static int32_t label(const generated_document *g) { return (int32_t)(generated_numbers(g, DISC, 0).v[0] % 4); }
 
 static void make_layer(const generated_document *g, uint32_t stream, int64_t size, layer *l) {
     for (int w = 0; w < WAVES; w++) {
         rng_block r = generated_numbers(g, stream, 2 + w);
-        double angle = 2 * PI * generated_uniform(r.v[0]), fast = 2 * PI / between(r.v[1], 0.6, 2) / (double)size;
+        double angle = 2 * PI * generated_uniform(r.v[0]);
+        double fast = 2 * PI / generated_between(r.v[1], 0.6, 2) / (double)size;
         l->wave[w][0] = fast * cos(angle);
         l->wave[w][1] = fast * sin(angle);
         l->phase[w] = 2 * PI * generated_uniform(r.v[2]);
     }
     for (int c = 0; c < COLOURS; c++) {
         rng_block r = generated_numbers(g, stream, 8 + c);
-        for (int w = 0; w < WAVES; w++) l->gain[c][w] = between(r.v[w], -35, 35);
-        l->mean[c] = stream == DISC ? between(r.v[3], 140, 190) : between(r.v[3], 60, 120);
+        for (int w = 0; w < WAVES; w++) l->gain[c][w] = generated_between(r.v[w], -35, 35);
+        l->mean[c] = stream == DISC ? generated_between(r.v[3], 140, 190) : generated_between(r.v[3], 60, 120);
     }
 }
 
@@ -47,10 +46,10 @@ static film make_film(const generated_document *g, int64_t size) {
     rng_block place = generated_numbers(g, DISC, 0), more = generated_numbers(g, DISC, 1);
     const int *way = step[label(g)];
     double far = 0.12 * (double)size; /* a frame's motion */
-    film f = {.radius = between(more.v[0], 0.15, 0.22) * (double)size, .u = far * way[0], .v = far * way[1]};
+    film f = {.radius = generated_between(more.v[0], 0.15, 0.22) * (double)size, .u = far * way[0], .v = far * way[1]};
     double low = f.radius, high = (double)size - f.radius, path = (FRAMES - 1) * far;
-    f.x = between(place.v[1], low + (f.u < 0 ? path : 0), high - (f.u > 0 ? path : 0));
-    f.y = between(place.v[2], low + (f.v < 0 ? path : 0), high - (f.v > 0 ? path : 0));
+    f.x = generated_between(place.v[1], low + (f.u < 0 ? path : 0), high - (f.u > 0 ? path : 0));
+    f.y = generated_between(place.v[2], low + (f.v < 0 ? path : 0), high - (f.v > 0 ? path : 0));
     for (uint32_t s = 0; s < LAYERS; s++) make_layer(g, s, size, &f.layers[s]);
     return f;
 }

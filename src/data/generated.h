@@ -56,6 +56,10 @@ rng_block generated_numbers(const generated_document *g, uint32_t stream, int64_
 /* One of them as a number between 0 and 1. */
 static inline double generated_uniform(uint32_t v) { return ((double)v + 0.5) / 4294967296.0; }
 
+static inline double generated_between(uint32_t v, double low, double high) {
+    return low + (high - low) * generated_uniform(v);
+}
+
 /* Byte i, below 2^28, of a stream whose numbers serve nothing else. */
 int generated_byte(const generated_document *g, uint32_t stream, int64_t i);
 

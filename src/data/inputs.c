@@ -18,6 +18,7 @@ enum { MOST_TOLD = 12 }; /* named files and folders in one line */
 typedef struct folder_walk {
     input_list *list;
     const pcv_prepare_options *o;
+    const data_kind *kind; /* or NULL */
     skipped *s;
     const char *folder; /* for the copy of standard input */
     int split;
@@ -53,8 +54,7 @@ static int push(folder_walk *walk, const char *name, uint64_t size, pcv_error *e
     int status = mem_string(&in->path, walk->path, err);
     if (status) return status;
     if (!name) in->name = in->path;
-    const data_kind *kind = data_kind_of(walk->o->kind);
-    in->is_first = kind && kind->first;
+    in->is_first = walk->kind && walk->kind->first;
     in->key = walk->key ? walk->key : strlen(in->path);
     in->document = walk->key ? walk->documents : ++walk->documents;
     l->count++;
@@ -100,7 +100,7 @@ static int visit_child(folder_walk *walk, const char *name, pcv_error *err) {
 
 /* Of a folder that is a document the files behind the first only belong to it. */
 static void keep_first(const folder_walk *walk, file_list *names) {
-    const data_kind *kind = data_kind_of(walk->o->kind);
+    const data_kind *kind = walk->kind;
     bool found = false;
     size_t kept = 0;
     if (!kind || !kind->first) return;
@@ -131,8 +131,7 @@ static int visit_folder(folder_walk *walk, pcv_error *err) {
 
 /* Does a file of a folder only belong to another, which names the document? */
 static bool is_part(const folder_walk *walk) {
-    const data_kind *kind = data_kind_of(walk->o->kind);
-    const char *ending = kind ? kind->named_by : NULL;
+    const char *ending = walk->kind ? walk->kind->named_by : NULL;
     size_t size = strlen(walk->path), more = ending ? strlen(ending) : 0;
     return ending && (size <= more || strcmp(walk->path + size - more, ending));
 }
@@ -272,7 +271,7 @@ int inputs_collect(input_list *list, const pcv_prepare_options *o, const char *f
     folder_walk *walk;
     int status = mem_get(&walk, sizeof *walk, "a list of files", err);
     if (status) return status;
-    *walk = (folder_walk){.list = list, .o = o, .s = s, .folder = folder};
+    *walk = (folder_walk){.list = list, .o = o, .kind = data_kind_of(o->kind), .s = s, .folder = folder};
     status = take_given(walk, err);
     if (!status) status = take_inputs(walk, err);
     mem_free(walk);

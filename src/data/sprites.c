@@ -18,27 +18,25 @@ typedef struct layer {
     double gain[COLOURS][WAVES], mean[COLOURS];
 } layer;
 
-static double between(uint32_t v, double low, double high) { return low + (high - low) * generated_uniform(v); }
-
 static void make_layer(const generated_document *g, uint32_t number, int64_t size, layer *l) {
     rng_block place = generated_numbers(g, number, 0), motion = generated_numbers(g, number, 1);
-    l->x = between(place.v[0], 0, (double)size);
-    l->y = between(place.v[1], 0, (double)size);
-    l->radius = between(place.v[2], 0.12, 0.28) * (double)size;
-    l->u = between(motion.v[0], -FASTEST, FASTEST);
-    l->v = between(motion.v[1], -FASTEST, FASTEST);
+    l->x = generated_between(place.v[0], 0, (double)size);
+    l->y = generated_between(place.v[1], 0, (double)size);
+    l->radius = generated_between(place.v[2], 0.12, 0.28) * (double)size;
+    l->u = generated_between(motion.v[0], -FASTEST, FASTEST);
+    l->v = generated_between(motion.v[1], -FASTEST, FASTEST);
     for (int w = 0; w < WAVES; w++) {
         rng_block r = generated_numbers(g, number, 2 + w);
         double angle = 2 * PI * generated_uniform(r.v[0]);
-        double fast = 2 * PI / between(r.v[1], 7, 24); /* pixels of a wave */
+        double fast = 2 * PI / generated_between(r.v[1], 7, 24); /* pixels of a wave */
         l->wave[w][0] = fast * cos(angle);
         l->wave[w][1] = fast * sin(angle);
         l->phase[w] = 2 * PI * generated_uniform(r.v[2]);
     }
     for (int c = 0; c < COLOURS; c++) {
         rng_block r = generated_numbers(g, number, 2 + WAVES + c);
-        for (int w = 0; w < WAVES; w++) l->gain[c][w] = between(r.v[w], -60, 60);
-        l->mean[c] = between(r.v[3], 90, 165);
+        for (int w = 0; w < WAVES; w++) l->gain[c][w] = generated_between(r.v[w], -60, 60);
+        l->mean[c] = generated_between(r.v[3], 90, 165);
     }
 }
 

@@ -106,7 +106,7 @@ static int run_films(const evaluation_job *job, example_rows *rows, sums *all, p
     int status = 0;
     backend_pass_begin(job->m->be, PASS_SCORING);
     for (int64_t r = 0; r < rows->count && !status; r++) {
-        const modality_row *classes = &rows->row[r].part[MODALITIES - 1];
+        const modality_row *classes = &rows->row[r].part[MODALITY_LABEL];
         double loss;
         status = film_measure(job->m, job->t, &rows->row[r], job->config->latents, &all->films, &loss, all->logits,
                               err);
@@ -183,7 +183,7 @@ static int64_t windows_of(const evaluation_job *job, int64_t all) {
 }
 
 static void fill_films(const model_config *c, const film_sums *f, pcv_evaluation *e) {
-    enum { AUDIO, IMAGE };
+    const int AUDIO = MODALITY_AUDIO, IMAGE = MODALITY_IMAGE;
     e->numbers = false;
     e->film = true;
     e->image_psnr = film_psnr(f->squares[IMAGE], f->numbers[IMAGE]);
@@ -208,9 +208,10 @@ int answers_evaluate(const evaluation_job *job, pcv_evaluation *e, pcv_error *er
     *e = (pcv_evaluation){.latents = c->latents, .context = c->context, .stride = c->stride};
     job->t->recording = job->t->training = false;
     TRY(example_rows_open(&rows, job->m, c->batch, c->context, false, err));
-    const int64_t told = rows.films.part ? 1 : rows.outputs; /* outputs that say a class */
-    if (job->d->classes)
-        TRY(mem_get(&all_of.logits, (size_t)(c->batch * told * job->d->classes) * sizeof(float), "answers", err));
+    const int64_t told = rows.films.part ? 1 : c->batch * rows.outputs; /* classes that are said at once */
+    if (job->d->classes || rows.films.part)
+        TRY(mem_get(&all_of.logits, (size_t)(told * model_classes(&job->m->config) + 1) * sizeof(float), "answers",
+                    err));
     for (int64_t i = 0; i < some; i++) {
         int64_t number = some < all ? (int64_t)((double)i * (double)all / (double)some) : i;
         window w = example_at(job->d, split, &job->m->config, number);

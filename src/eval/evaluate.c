@@ -390,6 +390,14 @@ static int check_data(const pcv_engine *engine, const dataset *d, bool named, co
     return 0;
 }
 
+/* Of films without labels the rest is evaluated. */
+static int check_classes(const pcv_engine *engine, const dataset *d, pcv_error *err) {
+    bool same = d->classes == engine->classes || (!d->classes && tokenizer_is_film(&d->tokens));
+    if (same || !engine->m->type->answers) return 0;
+    return fail(err, PCV_DATA, "%s: documents of %lld classes, but %s tells %lld apart", d->name, (long long)d->classes,
+                engine->run, (long long)engine->classes);
+}
+
 int evaluation_open(evaluation_job *job, eval_config *c, tape *t, pcv_engine *engine, const char *name,
                     const pcv_watch *watch, pcv_error *err) {
     dataset *d = NULL;
@@ -402,6 +410,7 @@ int evaluation_open(evaluation_job *job, eval_config *c, tape *t, pcv_engine *en
     if (status) goto out;
     *job = (evaluation_job){.t = t, .m = engine->m, .d = d, .engine = engine, .config = c, .watch = watch};
     TRY(dataset_check_meaning(d, &engine->tokens, engine->run, err));
+    TRY(check_classes(engine, d, err));
     TRY(check_data(engine, d, name != NULL, watch, err));
     TRY(tape_init(t, engine->be, 0, err));
 out:

@@ -1,6 +1,8 @@
 #include "eval/outputs.h"
 #include "base/mem.h"
 
+#include <string.h>
+
 typedef struct teller {
     model *m;
     tape *t;
@@ -92,4 +94,10 @@ out:
     mem_free(a.values);
     mem_free(encoded);
     return status;
+}
+
+void outputs_keep(void *context, int kind, int64_t first, int64_t count, const float *values) {
+    const told_outputs *t = context;
+    const int64_t K = t->numbers[kind];
+    if (t->values[kind]) memcpy(t->values[kind] + first * K, values, (size_t)(count * K) * sizeof *values);
 }

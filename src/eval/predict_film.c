@@ -8,47 +8,35 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
-enum { AUDIO, IMAGE, LABEL, COLOURS = 3 };
-
-/* What is told, by kind. */
-typedef struct told {
-    const model_config *c;
-    float *values[MODALITIES];
-} told;
-
-static void take(void *context, int kind, int64_t first, int64_t count, const float *values) {
-    told *a = context;
-    const int64_t K = a->c->modality[kind].outputs;
-    memcpy(a->values[kind] + first * K, values, (size_t)(count * K) * sizeof *values);
-}
+enum { COLOURS = 3 };
 
 int predict_film(pcv_engine *e, const eval_config *c, const example_rows *rows, pcv_prediction *p, pcv_error *err) {
     const model_config *m = &e->m->config;
     const tokenizer *k = &e->tokens;
-    told a = {.c = m};
+    told_outputs told = {.values = {NULL}};
     tape t = {0};
     int status = 0;
     TRY(tape_init(&t, e->be, 0, err));
     for (int i = 0; i < MODALITIES; i++) {
-        size_t count = (size_t)(modality_outputs(&m->modality[i]) * m->modality[i].outputs);
-        if (count) TRY(mem_get(&a.values[i], count * sizeof(float), "a film", err));
+        told.numbers[i] = m->modality[i].outputs;
+        size_t count = (size_t)(modality_outputs(&m->modality[i]) * told.numbers[i]);
+        if (count) TRY(mem_get(&told.values[i], count * sizeof(float), "a film", err));
     }
-    TRY(outputs_tell(e->m, &t, rows->row, c->latents, 0, take, &a, err));
+    TRY(outputs_tell(e->m, &t, rows->row, c->latents, 0, outputs_keep, &told, err));
     p->frames = k->frames;
     p->width = k->shape[1];
     p->height = k->shape[0];
     p->samples = k->samples;
     p->rate = k->second;
-    p->film = a.values[IMAGE];
-    p->sound = a.values[AUDIO];
-    a.values[IMAGE] = a.values[AUDIO] = NULL;
+    p->film = told.values[MODALITY_IMAGE];
+    p->sound = told.values[MODALITY_AUDIO];
+    told.values[MODALITY_IMAGE] = told.values[MODALITY_AUDIO] = NULL;
     for (int64_t i = 0; i < p->frames * p->height * p->width * COLOURS && !status; i++)
         if (!isfinite(p->film[i])) status = engine_not_finite(e, err);
-    if (!status && a.values[LABEL]) status = predict_classes(e, a.values[LABEL], p, err);
+    if (!status && told.values[MODALITY_LABEL]) status = predict_classes(e, told.values[MODALITY_LABEL], p, err);
 out:
-    for (int i = 0; i < MODALITIES; i++) mem_free(a.values[i]);
+    for (int i = 0; i < MODALITIES; i++) mem_free(told.values[i]);
     tape_free(&t);
     return status;
 }

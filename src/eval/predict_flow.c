@@ -8,7 +8,6 @@
 #include "token/flow.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { OVERLAP = 20, AXES = 2 }; /* pixels of neighbouring tiles, at least; as published */
 
@@ -60,11 +59,6 @@ static void add_tile(flow *f, float *weight, const tiling *g, int64_t x0, int64_
         }
 }
 
-static void take_motions(void *context, int kind, int64_t first, int64_t count, const float *values) {
-    (void)kind;
-    memcpy((float *)context + first * AXES, values, (size_t)(count * AXES) * sizeof *values);
-}
-
 /* One tile through the model: motion [size size, AXES]. */
 static int run_tile(pcv_engine *e, const eval_config *c, example_rows *rows, float *values, int64_t count,
                     float *motion, pcv_error *err) {
@@ -72,8 +66,8 @@ static int run_tile(pcv_engine *e, const eval_config *c, example_rows *rows, flo
     int status = tape_init(&t, e->be, 0, err);
     rows->count = 0;
     if (!status) status = example_rows_add(rows, &e->tokens, values, count, err);
-    if (!status)
-        status = outputs_tell(e->m, &t, rows->row, c->latents, rows->outputs, take_motions, motion, err);
+    told_outputs told = {.values = {motion}, .numbers = {AXES}};
+    if (!status) status = outputs_tell(e->m, &t, rows->row, c->latents, rows->outputs, outputs_keep, &told, err);
     for (int64_t i = 0; i < rows->outputs * AXES && !status; i++)
         if (!isfinite(motion[i])) status = engine_not_finite(e, err);
     tape_free(&t);

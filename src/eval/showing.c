@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SHOWN = 3, LARGE = 96, GAP = 4, IMAGE = 1, AXES = 2 }; /* examples; pixels of a frame's side, and between */
+enum { SHOWN = 3, LARGE = 96, GAP = 4, COLOURS = 3, AXES = 2 }; /* examples; pixels of a frame's side, and between */
 
 bool shows_picture(const dataset *d) { return d->tokens.frames > 0; }
 
@@ -18,7 +18,7 @@ bool shows_text(const dataset *d, const model_config *c) { return d->tokens.type
 static int draw(picture *p, const float *values, int64_t size, double low, double high, pcv_error *err) {
     int status = picture_open(p, (int)size, (int)size, err);
     if (status) return status;
-    for (int64_t i = 0; i < size * size * 3; i++) {
+    for (int64_t i = 0; i < size * size * COLOURS; i++) {
         double x = 255 * ((double)values[i] - low) / (high - low);
         p->rgb[i] = (uint8_t)(x > 0 ? x < 255 ? x + 0.5 : 255 : 0); /* not a number: black */
     }
@@ -40,11 +40,6 @@ static int open_sheet(picture *sheet, int64_t size, int columns, int rows, pcv_e
     return status;
 }
 
-static void keep(void *context, int kind, int64_t first, int64_t count, const float *values) {
-    memcpy((float *)context + first * AXES, values, (size_t)(count * AXES) * sizeof *values);
-    (void)kind;
-}
-
 static int put_motion(picture *sheet, float *uv, int64_t size, int column, int row, pcv_error *err) {
     const flow f = {.width = (int)size, .height = (int)size, .uv = uv};
     picture p = {0};
@@ -61,14 +56,15 @@ static int show_motion(model *m, tape *t, const tokenizer *k, const example_rows
     if (number == 0) TRY(open_sheet(sheet, size, 4, SHOWN, err));
     TRY(mem_get(&told, (size_t)(pixels * AXES) * sizeof *told, "motions", err));
     TRY(mem_get(&wanted, (size_t)(pixels * AXES) * sizeof *wanted, "motions", err));
-    TRY(outputs_tell(m, t, row, m->config.latents, pixels, keep, told, err));
+    told_outputs all = {.values = {told}, .numbers = {AXES}};
+    TRY(outputs_tell(m, t, row, m->config.latents, pixels, outputs_keep, &all, err));
     for (int64_t i = 0; i < pixels * AXES; i++) {
         told[i] *= (float)m->config.output_scale;
         wanted[i] = row->wanted[i / AXES] < 0 ? NAN : row->numbers[i];
     }
     for (int frame = 0; frame < 2; frame++) {
         picture p = {0};
-        TRY(draw(&p, rows->values + frame * pixels * 3, size, -1, 1, err));
+        TRY(draw(&p, rows->values + frame * pixels * COLOURS, size, -1, 1, err));
         TRY(put(sheet, &p, frame, number, err));
     }
     TRY(put_motion(sheet, wanted, size, 2, number, err));
@@ -79,22 +75,19 @@ out:
     return status;
 }
 
-static void keep_pixels(void *context, int kind, int64_t first, int64_t count, const float *values) {
-    if (kind == IMAGE) memcpy((float *)context + first * 3, values, (size_t)(count * 3) * sizeof *values);
-}
-
 static int show_film(model *m, tape *t, const tokenizer *k, const example_rows *rows, int number, picture *sheet,
                      pcv_error *err) {
     enum { MOST_FRAMES = 8 };
-    const int64_t size = k->shape[0], frame = size * size * 3;
+    const int64_t size = k->shape[0], frame = size * size * COLOURS;
     const int frames = (int)(k->frames < MOST_FRAMES ? k->frames : MOST_FRAMES);
     float *told = NULL;
     int status = 0;
     if (number == 0) TRY(open_sheet(sheet, size, frames, 2 * SHOWN, err));
     TRY(mem_get(&told, (size_t)(k->frames * frame) * sizeof *told, "a film", err));
-    TRY(outputs_tell(m, t, &rows->row[0], m->config.latents, 0, keep_pixels, told, err));
+    told_outputs all = {.values = {[MODALITY_IMAGE] = told}, .numbers = {[MODALITY_IMAGE] = COLOURS}};
+    TRY(outputs_tell(m, t, &rows->row[0], m->config.latents, 0, outputs_keep, &all, err));
     for (int i = 0; i < 2 * frames; i++) {
-        const float *from = i < frames ? rows->row[0].part[IMAGE].numbers : told;
+        const float *from = i < frames ? rows->row[0].part[MODALITY_IMAGE].numbers : told;
         int64_t shown = i % frames * k->frames / frames; /* spread over the film */
         picture p = {0};
         TRY(draw(&p, from + shown * frame, size, 0, 1, err));

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "config/settings.h"
 #include "data/dataset.h"
+#include "data/example.h"
 #include "model/applicable.h"
 #include "model/config_file.h"
 #include "model/manifest.h"
@@ -146,10 +147,11 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     snprintf(e->digest, sizeof e->digest, "%s", digest ? digest : "");
     snprintf(e->kind, sizeof e->kind, "%s", kind ? kind : "bytes");
     TRY(read_classes(e, json_object_get(extra, "labels"), err));
-    bool numbers = c->loss != LOSS_CROSS_ENTROPY;
-    if (model_type_of(c)->answers && c->outputs != e->classes && !numbers) {
+    bool numbers = c->loss != LOSS_CROSS_ENTROPY && !model_has_modalities(c);
+    int64_t told = model_classes(c);
+    if (model_type_of(c)->answers && told != e->classes && !numbers) {
         status = fail(err, PCV_DATA, "%s: config.json names %lld labels, but the model has %lld outputs", run,
-                      (long long)e->classes, (long long)c->outputs);
+                      (long long)e->classes, (long long)told);
         goto out;
     }
     dataset_middle(e->dataset, c);
@@ -168,6 +170,7 @@ static int load(pcv_engine *e, const char *run, const pcv_settings *settings, pc
     TRY(check_memory(e->be, run, path, err));
     TRY(choose_memory(c, settings, err));
     TRY(model_open(&e->m, c, e->be, false, err));
+    if (e->m->type->answers) TRY(example_check(&e->tokens, &e->m->config, run, err));
     if (e->tokens.axes) e->m->positions = (position_map){tokenizer_position, tokenizer_place, &e->tokens};
     bool averaged = step >= 0 && train.ema > 0;
     weight_block values = {averaged ? "average." : "", e->m->params.values};

@@ -35,18 +35,16 @@ static bool would_fit(const pcv_settings *settings, const model_config *config, 
     memory_plan plan = {0};
     bool fits = false;
     if (mem_get(&c, sizeof *c, "a plan", &ignored)) return false;
-    if (kind == 1) { /* all else stays as it is */
-        *c = *config;
-        t.batch = value;
-    } else if (settings_model(settings, c, &ignored)) goto out;
-    else {
+    *c = *config;
+    if (kind == 1) t.batch = value;
+    bool made = kind == 1 || !settings_model(settings, c, &ignored);
+    if (kind == 0) {
         c->vocab_size = config->vocab_size;
         c->context = value;
         c->positions.axes.count = c->positions.axes.count > 1 ? c->positions.axes.count : 0;
     }
-    fits = !model_config_check(c, &ignored) && !plan_memory(c, &t, &plan, &ignored) &&
+    fits = made && !model_config_check(c, &ignored) && !plan_memory(c, &t, &plan, &ignored) &&
            !plan_check(&plan, c, &t, &ignored);
-out:
     mem_free(c);
     return fits;
 }

@@ -12,7 +12,6 @@
 #include "nn/positions.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static const param_init small = {.kind = INIT_TRUNCATED, .scale = 0.02, .decay = true};
 
@@ -66,12 +65,10 @@ static int64_t asked_of(const model *m, const pass *p, int kind) {
 
 /* [B M, F] of one kind. */
 static tensor *read_features(const pass *p, tape *t, int kind, int64_t M, int64_t F) {
-    const int64_t count = M * F;
-    if (p->batch == 1) return tape_floats(t, p->rows[0].part[kind].features, M, F);
-    float *values = tape_host(t, (size_t)(p->batch * count) * sizeof *values);
-    for (int64_t r = 0; r < p->batch && values; r++)
-        memcpy(values + r * count, p->rows[r].part[kind].features, (size_t)count * sizeof *values);
-    return values ? tape_floats(t, values, p->batch * M, F) : &t->nothing;
+    const float **from = tape_host(t, (size_t)p->batch * sizeof *from), *all = NULL;
+    for (int64_t r = 0; r < p->batch && from; r++) from[r] = p->rows[r].part[kind].features;
+    if (from) all = batch_floats(t, from, p->batch, M * F);
+    return all ? tape_floats(t, all, p->batch * M, F) : &t->nothing;
 }
 
 /* Fourier features of the places that are asked for: [B O, P]. */
@@ -91,12 +88,11 @@ static tensor *grid_of_queries(const model *m, const pass *p, tape *t, int kind,
 /* What outputs of one kind are to be, where they are numbers. */
 static tensor *read_numbers(const model *m, const pass *p, tape *t, int kind, int64_t outputs) {
     const modality_config *k = &m->config.modality[kind];
-    const int64_t width = outputs * k->outputs;
     if (modality_is_class(k) || !p->rows[0].part[kind].numbers) return NULL;
-    float *values = tape_host(t, (size_t)(p->batch * width) * sizeof *values);
-    for (int64_t r = 0; r < p->batch && values; r++)
-        memcpy(values + r * width, p->rows[r].part[kind].numbers, (size_t)width * sizeof *values);
-    return values ? tape_exact_floats(t, values, p->batch * outputs, k->outputs) : &t->nothing;
+    const float **from = tape_host(t, (size_t)p->batch * sizeof *from), *all = NULL;
+    for (int64_t r = 0; r < p->batch && from; r++) from[r] = p->rows[r].part[kind].numbers;
+    if (from) all = batch_floats(t, from, p->batch, outputs * k->outputs);
+    return all ? tape_exact_floats(t, all, p->batch * outputs, k->outputs) : &t->nothing;
 }
 
 static int64_t more(int64_t a, int64_t b) { return a > b ? a : b; }

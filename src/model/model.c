@@ -28,9 +28,7 @@ void model_close(model *m) {
 
 int model_init(model *m, uint64_t seed, pcv_error *err) {
     int status = parameters_init(&m->params, seed, err);
-    if (!status && m->type->begin) status = m->type->begin(m, err);
-    parameters_round(&m->params);
-    return status;
+    return status || !m->type->begin ? status : m->type->begin(m, err);
 }
 
 int model_pack(model *m, packing weights, packing cache, pcv_error *err) {

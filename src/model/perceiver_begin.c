@@ -10,7 +10,6 @@
 #include "nn/positions.h"
 
 #include <math.h>
-#include <string.h>
 
 static const double PEAK = 8; /* score where places meet */
 
@@ -107,10 +106,12 @@ int perceiver_begin(model *m, pcv_error *err) {
     TRY(place_latents(m, used, err));
     TRY(look(m, "cross.attention.query.weight", -1, used, gain, err));
     TRY(look(m, "cross.attention.key.weight", C - P, used, gain, err));
-    if (!perceiver_decodes(c) || c->decoder.query == ASK_LEARNED) goto out;
-    gain = sqrt(PEAK * sqrt((double)(c->decoder.qk_channels / c->decoder.heads)) * z / held);
-    TRY(look(m, "decoder.cross.attention.query.weight", E - P, used, gain, err));
-    TRY(look(m, "decoder.cross.attention.key.weight", -1, used, gain, err));
+    if (perceiver_decodes(c) && c->decoder.query != ASK_LEARNED) {
+        gain = sqrt(PEAK * sqrt((double)(c->decoder.qk_channels / c->decoder.heads)) * z / held);
+        TRY(look(m, "decoder.cross.attention.query.weight", E - P, used, gain, err));
+        TRY(look(m, "decoder.cross.attention.key.weight", -1, used, gain, err));
+    }
+    parameters_round(&m->params);
 out:
     mem_free(used);
     return status;

@@ -69,6 +69,9 @@ tensor *modalities_ask(tape *t, const model *m, const modality_weights w[MODALIT
 /* A linear map outside of attention and MLPs, "name.weight" and "name.bias". */
 linear_weights declare_map(model *m, const char *name, int64_t out, int64_t in, bool zero, bool bias);
 
+/* `count` numbers of each row of a batch behind each other, zeros where a row has none; NULL: no memory. */
+const float *batch_floats(tape *t, const float *const *from, int64_t batch_rows, int64_t count);
+
 /* Fills in the pass's targets, too. */
 void perceiver_lay_out(const model *m, pass *p, tape *t, places *s);
 

@@ -71,15 +71,22 @@ static tensor *read_features(const model *m, const pass *p, tape *t, const place
     return values ? tape_floats(t, values, s->B * s->M * parts, F / parts) : &t->nothing;
 }
 
+const float *batch_floats(tape *t, const float *const *from, int64_t batch_rows, int64_t count) {
+    if (batch_rows == 1 && from[0]) return from[0];
+    float *all = tape_host(t, (size_t)(batch_rows * count) * sizeof *all);
+    for (int64_t r = 0; r < batch_rows && all; r++)
+        if (from[r]) memcpy(all + r * count, from[r], (size_t)count * sizeof *all);
+    return all;
+}
+
 /* What outputs are to be, where they are numbers. */
 static tensor *read_numbers(const model *m, const pass *p, tape *t, const places *s) {
-    int64_t K = model_outputs(&m->config), width = s->O * K;
+    const int64_t K = model_outputs(&m->config);
     if (m->config.loss == LOSS_CROSS_ENTROPY || !p->target) return NULL;
-    if (s->B == 1 && p->rows[0].numbers) return tape_exact_floats(t, p->rows[0].numbers, s->O, K);
-    float *values = tape_host(t, (size_t)(s->B * width) * sizeof *values);
-    for (int64_t r = 0; r < s->B && values; r++)
-        if (p->rows[r].numbers) memcpy(values + r * width, p->rows[r].numbers, (size_t)width * sizeof *values);
-    return values ? tape_exact_floats(t, values, s->B * s->O, K) : &t->nothing;
+    const float **from = tape_host(t, (size_t)s->B * sizeof *from), *all = NULL;
+    for (int64_t r = 0; r < s->B && from; r++) from[r] = p->rows[r].numbers;
+    if (from) all = batch_floats(t, from, s->B, s->O * K);
+    return all ? tape_exact_floats(t, all, s->B * s->O, K) : &t->nothing;
 }
 
 /* Latents see the inputs of their row and each other, queries the latents. Queries that ask for padding of the inputs

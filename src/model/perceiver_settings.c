@@ -5,9 +5,8 @@ const char *const perceiver_settings[] = {
     "latents", "input_channels", "cross_heads", "cross_mlp_ratio", "query_residual", "cross_width", "positions.kind",
     "positions.axes", "positions.bands", "positions.resolution", "positions.channels", "positions.projected",
     "positions.join", "convolution", "permute", "mask", "patch", "spectrum", "encoder.blocks", "encoder.qk_channels",
-    "encoder.v_channels", "encoder.places", "outputs",
-    "loss", "output_scale", "training.flip", "training.shift", "training.cutout", "training.mask_rate",
-    "training.mask_singles", NULL};
+    "encoder.v_channels", "encoder.places", "outputs", "loss", "output_scale", "training.flip", "training.shift",
+    "training.cutout", "training.mask_rate", "training.mask_singles", NULL};
 const char *const perceiver_repeats[] = {"encoder.cross_attends", "encoder.share_first_cross",
                                          "encoder.share_first_block", NULL};
 const char *const perceiver_decoder[] = {
@@ -135,6 +134,24 @@ static int check_places(const model_config *c, pcv_error *err) {
                 "latent or of a head; raise --channels", (long long)least, (long long)perceiver_place_room(c));
 }
 
+static int check_kind(const modality_config *k, const char *name, pcv_error *err) {
+    const struct {
+        const char *key;
+        int64_t count;
+    } lists[] = {{"grid", k->outputs ? k->grid.count : k->axes.count},
+                 {"resolution", k->resolution.count ? k->resolution.count : k->axes.count}};
+    if (k->axes.count > POSITION_AXES)
+        return fail(err, PCV_CONFIG, "%s.axes has %lld axes, at most %d", name, (long long)k->axes.count,
+                    POSITION_AXES);
+    for (int i = 0; i < 2; i++)
+        if (lists[i].count != k->axes.count)
+            return fail(err, PCV_CONFIG, "%s.%s has %lld axes, but %s.axes has %lld", name, lists[i].key,
+                        (long long)lists[i].count, name, (long long)k->axes.count);
+    if (!modality_outputs(k) || k->asked <= modality_outputs(k)) return 0;
+    return fail(err, PCV_CONFIG, "%s.asked is %lld, but there are %lld outputs", name, (long long)k->asked,
+                (long long)modality_outputs(k));
+}
+
 static int check_modalities(const model_config *c, pcv_error *err) {
     if (!c->outputs)
         return fail(err, PCV_CONFIG, "outputs is 0; of several kinds of inputs it is how many channels the decoder "
@@ -146,22 +163,10 @@ static int check_modalities(const model_config *c, pcv_error *err) {
         return fail(err, PCV_CONFIG, "several kinds of inputs bring their own positions and queries; give --positions "
                     "none, --no-tied and --decoder-query learned");
     if (!c->decoder.queries) return fail(err, PCV_CONFIG, "none of the kinds of inputs has outputs");
-    for (int i = 0; i < MODALITIES; i++) {
-        const modality_config *k = &c->modality[i];
-        if (k->features && k->axes.count > POSITION_AXES)
-            return fail(err, PCV_CONFIG, "%s.axes has %lld axes, at most %d", modality_names[i],
-                        (long long)k->axes.count, POSITION_AXES);
-        if (k->features && k->outputs && k->grid.count != k->axes.count)
-            return fail(err, PCV_CONFIG, "%s.grid has %lld axes, but %s.axes has %lld", modality_names[i],
-                        (long long)k->grid.count, modality_names[i], (long long)k->axes.count);
-        if (k->features && k->resolution.count && k->resolution.count != k->axes.count)
-            return fail(err, PCV_CONFIG, "%s.resolution has %lld axes, but %s.axes has %lld", modality_names[i],
-                        (long long)k->resolution.count, modality_names[i], (long long)k->axes.count);
-        if (modality_outputs(k) && k->asked > modality_outputs(k))
-            return fail(err, PCV_CONFIG, "%s.asked is %lld, but there are %lld outputs", modality_names[i],
-                        (long long)k->asked, (long long)modality_outputs(k));
-    }
-    return 0;
+    int status = 0;
+    for (int i = 0; i < MODALITIES && !status; i++)
+        if (c->modality[i].features) status = check_kind(&c->modality[i], modality_names[i], err);
+    return status;
 }
 
 static int check_outputs(const model_config *c, pcv_error *err) {

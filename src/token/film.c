@@ -6,10 +6,9 @@
 #include "base/text.h"
 #include "media/picture.h"
 #include "media/sound_file.h"
+#include "token/flow.h"
 #include "token/mulaw.h"
 
-#include <ctype.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -82,10 +81,7 @@ static int add_frame(const tokenizer *t, const char *path, int first[2], id_list
         goto out;
     }
     TRY(picture_square(&p, (int)t->config.size, err));
-    for (int64_t i = 0; i < COLOURS * t->config.size * t->config.size && !status; i++) {
-        int32_t id = t->first + p.rgb[i];
-        status = id_list_add(ids, &id, 1, err);
-    }
+    TRY(flow_square(t, &p, 0, 0, ids, err));
 out:
     picture_free(&p);
     return status;

@@ -166,6 +166,9 @@ static inline bool tokenizer_may_sample(const tokenizer *t, int32_t id) {
     return id == t->end || id >= t->first;
 }
 
+/* Are documents films: frames, and no answers behind them? */
+static inline bool tokenizer_is_film(const tokenizer *t) { return t->frames > 0 && !t->answers; }
+
 /* tokenizer.json, and the type's own files, in a folder. */
 int tokenizer_save(const tokenizer *t, const char *folder, pcv_error *err);
 int tokenizer_load(tokenizer *t, const char *folder, pcv_error *err);
